@@ -1,0 +1,105 @@
+// A running instance of a module, and the committed image of what a message may change: heap and mutable globals.
+//
+//   message         instance        image
+//   ---------------------------------------------
+//   commit()        is the truth    becomes equal
+//   discard()       is stale        is the truth
+//
+// A stale instance is made equal to the image before the next message: one native copy of the heap. Where that
+// cannot be done in place (memory does not shrink; tables changed; segments may have been dropped) a new
+// instance is made from the compiled module. Tables and segments are not part of the image: as in the execution
+// environment, every message sees them as the module defines them.
+
+const WASM_PAGE = 65536;
+
+export class Machine {
+  #module;
+  #imports;
+  #exports = null;
+  #image = null; // { heap: Uint8Array, globals: value[] }, null until the first commit
+  #stale = false;
+  #heap = new Uint8Array(0);
+  #tables = []; // each table's entries as instantiated
+
+  /**
+   * @param {import('./module.mjs').CanisterModule} module
+   * @param {object} imports  the ic0 functions, by name
+   * @param {{heap: Uint8Array, globals: Array}} [image]  taken; a former image of the same module
+   */
+  constructor(module, imports, image = null) {
+    this.#module = module;
+    this.#imports = { ic0: imports };
+    this.#image = image;
+    this.#instantiate();
+    if (image !== null) this.#restore();
+  }
+
+  /** The heap. Valid until Wasm code runs again: growing the memory moves it. */
+  get heap() {
+    const { buffer } = this.#memory();
+    if (this.#heap.buffer !== buffer) this.#heap = new Uint8Array(buffer);
+    return this.#heap;
+  }
+
+  /** The committed image, borrowed. */
+  get image() {
+    return this.#image;
+  }
+
+  /** Runs an exported function. Throws what the code throws; the caller then commits or discards. */
+  run(name) {
+    if (this.#stale) this.#restore();
+    this.#exports[name]();
+  }
+
+  commit() {
+    const heap = this.#module.hasMemory ? this.heap : new Uint8Array(0);
+    if (this.#image?.heap.length !== heap.length) this.#image = { heap: new Uint8Array(heap.length), globals: [] };
+    this.#image.heap.set(heap);
+    this.#image.globals = this.#module.globals.map(({ name }) => this.#exports[name].value);
+    if (this.#tablesChanged() || this.#module.dropsSegments) this.#stale = true;
+  }
+
+  discard() {
+    this.#stale = true;
+  }
+
+  #memory() {
+    return this.#exports[this.#module.memoryExport] ?? EMPTY_MEMORY;
+  }
+
+  #restore() {
+    const { heap, globals } = this.#image;
+    const size = this.#module.hasMemory ? this.heap.length : 0;
+    if (size > heap.length || this.#tablesChanged() || this.#module.dropsSegments) this.#instantiate();
+    if (this.#module.hasMemory) {
+      const missing = (heap.length - this.heap.length) / WASM_PAGE;
+      if (missing > 0) this.#memory().grow(this.#module.pointer === 'i64' ? BigInt(missing) : missing);
+      this.heap.set(heap);
+    }
+    this.#module.globals.forEach(({ name }, i) => (this.#exports[name].value = globals[i]));
+    this.#stale = false;
+  }
+
+  #instantiate() {
+    this.#exports = new WebAssembly.Instance(this.#module.compiled, this.#imports).exports;
+    this.#tables = this.#module.tables.map((name) => entries(this.#exports[name]));
+  }
+
+  #tablesChanged() {
+    return this.#module.tables.some((name, i) => {
+      const table = this.#exports[name];
+      const before = this.#tables[i];
+      return Number(table.length) !== before.length || before.some((entry, k) => entry !== table.get(indexOf(table, k)));
+    });
+  }
+}
+
+const EMPTY_MEMORY = { buffer: new ArrayBuffer(0) };
+
+/** Tables of 64-bit modules are indexed by BigInt. */
+const indexOf = (table, k) => (typeof table.length === 'bigint' ? BigInt(k) : k);
+
+function entries(table) {
+  return Array.from({ length: Number(table.length) }, (_, k) => table.get(indexOf(table, k)));
+}

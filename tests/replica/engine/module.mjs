@@ -1,0 +1,292 @@
+// A canister's Wasm module: read, checked, and compiled in a form whose whole state can be seen.
+//
+// What a message may change is the memory, the mutable globals and the tables. Most of them are not exported
+// (clang's stack pointer is not), so the module is compiled with extra exports under private names: its memory,
+// every mutable global, every table and the start function. The start section itself is dropped: the start
+// function runs once, before canister_init, and not when an instance is made anew.
+//
+// Rules checked here are those of the IC interface spec, "Canister module format", and the execution
+// environment's limits. Everything else is V8's own validation.
+
+import { createHash } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import { Cursor, MalformedError, uleb } from './cursor.mjs';
+import { invalidModule } from './reject.mjs';
+
+const MIB = 2 ** 20;
+const MAX_MODULE_BYTES = 100 * MIB;
+const MAX_CODE_BYTES = 10 * MIB;
+const MAX_FUNCTIONS = 50_000;
+const MAX_GLOBALS = 1_000;
+const MAX_METHODS = 1_000;
+const MAX_METHOD_NAME_BYTES = 20_000; // of all names together
+
+/** Names of the extra exports. A module that uses them itself fails to compile (duplicate export). */
+const PRIVATE = 'canisterfs local network: ';
+const MEMORY = PRIVATE + 'memory';
+const START = PRIVATE + 'start';
+
+const SECTION = { custom: 0, type: 1, import: 2, function: 3, table: 4, memory: 5, global: 6, export: 7, start: 8,
+  element: 9, code: 10, data: 11, dataCount: 12 };
+/** The order sections appear in: data count stands before code (WebAssembly core spec, "Modules"). */
+const ORDER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
+
+const VALUE_TYPES = { 0x7f: 'i32', 0x7e: 'i64', 0x7d: 'f32', 0x7c: 'f64', 0x7b: 'v128', 0x70: 'funcref', 0x6f: 'externref' };
+const METHOD = /^canister_(update|query|composite_query) ([^]*)$/;
+const ENTRY_POINTS = new Set(['canister_init', 'canister_pre_upgrade', 'canister_post_upgrade', 'canister_inspect_message',
+  'canister_heartbeat', 'canister_global_timer', 'canister_on_low_wasm_memory']);
+
+export class CanisterModule {
+  /**
+   * @param {Uint8Array} given   the module as installed, raw or gzip; kept, not copied
+   * @param {(name: string, pointer: 'i32'|'i64') => string|undefined} importType
+   *        the type of an ic0 function ("i32 i32 -> i64"), undefined when there is none
+   * @throws {CanisterFault} IC0505
+   */
+  constructor(given, importType) {
+    this.bytes = given;
+    this.hash = new Uint8Array(createHash('sha256').update(given).digest());
+    try {
+      const raw = gunzip(given);
+      const layout = readLayout(raw);
+      checkImports(layout, importType);
+      const exposed = expose(layout);
+      this.compiled = new WebAssembly.Module(assemble(layout, exposed));
+      this.methods = readMethods(layout);
+      this.metadata = readMetadata(layout);
+      this.pointer = layout.memories[0]?.pointer ?? 'i32';
+      this.hasMemory = layout.memories.length === 1;
+      this.startExport = layout.start === undefined ? undefined : START;
+      this.memoryExport = MEMORY;
+      this.globals = exposed.globals; // [{ name, type }]: mutable ones
+      this.tables = exposed.tables; // names
+      this.dropsSegments = mayDropSegments(layout);
+      this.customSectionBytes = layout.customSectionBytes;
+    } catch (error) {
+      if (error instanceof MalformedError || error instanceof WebAssembly.CompileError) {
+        throw invalidModule(error.message);
+      }
+      throw error;
+    }
+  }
+}
+
+/** gzip is recognised by its magic number (IC interface spec, "Canister module format"). */
+function gunzip(bytes) {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) {
+    if (bytes.length > MAX_MODULE_BYTES) throw new MalformedError(`larger than ${MAX_MODULE_BYTES} bytes`);
+    return bytes;
+  }
+  try {
+    return gunzipSync(bytes, { maxOutputLength: MAX_MODULE_BYTES });
+  } catch (error) {
+    throw new MalformedError(`cannot decompress: ${error.message}`);
+  }
+}
+
+/** Reads the sections that matter here. The rest is kept as bytes. */
+function readLayout(bytes) {
+  const cursor = new Cursor(bytes);
+  if (Buffer.compare(cursor.take(8), Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) !== 0) {
+    throw new MalformedError('no WebAssembly 1 header');
+  }
+  const layout = { sections: new Map(), types: [], imports: [], functions: [], tables: [], memories: [], globals: [],
+    exports: [], start: undefined, custom: [], customSectionBytes: 0 };
+  let lastRank = -1;
+  while (!cursor.done) {
+    const id = cursor.byte();
+    const length = cursor.u32();
+    const start = cursor.at;
+    const body = cursor.sub(length);
+    const content = bytes.subarray(start, start + length);
+    if (id === SECTION.custom) {
+      const name = body.name();
+      layout.custom.push({ name, content: bytes.subarray(body.at, start + length) });
+      layout.customSectionBytes += length;
+    } else {
+      const rank = ORDER.indexOf(id);
+      if (rank < 0) throw new MalformedError(`section ${id} is not supported`);
+      if (rank <= lastRank) throw new MalformedError(`section ${id} is out of order`);
+      lastRank = rank;
+      layout.sections.set(id, content);
+      READERS[id]?.(body, layout);
+    }
+  }
+  if ((layout.sections.get(SECTION.code)?.length ?? 0) > MAX_CODE_BYTES) {
+    throw new MalformedError(`code section larger than ${MAX_CODE_BYTES} bytes`);
+  }
+  return layout;
+}
+
+const READERS = {
+  [SECTION.type]: (c, layout) => {
+    layout.types = c.vector(() => {
+      if (c.byte() !== 0x60) throw new MalformedError('only function types are supported');
+      const params = c.vector(() => valueType(c));
+      return `${params.join(' ')} -> ${c.vector(() => valueType(c)).join(' ')}`.trim();
+    });
+  },
+  [SECTION.import]: (c, layout) => {
+    layout.imports = c.vector(() => {
+      const [module, name, kind] = [c.name(), c.name(), c.byte()];
+      if (kind !== 0) throw new MalformedError(`import ${module}.${name} is not a function`);
+      return { module, name, type: c.u32() };
+    });
+  },
+  [SECTION.function]: (c, layout) => {
+    layout.functions = c.vector(() => c.u32());
+    if (layout.functions.length > MAX_FUNCTIONS) throw new MalformedError(`more than ${MAX_FUNCTIONS} functions`);
+  },
+  [SECTION.table]: (c, layout) => {
+    layout.tables = c.vector(() => ({ type: valueType(c), ...limits(c) }));
+  },
+  [SECTION.memory]: (c, layout) => {
+    layout.memories = c.vector(() => limits(c));
+    if (layout.memories.length > 1) throw new MalformedError('more than one memory');
+  },
+  [SECTION.global]: (c, layout) => {
+    layout.globals = c.vector(() => {
+      const global = { type: valueType(c), mutable: c.byte() === 1 };
+      skipConstantExpression(c);
+      return global;
+    });
+    if (layout.globals.length > MAX_GLOBALS) throw new MalformedError(`more than ${MAX_GLOBALS} globals`);
+  },
+  [SECTION.export]: (c, layout) => {
+    layout.exports = c.vector(() => ({ name: c.name(), kind: c.byte(), index: c.u32() }));
+  },
+  [SECTION.start]: (c, layout) => {
+    layout.start = c.u32();
+  },
+};
+
+function valueType(c) {
+  const code = c.byte();
+  const type = VALUE_TYPES[code];
+  if (type === undefined) throw new MalformedError(`value type 0x${code.toString(16)} is not supported`);
+  return type;
+}
+
+/** Flags: 1 has a maximum, 2 shared, 4 64-bit. */
+function limits(c) {
+  const flags = c.byte();
+  if (flags & ~5) throw new MalformedError('shared memory is not supported');
+  c.u64();
+  if (flags & 1) c.u64();
+  return { pointer: flags & 4 ? 'i64' : 'i32' };
+}
+
+function skipConstantExpression(c) {
+  for (;;) {
+    const opcode = c.byte();
+    if (opcode === 0x0b) return;
+    if (opcode === 0x41 || opcode === 0x42 || opcode === 0x23 || opcode === 0xd2) c.skipLeb(10); // const, global.get, ref.func
+    else if (opcode === 0x43) c.take(4);
+    else if (opcode === 0x44) c.take(8);
+    else if (opcode === 0xd0) c.byte(); // ref.null
+    else if (opcode === 0xfd && c.u32() === 0x0c) c.take(16); // v128.const
+    else if (![0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e].includes(opcode)) { // add, sub, mul
+      throw new MalformedError(`opcode 0x${opcode.toString(16)} in a constant expression`);
+    }
+  }
+}
+
+function checkImports(layout, importType) {
+  const pointer = layout.memories[0]?.pointer ?? 'i32';
+  for (const { module, name, type } of layout.imports) {
+    if (module !== 'ic0') throw new MalformedError(`import from '${module}': only 'ic0' can be imported from`);
+    const expected = importType(name, pointer);
+    if (expected === undefined) throw new MalformedError(`ic0 has no function '${name}'`);
+    if (layout.types[type] !== expected) {
+      throw new MalformedError(`ic0.${name} has type (${expected}), not (${layout.types[type]})`);
+    }
+  }
+}
+
+function functionType(layout, index) {
+  const own = index - layout.imports.length;
+  return layout.types[own < 0 ? layout.imports[index].type : layout.functions[own]];
+}
+
+/** Map of exported entry points and methods: 'canister_init', or 'query NAME' and so on, to the export's name. */
+function readMethods(layout) {
+  const found = new Map();
+  const names = new Set();
+  let nameBytes = 0;
+  for (const { name, kind, index } of layout.exports) {
+    if (!name.startsWith('canister_')) continue;
+    const method = METHOD.exec(name);
+    if (method === null && !ENTRY_POINTS.has(name)) throw new MalformedError(`unknown export '${name}'`);
+    if (kind !== 0 || functionType(layout, index) !== '->') throw new MalformedError(`export '${name}' is not a function () -> ()`);
+    if (method === null) {
+      found.set(name, name);
+      continue;
+    }
+    if (names.has(method[2])) throw new MalformedError(`method '${method[2]}' is exported twice`);
+    names.add(method[2]);
+    nameBytes += Buffer.byteLength(method[2]);
+    found.set(`${method[1]} ${method[2]}`, name);
+  }
+  if (names.size > MAX_METHODS) throw new MalformedError(`more than ${MAX_METHODS} methods`);
+  if (nameBytes > MAX_METHOD_NAME_BYTES) throw new MalformedError(`method names longer than ${MAX_METHOD_NAME_BYTES} bytes together`);
+  return found;
+}
+
+/** Custom sections "icp:public NAME" and "icp:private NAME" (IC interface spec, "Canister metadata"). */
+function readMetadata(layout) {
+  const metadata = new Map();
+  for (const { name, content } of layout.custom) {
+    const match = /^icp:(public|private) ([^]+)$/.exec(name);
+    if (match === null) continue;
+    if (metadata.has(match[2])) throw new MalformedError(`metadata '${match[2]}' appears twice`);
+    metadata.set(match[2], { visibility: match[1], content: Uint8Array.from(content) });
+  }
+  return metadata;
+}
+
+/** Gives everything a message can change a private export name. */
+function expose(layout) {
+  const exports = [];
+  const globals = [];
+  if (layout.memories.length === 1) exports.push({ name: MEMORY, kind: 2, index: 0 });
+  if (layout.start !== undefined) {
+    if (functionType(layout, layout.start) !== '->') throw new MalformedError('the start function is not () -> ()');
+    exports.push({ name: START, kind: 0, index: layout.start });
+  }
+  layout.globals.forEach(({ type, mutable }, index) => {
+    if (!mutable) return;
+    if (!['i32', 'i64', 'f32', 'f64'].includes(type)) throw new MalformedError(`mutable globals of type ${type} are not supported`);
+    globals.push({ name: `${PRIVATE}global ${index}`, type });
+    exports.push({ name: globals.at(-1).name, kind: 3, index });
+  });
+  const tables = layout.tables.map((_table, index) => `${PRIVATE}table ${index}`);
+  tables.forEach((name, index) => exports.push({ name, kind: 1, index }));
+  return { exports, globals, tables };
+}
+
+/** The module again, with the extra exports and without its start and custom sections. */
+function assemble(layout, { exports }) {
+  const entry = ({ name, kind, index }) => {
+    const bytes = Buffer.from(name);
+    return Buffer.concat([Buffer.from(uleb(bytes.length)), bytes, Buffer.from([kind, ...uleb(index)])]);
+  };
+  const all = [...layout.exports, ...exports];
+  const sections = new Map(layout.sections);
+  sections.delete(SECTION.start);
+  sections.set(SECTION.export, Buffer.concat([Buffer.from(uleb(all.length)), ...all.map(entry)]));
+  const parts = [Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)];
+  for (const id of ORDER) {
+    const content = sections.get(id);
+    if (content !== undefined) parts.push(Uint8Array.of(id, ...uleb(content.length)), content);
+  }
+  return Buffer.concat(parts);
+}
+
+/**
+ * Whether the code may contain data.drop (fc 09) or elem.drop (fc 0d). Looks for the bytes alone: a chance hit
+ * in other code only makes the engine more careful than it need be.
+ */
+function mayDropSegments(layout) {
+  const code = Buffer.from(layout.sections.get(SECTION.code) ?? []);
+  return code.includes(Uint8Array.of(0xfc, 0x09)) || code.includes(Uint8Array.of(0xfc, 0x0d));
+}
