@@ -1,0 +1,120 @@
+/* Certificates: parts of the network's state, signed by a subnet.
+ *
+ * A certificate becomes a `struct ic_certificate` only after everything was verified: form and
+ * bounds, the BLS signature over the tree's root hash, the delegation from the root key where there
+ * is one (itself without delegation), the delegation's right to speak for the canister or subnet
+ * asked about, and the time. There is no way to look into an unverified one.
+ *
+ * Source: IC interface spec, Certification (Encoding, Delegation, Canister ranges).
+ */
+#ifndef CANISTERFS_IC_CERTIFICATE_H
+#define CANISTERFS_IC_CERTIFICATE_H
+
+#include "ic/attr.h"
+#include "ic/error.h"
+#include "ic/path.h"
+#include "ic/principal.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define IC_ROOT_KEY_LEN 133 /* DER: a 37-byte prefix and the 96-byte BLS key */
+
+/* The root key of the Internet Computer, DER. */
+extern const uint8_t ic_mainnet_root_key[IC_ROOT_KEY_LEN];
+
+#define IC_CERTIFICATE_MAX_AGE_NS   (300LL * 1000000000) /* the spec's advice: 5 minutes */
+#define IC_CERTIFICATE_MAX_AHEAD_NS (300LL * 1000000000)
+
+struct ic_delegation_cache;
+
+/* What a certificate is judged by. Borrowed for the call. */
+struct ic_trust {
+    const uint8_t *root_key; /* DER */
+    size_t root_key_len;
+    int64_t now_ns;       /* wall clock, ns since 1970 */
+    int64_t max_age_ns;   /* refuse when /time is older than now by more than this ... */
+    int64_t max_ahead_ns; /* ... or further ahead. Neither applies to the delegation's time */
+    struct ic_delegation_cache *delegations; /* may be NULL */
+};
+
+/* Remembers which delegation signatures were found good, so that each costs its BLS check (about a
+ * millisecond) once and not per certificate. Only the arithmetic is remembered: form, keys, ranges
+ * and subnet id are checked every time. Owned by whoever owns the connection; safe to use from many
+ * threads. Holds a fixed number of entries, oldest out first. */
+int ic_delegation_cache_new(struct ic_delegation_cache **out) IC_NONNULL(1) IC_MUST_CHECK;
+void ic_delegation_cache_free(struct ic_delegation_cache *cache);
+
+enum ic_lookup {
+    IC_LOOKUP_FOUND,
+    IC_LOOKUP_ABSENT,  /* proven: there is no such path */
+    IC_LOOKUP_UNKNOWN, /* a pruned part of the tree may hold it: nothing is proven */
+    IC_LOOKUP_ERROR,   /* the path exists and is not a leaf */
+};
+
+/* A verified certificate. Owns its bytes; immutable, so any number of threads may look into it. */
+struct ic_certificate;
+
+/* Verify a certificate that came from a /canister/ endpoint.
+ *
+ * cbor,len  the certificate (the byte string's content, not the response around it); borrowed for
+ *           the call, copied
+ * canister  the effective canister id of the request: a delegation must cover it with its ranges,
+ *           in the old form (/subnet/<id>/canister_ranges) or the sharded one
+ *           (/canister_ranges/<id>/<first>). Without a delegation the root key speaks for all.
+ *
+ * Returns 0, -EPROTO (malformed), -EBADMSG (does not verify, does not cover, too old or too far
+ * ahead), -EINVAL (trust->root_key is not a BLS key in DER), -ENOMEM.
+ *
+ * Blocks: no, computes for 1 to 3 ms. Thread safety: any number of concurrent calls.
+ */
+int ic_certificate_verify_canister(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
+                                   const struct ic_principal *canister, struct ic_certificate **out,
+                                   struct ic_error *err) IC_NONNULL(1, 3, 4, 5) IC_MUST_CHECK;
+
+/* Verify a certificate that came from a /subnet/ endpoint: the delegation's subnet (the root subnet
+ * when there is none) must be this one; ranges play no part. Otherwise the same. */
+int ic_certificate_verify_subnet(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
+                                 const struct ic_principal *subnet, struct ic_certificate **out,
+                                 struct ic_error *err) IC_NONNULL(1, 3, 4, 5) IC_MUST_CHECK;
+
+void ic_certificate_free(struct ic_certificate *cert);
+
+/* Look up a leaf. leaf and leaf_len are filled only on IC_LOOKUP_FOUND; they point into the
+ * certificate. With an IC_PATH of text labels this is
+ *
+ *     ic_certificate_lookup(cert, IC_PATH(ic_label_text("time")), &leaf, &len)
+ */
+enum ic_lookup ic_certificate_lookup(const struct ic_certificate *cert, const struct ic_path *path,
+                                     const uint8_t **leaf, size_t *leaf_len) IC_NONNULL(1, 2, 3, 4);
+
+/* List the labels directly below a path, in order.
+ *
+ * labels  fills with an array the caller frees (NULL when n is 0); the labels point into the
+ *         certificate
+ * n       fills
+ *
+ * Labels that are pruned away are not listed. Returns 0, -ENOENT when the path is not in the tree
+ * or is a leaf, -ENOMEM.
+ */
+int ic_certificate_list(const struct ic_certificate *cert, const struct ic_path *path,
+                        struct ic_label **labels, size_t *n) IC_NONNULL(1, 2, 3, 4) IC_MUST_CHECK;
+
+/* The subnet that signed: the delegation's, or the root subnet (the id made of the root key) when
+ * there is no delegation. Borrowed. */
+const struct ic_principal *ic_certificate_subnet(const struct ic_certificate *cert) IC_NONNULL(1);
+
+/* Does the signing subnet's own tree say that it hosts this canister? For the keys that query
+ * signatures are checked with, when the certificate has no delegation: verify_canister makes no
+ * range check then (IC interface spec, Query call), so this looks the ranges up in the certificate
+ * itself. With a delegation the answer is the one verify_canister already enforced.
+ *
+ * Returns 0, -EBADMSG (not covered, or no ranges in the certificate), -EPROTO. */
+int ic_certificate_check_range(const struct ic_certificate *cert,
+                               const struct ic_principal *canister, struct ic_error *err)
+    IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* The certified /time, ns since 1970. */
+int64_t ic_certificate_time_ns(const struct ic_certificate *cert) IC_NONNULL(1);
+
+#endif

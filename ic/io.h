@@ -1,0 +1,14 @@
+/* How long a call may take and how it is given up: passed down to everything that waits. */
+#ifndef CANISTERFS_IC_IO_H
+#define CANISTERFS_IC_IO_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ic_io {
+    int64_t deadline_ns;       /* CLOCK_MONOTONIC; always finite */
+    const atomic_bool *cancel; /* set by another thread to give the call up; may be NULL */
+};
+
+#endif
