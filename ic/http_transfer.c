@@ -1,0 +1,264 @@
+#include "ic/http_transfer.h"
+
+#include "ic/wait.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Receive buffer of a handle. Larger ones were not faster on loopback and count per transfer. */
+#define RECEIVE_BUFFER_BYTES (256L * 1024)
+/* First allocation for a body of unknown length. */
+#define BODY_START_BYTES (size_t)(64 * 1024)
+/* A server may ask for any pause; past an hour it means "not today". */
+#define RETRY_AFTER_MAX_SEC 3600
+
+/* Make room for `more` bytes; exactly the announced length when the server told it. */
+static bool reserve(struct ic_transfer *transfer, size_t more)
+{
+    if (more <= transfer->capacity - transfer->len)
+        return true;
+
+    size_t capacity = transfer->capacity * 2;
+    if (transfer->body == NULL) {
+        curl_off_t announced = -1;
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+        capacity = announced > 0 ? (size_t)announced : BODY_START_BYTES;
+    }
+    if (capacity < transfer->len + more)
+        capacity = transfer->len + more;
+    if (capacity > transfer->reply_max)
+        capacity = transfer->reply_max;
+
+    uint8_t *body = realloc(transfer->body, capacity);
+    if (body == NULL)
+        return false;
+    transfer->body = body;
+    transfer->capacity = capacity;
+    return true;
+}
+
+static size_t write_cb(char *data, size_t size, size_t n, void *arg)
+{
+    struct ic_transfer *transfer = arg;
+    size_t len = size * n; /* libcurl: size is always 1 */
+
+    curl_off_t announced = -1;
+    if (transfer->len == 0)
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+    if (len > transfer->reply_max - transfer->len ||
+        (announced > 0 && (uint64_t)announced > transfer->reply_max)) {
+        transfer->is_too_long = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (!reserve(transfer, len)) {
+        transfer->is_out_of_memory = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    memcpy(transfer->body + transfer->len, data, len);
+    transfer->len += len;
+    return len;
+}
+
+/* The first failing option wins; every result is looked at. */
+#define SET(option, value)                                                                         \
+    do {                                                                                           \
+        if (rc == CURLE_OK)                                                                        \
+            rc = curl_easy_setopt(easy, option, value);                                            \
+    } while (0)
+
+static CURLcode set_lasting_options(struct ic_transfer *transfer,
+                                    const struct ic_transfer_options *options)
+{
+    CURL *easy = transfer->easy;
+    CURLcode rc = CURLE_OK;
+    SET(CURLOPT_PRIVATE, transfer);
+    SET(CURLOPT_ERRORBUFFER, transfer->curl_message);
+    SET(CURLOPT_WRITEFUNCTION, write_cb);
+    SET(CURLOPT_WRITEDATA, transfer);
+    SET(CURLOPT_HTTPHEADER, options->headers);
+    SET(CURLOPT_USERAGENT, "canisterfs");
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    /* Without this, giving up while a name is being resolved waits for the resolver's thread, and
+     * every other transfer with it (libcurl manual, CURLOPT_QUICK_EXIT). */
+    SET(CURLOPT_QUICK_EXIT, 1L);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, options->connect_ms);
+    SET(CURLOPT_TCP_NODELAY, 1L);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
+    /* HTTP/2 over TLS when the server has it; a burst waits for the one connection's handshake
+     * instead of opening many. */
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    SET(CURLOPT_PIPEWAIT, 1L);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (options->ca_file != NULL)
+        SET(CURLOPT_CAINFO, options->ca_file);
+    return rc;
+}
+
+int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *options,
+                    struct ic_error *err)
+{
+    struct ic_transfer *transfer = calloc(1, sizeof *transfer);
+    if (transfer == NULL)
+        return ic_fail(err, IC_E_NO_MEMORY, "HTTP transfer");
+    int rc = ic_wait_cond_init(&transfer->done);
+    if (rc != 0) {
+        free(transfer);
+        return ic_fail(err, IC_E_NO_MEMORY, "HTTP transfer: condition: %s", strerror(-rc));
+    }
+    transfer->easy = curl_easy_init();
+    if (transfer->easy == NULL) {
+        ic_transfer_free(transfer);
+        return ic_fail(err, IC_E_NO_MEMORY, "HTTP transfer: curl_easy_init");
+    }
+    CURLcode result = set_lasting_options(transfer, options);
+    if (result != CURLE_OK) {
+        ic_transfer_free(transfer);
+        return ic_fail(err, result == CURLE_OUT_OF_MEMORY ? IC_E_NO_MEMORY : IC_E_CONFIG,
+                       "HTTP options: %s", curl_easy_strerror(result));
+    }
+    *out = transfer;
+    return 0;
+}
+
+void ic_transfer_free(struct ic_transfer *transfer)
+{
+    if (transfer == NULL)
+        return;
+    curl_easy_cleanup(transfer->easy);
+    (void)pthread_cond_destroy(&transfer->done);
+    free(transfer->body);
+    free(transfer);
+}
+
+int ic_transfer_prepare(struct ic_transfer *transfer, const struct ic_http_request *request,
+                        struct ic_error *err)
+{
+    transfer->body = NULL;
+    transfer->len = 0;
+    transfer->capacity = 0;
+    transfer->reply_max = request->reply_max;
+    transfer->is_too_long = false;
+    transfer->is_out_of_memory = false;
+    transfer->is_started = false;
+    transfer->moved_bytes = 0;
+    transfer->moved_at_ns = ic_wait_now_ns();
+    transfer->result = CURLE_OK;
+    transfer->abandoned = 0;
+    transfer->is_stalled = false;
+    transfer->curl_message[0] = '\0';
+
+    CURL *easy = transfer->easy;
+    CURLcode rc = CURLE_OK;
+    SET(CURLOPT_URL, request->url);
+    if (request->body != NULL) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+        SET(CURLOPT_POSTFIELDS, request->body); /* borrowed, not copied */
+    } else {
+        SET(CURLOPT_HTTPGET, 1L);
+    }
+    if (rc != CURLE_OK)
+        return ic_fail(err, rc == CURLE_OUT_OF_MEMORY ? IC_E_NO_MEMORY : IC_E_CONFIG, "%s: %s",
+                       request->url, curl_easy_strerror(rc));
+    return 0;
+}
+
+bool ic_transfer_is_stalled(struct ic_transfer *transfer, int64_t now_ns, int64_t stall_ns)
+{
+    curl_off_t up = 0;
+    curl_off_t down = 0;
+    long header = 0;
+    long request = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &header);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
+
+    int64_t moved = up + down + header + request;
+    if (moved != transfer->moved_bytes) {
+        transfer->moved_bytes = moved;
+        transfer->moved_at_ns = now_ns;
+    }
+    return now_ns - transfer->moved_at_ns >= stall_ns;
+}
+
+/* libcurl's code to ours. Anything that a second attempt could change is UNREACHABLE. */
+static enum ic_errc classify(const struct ic_transfer *transfer)
+{
+    if (transfer->is_out_of_memory)
+        return IC_E_NO_MEMORY;
+    if (transfer->is_too_long)
+        return IC_E_MALFORMED;
+    switch ((int)transfer->result) { /* libcurl has a hundred codes: not an exhaustive switch */
+    case CURLE_OUT_OF_MEMORY:
+        return IC_E_NO_MEMORY;
+    case CURLE_URL_MALFORMAT:
+        return IC_E_CONFIG;
+    case CURLE_PARTIAL_FILE: /* the connection closed before Content-Length was reached */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* what came is not HTTP/1.x: libcurl takes it for HTTP/0.9 */
+    case CURLE_BAD_CONTENT_ENCODING:
+        return IC_E_MALFORMED;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_ENGINE_INITFAILED:
+        return IC_E_TLS;
+    default:
+        return IC_E_UNREACHABLE;
+    }
+}
+
+static const char *describe(const struct ic_transfer *transfer)
+{
+    if (transfer->is_too_long)
+        return "the reply is longer than expected";
+    if (transfer->is_out_of_memory)
+        return "no memory for the reply";
+    if (transfer->curl_message[0] != '\0')
+        return transfer->curl_message;
+    return curl_easy_strerror(transfer->result);
+}
+
+int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_http_reply *reply,
+                       struct ic_error *err)
+{
+    long request = 0; /* of the exchange before when this one was never started */
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
+    reply->sent = transfer->is_started && request > 0;
+
+    int rc = 0;
+    if (transfer->abandoned != 0)
+        rc = ic_wait_fail(err, transfer->abandoned, url);
+    else if (transfer->is_stalled)
+        rc = ic_fail(err, IC_E_UNREACHABLE, "%s: stalled", url);
+    else if (transfer->result != CURLE_OK)
+        rc = ic_fail(err, classify(transfer), "%s: %s", url, describe(transfer));
+    if (rc != 0) {
+        free(transfer->body);
+        transfer->body = NULL;
+        return rc;
+    }
+
+    long status = 0;
+    curl_off_t retry_after = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);
+    if (retry_after > RETRY_AFTER_MAX_SEC)
+        retry_after = RETRY_AFTER_MAX_SEC;
+
+    reply->status = (int)status;
+    reply->retry_after_ms = retry_after > 0 ? (uint32_t)retry_after * 1000 : 0;
+    reply->body = transfer->body;
+    reply->len = transfer->len;
+    transfer->body = NULL;
+    return 0;
+}

@@ -1,0 +1,61 @@
+/* One HTTP exchange as libcurl sees it: an easy handle, its options, where the body goes and what
+ * its failure means. Private to http.c, which owns the threads: a transfer is touched by its caller
+ * before it is submitted and after it is done, and by the network thread in between, never by both.
+ */
+#ifndef CANISTERFS_IC_HTTP_TRANSFER_H
+#define CANISTERFS_IC_HTTP_TRANSFER_H
+
+#include "ic/http.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+struct ic_transfer {
+    CURL *easy;                         /* immutable after new */
+    char curl_message[CURL_ERROR_SIZE]; /* libcurl's words for the last failure */
+
+    /* Reused from exchange to exchange: reset by ic_transfer_prepare. */
+    uint8_t *body;
+    size_t len;
+    size_t capacity;
+    size_t reply_max;
+    bool is_too_long;
+    bool is_out_of_memory;
+    bool is_started;     /* reached the multi handle; network thread */
+    int64_t moved_bytes; /* in both directions, at the last look */
+    int64_t moved_at_ns; /* when moved_bytes last changed */
+    CURLcode result;
+
+    /* Guarded by the lock of ic_http. */
+    enum { IC_TRANSFER_IDLE, IC_TRANSFER_QUEUED, IC_TRANSFER_RUNNING, IC_TRANSFER_DONE } state;
+    int abandoned;              /* 0, or why the caller gave up: -EINTR or -ETIMEDOUT */
+    bool is_stalled;            /* the network thread gave up: no byte for stall_ms */
+    pthread_cond_t done;        /* signalled when state becomes DONE, and by ic_http_wake */
+    struct ic_transfer *next;   /* active list, or free list while IDLE */
+    struct ic_transfer *prev;   /* active list */
+    struct ic_transfer *picked; /* network thread: what it works on in this round */
+};
+
+/* What every transfer of one ic_http shares. */
+struct ic_transfer_options {
+    const char *ca_file;
+    long connect_ms;
+    struct curl_slist *headers;
+};
+
+int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *options,
+                    struct ic_error *err) IC_NONNULL(1, 2) IC_MUST_CHECK;
+void ic_transfer_free(struct ic_transfer *transfer);
+
+/* Make ready for one exchange; the request's memory must stay until it is done. */
+int ic_transfer_prepare(struct ic_transfer *transfer, const struct ic_http_request *request,
+                        struct ic_error *err) IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* Has no byte moved for stall_ns? Network thread only. */
+bool ic_transfer_is_stalled(struct ic_transfer *transfer, int64_t now_ns, int64_t stall_ns);
+
+/* Turn a finished transfer into a reply or an error; the body moves to the reply. */
+int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_http_reply *reply,
+                       struct ic_error *err) IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,473 @@
+/* ic/http against a loopback server that misbehaves in every way it can. */
+#include "ic/http.h"
+#include "ic/wait.h"
+#include "tests/support/fake_server.h"
+#include "tests/tap.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+TAP_STATE;
+
+#define MIB (1024 * 1024)
+
+static uint8_t pattern[3 * MIB + 1000];
+
+/* What the server answers next, to every request. */
+struct script {
+    pthread_mutex_t lock;
+    struct fake_reply reply; /* guarded by lock */
+    bool echo;               /* guarded by lock: reply with the request's body */
+};
+
+static void answer(void *arg, const struct fake_request *request, struct fake_reply *reply)
+{
+    struct script *script = arg;
+    pthread_mutex_lock(&script->lock);
+    *reply = script->reply;
+    bool echo = script->echo;
+    pthread_mutex_unlock(&script->lock);
+    if (echo) {
+        reply->owned = malloc(request->body_len + 1);
+        memcpy(reply->owned, request->body, request->body_len);
+        reply->body = reply->owned;
+        reply->len = request->body_len;
+    }
+}
+
+static struct script script = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct fake_server *server;
+static struct ic_http *http;
+
+static void answer_with(struct fake_reply reply)
+{
+    pthread_mutex_lock(&script.lock);
+    script.reply = reply;
+    script.echo = false;
+    pthread_mutex_unlock(&script.lock);
+}
+
+static void answer_with_echo(void)
+{
+    pthread_mutex_lock(&script.lock);
+    script.reply = (struct fake_reply){.status = 200};
+    script.echo = true;
+    pthread_mutex_unlock(&script.lock);
+}
+
+static struct ic_io within_ms(int64_t ms)
+{
+    return (struct ic_io){.deadline_ns = ic_wait_now_ns() + ms * IC_NS_PER_MS};
+}
+
+static int64_t ms_since(int64_t start_ns)
+{
+    return (ic_wait_now_ns() - start_ns) / IC_NS_PER_MS;
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+static int post(const uint8_t *body, size_t len, size_t reply_max, const struct ic_io *io,
+                struct ic_http_reply *reply, struct ic_error *err)
+{
+    char url[128];
+    snprintf(url, sizeof url, "%s/some/path", fake_server_url(server));
+    struct ic_http_request request = {
+        .url = url, .body = body, .body_len = len, .reply_max = reply_max};
+    return ic_http_perform(http, &request, io, reply, err);
+}
+
+static int post_now(struct ic_http_reply *reply, struct ic_error *err)
+{
+    struct ic_io io = within_ms(5000);
+    return post((const uint8_t *)"hello", 5, sizeof pattern, &io, reply, err);
+}
+
+static void test_request_as_sent(void)
+{
+    answer_with_echo();
+    struct ic_http_reply reply;
+    struct ic_error err;
+    TAP_INT(post_now(&reply, &err), 0, "POST succeeds");
+    TAP_INT(reply.status, 200, "status");
+    TAP_OK(reply.len == 5 && memcmp(reply.body, "hello", 5) == 0, "the body came back");
+    TAP_OK(reply.sent, "it was sent");
+    ic_http_reply_fini(&reply);
+
+    char path[256];
+    uint8_t *body;
+    size_t len;
+    TAP_OK(fake_server_get_request(server, 0, path, &body, &len), "the server saw it");
+    TAP_STR(path, "/some/path", "path");
+    free(body);
+}
+
+static atomic_int saw_cbor;
+static atomic_int saw_expect;
+static void look_at_head(void *arg, const struct fake_request *request, struct fake_reply *reply)
+{
+    (void)arg;
+    if (strcasestr(request->head, "\r\nContent-Type: application/cbor\r\n") != NULL)
+        atomic_fetch_add(&saw_cbor, 1);
+    if (strcasestr(request->head, "\r\nExpect:") != NULL)
+        atomic_fetch_add(&saw_expect, 1);
+    reply->status = strcmp(request->method, "POST") == 0 ? 200 : 201;
+}
+
+static void test_headers_and_get(void)
+{
+    struct fake_server *other = fake_server_open(look_at_head, NULL);
+    struct ic_http_request request = {
+        .url = fake_server_url(other), .body = pattern, .body_len = 2 * MIB, .reply_max = 100};
+    struct ic_io io = within_ms(5000);
+    struct ic_http_reply reply;
+    TAP_INT(ic_http_perform(http, &request, &io, &reply, NULL), 0, "POST of 2 MiB");
+    TAP_INT(reply.status, 200, "was a POST");
+    TAP_INT((int64_t)reply.len, 0, "an empty body is fine");
+    ic_http_reply_fini(&reply);
+    TAP_INT(atomic_load(&saw_cbor), 1, "Content-Type: application/cbor");
+    TAP_INT(atomic_load(&saw_expect), 0, "no Expect header");
+    request.body = NULL;
+    request.body_len = 0;
+    TAP_INT(ic_http_perform(http, &request, &io, &reply, NULL), 0, "GET");
+    TAP_INT(reply.status, 201, "was a GET, on a handle that posted before");
+    ic_http_reply_fini(&reply);
+    fake_server_close(other);
+}
+
+static void check_body(const char *what, bool chunked, size_t len)
+{
+    answer_with(
+        (struct fake_reply){.status = 200, .body = pattern, .len = len, .chunked = chunked});
+    struct ic_http_reply reply;
+    struct ic_error err;
+    TAP_INT(post_now(&reply, &err), 0, what);
+    TAP_INT((int64_t)reply.len, (int64_t)len, "its length");
+    if (reply.len == len)
+        TAP_MEM(reply.body, pattern, len, "its bytes");
+    ic_http_reply_fini(&reply);
+}
+
+static void test_bodies(void)
+{
+    unsigned before = fake_server_n_connections(server);
+    check_body("3 MiB with Content-Length", false, 3 * MIB);
+    check_body("3 MiB chunked", true, 3 * MIB);
+    check_body("exactly as long as the cap", false, sizeof pattern);
+    check_body("one byte, chunked", true, 1);
+    TAP_INT(fake_server_n_connections(server) - before, 0, "the connection was used again");
+}
+
+static void test_statuses(void)
+{
+    static const struct {
+        int status;
+        const char *headers;
+        uint32_t retry_after_ms;
+    } rows[] = {
+        {503, "Retry-After: 2\r\n", 2000},
+        {429, NULL, 0},
+        {429, "Retry-After: 86400\r\n", 3600000},
+        {302, "Location: /else\r\n", 0},
+        {404, NULL, 0},
+        {500, NULL, 0},
+        {429, "Retry-After: -5\r\n", 0},
+        {429, "Retry-After: soon\r\n", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        answer_with((struct fake_reply){.status = rows[i].status,
+                                        .headers = rows[i].headers,
+                                        .body = (const uint8_t *)"text",
+                                        .len = 4});
+        struct ic_http_reply reply;
+        TAP_INT(post_now(&reply, NULL), 0, "a complete response of any status is success");
+        TAP_INT(reply.status, rows[i].status, "status");
+        TAP_INT(reply.retry_after_ms, rows[i].retry_after_ms, "Retry-After");
+        ic_http_reply_fini(&reply);
+    }
+}
+
+static void check_fails(const char *what, struct fake_reply fault, size_t reply_max,
+                        enum ic_errc code)
+{
+    answer_with(fault);
+    struct ic_http_reply reply;
+    struct ic_error err = {0};
+    struct ic_io io = within_ms(4000);
+    int64_t start = ic_wait_now_ns();
+    int rc = post((const uint8_t *)"hello", 5, reply_max, &io, &reply, &err);
+    TAP_INT(err.code, code, what);
+    TAP_INT(rc, ic_error_errno(&err), "its errno");
+    TAP_OK(reply.body == NULL, "nothing is owned after a failure");
+    TAP_OK(reply.sent, "the request may have reached the server");
+    TAP_OK(ms_since(start) < 2500, "in time");
+    if (err.code != code)
+        printf("# %s\n", err.message);
+}
+
+/* http has a stall time of 1 s in this program. */
+static void test_faults(void)
+{
+    const struct fake_reply big = {.status = 200, .body = pattern, .len = MIB};
+    struct fake_reply r = big;
+    size_t cap = sizeof pattern;
+
+    for (int chunked = 0; chunked < 2; chunked++) {
+        r = big, r.chunked = chunked, r.fault = FAKE_CLOSE;
+        check_fails("closed instead of an answer", r, cap, IC_E_UNREACHABLE);
+        r.fault = FAKE_RESET;
+        check_fails("reset instead of an answer", r, cap, IC_E_UNREACHABLE);
+        r.fault = FAKE_RESET_IN_HEAD;
+        check_fails("reset in the headers", r, cap, IC_E_UNREACHABLE);
+        r.fault = FAKE_RESET_IN_BODY, r.fault_at = 100000;
+        check_fails("reset in the body", r, cap, IC_E_UNREACHABLE);
+        r.fault = FAKE_TRUNCATE;
+        check_fails("truncated", r, cap, IC_E_MALFORMED);
+        r.fault_at = MIB - 1;
+        check_fails("truncated by one byte", r, cap, IC_E_MALFORMED);
+        r.fault = FAKE_STALL;
+        check_fails("silent", r, cap, IC_E_UNREACHABLE);
+        r.fault = FAKE_STALL_IN_BODY, r.fault_at = 100000;
+        check_fails("silent in the body", r, cap, IC_E_UNREACHABLE);
+        r.fault = FAKE_NONE;
+        check_fails("longer than the cap", r, MIB - 1, IC_E_MALFORMED);
+        check_fails("anything when the cap is 0", r, 0, IC_E_MALFORMED);
+    }
+    r = big, r.fault = FAKE_GARBAGE;
+    check_fails("not HTTP", r, cap, IC_E_MALFORMED);
+    r = big, r.announced = (size_t)1 << 40;
+    check_fails("a length of 1 TiB", r, cap, IC_E_MALFORMED);
+    check_body("the next request is well", false, MIB);
+}
+
+static void test_too_slow(void)
+{
+    struct ic_http_reply reply;
+    struct ic_error err = {0};
+    answer_with((struct fake_reply){
+        .status = 200, .body = pattern, .len = 1000, .fault = FAKE_DRIP, .drip_ms = 100});
+    struct ic_io io = within_ms(2000);
+    int64_t start = ic_wait_now_ns();
+    TAP_INT(post(NULL, 0, 4096, &io, &reply, &err), -ETIMEDOUT, "a drip that goes on: deadline");
+    TAP_OK(ms_since(start) >= 1990 && ms_since(start) < 2200, "at the deadline");
+
+    io = within_ms(300);
+    answer_with((struct fake_reply){.status = 200, .fault = FAKE_STALL});
+    start = ic_wait_now_ns();
+    TAP_INT(post(NULL, 0, 100, &io, &reply, &err), -ETIMEDOUT, "silence: deadline");
+    TAP_INT(err.code, IC_E_TIMEOUT, "code");
+    TAP_OK(ms_since(start) >= 299 && ms_since(start) < 400, "at the deadline");
+
+    io = within_ms(-1);
+    unsigned before = fake_server_n_requests(server);
+    TAP_INT(post(NULL, 0, 100, &io, &reply, &err), -ETIMEDOUT, "a deadline that has passed");
+    TAP_INT(fake_server_n_requests(server), before, "sends nothing");
+    TAP_OK(!reply.sent, "and says so");
+
+    answer_with((struct fake_reply){
+        .status = 200, .body = pattern, .len = 30, .fault = FAKE_DRIP, .drip_ms = 50});
+    TAP_INT(post_now(&reply, &err), 0, "slow but steady, longer than the stall time: succeeds");
+    TAP_INT((int64_t)reply.len, 30, "whole");
+    ic_http_reply_fini(&reply);
+}
+
+struct canceller {
+    atomic_bool flag;
+    bool wake;
+    int64_t set_ns;
+};
+
+static void *cancel_soon(void *arg)
+{
+    struct canceller *c = arg;
+    sleep_ms(100);
+    c->set_ns = ic_wait_now_ns();
+    atomic_store(&c->flag, true);
+    if (c->wake)
+        ic_http_wake(http);
+    return NULL;
+}
+
+static void test_cancel(void)
+{
+    answer_with((struct fake_reply){.status = 200, .fault = FAKE_STALL});
+    for (int wake = 0; wake < 2; wake++) {
+        struct canceller c = {.wake = wake};
+        struct ic_io io = within_ms(900);
+        io.cancel = &c.flag;
+        pthread_t thread;
+        pthread_create(&thread, NULL, cancel_soon, &c);
+        struct ic_http_reply reply;
+        struct ic_error err = {0};
+        TAP_INT(post(NULL, 0, 100, &io, &reply, &err), -EINTR, "cancelled");
+        int64_t end = ic_wait_now_ns();
+        pthread_join(thread, NULL);
+        TAP_INT(err.code, IC_E_CANCELLED, "code");
+        TAP_OK(end - c.set_ns < (wake ? 30 : 80) * IC_NS_PER_MS,
+               wake ? "at once when woken" : "within 50 ms otherwise");
+        if (wake)
+            continue;
+        TAP_INT(post(NULL, 0, 100, &io, &reply, &err), -EINTR, "a flag that was set before");
+    }
+}
+
+static void test_refused(void)
+{
+    fake_server_refuse(server, true);
+    struct ic_http_reply reply;
+    struct ic_error err = {0};
+    TAP_INT(post_now(&reply, &err), -EHOSTUNREACH, "connection refused");
+    TAP_OK(!reply.sent, "nothing was sent");
+    TAP_OK(strstr(err.message, "127.0.0.1") != NULL, "the message names the server");
+    fake_server_refuse(server, false);
+    check_body("the server is back", false, 1000);
+}
+
+static void check_url(const char *url, enum ic_errc code, const char *what)
+{
+    struct ic_http_request request = {.url = url, .reply_max = 100};
+    struct ic_io io = within_ms(5000);
+    struct ic_http_reply reply;
+    struct ic_error err = {0};
+    TAP_OK(ic_http_perform(http, &request, &io, &reply, &err) != 0, what);
+    TAP_INT(err.code, code, "code");
+    if (err.code != code)
+        printf("# %s\n", err.message);
+}
+
+static void test_urls(void)
+{
+    check_url("http://", IC_E_CONFIG, "no host");
+    check_url("http://127.0.0.1:99999/", IC_E_CONFIG, "no such port");
+    check_url("http://no-such-host.invalid/", IC_E_UNREACHABLE, "no such host");
+    char url[128];
+    snprintf(url, sizeof url, "https%s", fake_server_url(server) + 4);
+    answer_with((struct fake_reply){.status = 200});
+    check_url(url, IC_E_TLS, "https to a server that does not speak TLS");
+}
+
+struct worker {
+    unsigned n;
+    unsigned n_right;
+    unsigned n_failed;
+};
+
+/* Every third answer is bad in some way. */
+static void answer_by_number(void *arg, const struct fake_request *request,
+                             struct fake_reply *reply)
+{
+    (void)arg;
+    static const enum fake_fault faults[] = {FAKE_RESET,         FAKE_TRUNCATE, FAKE_CLOSE,
+                                             FAKE_RESET_IN_BODY, FAKE_STALL,    FAKE_GARBAGE};
+    reply->owned = malloc(300000);
+    memset(reply->owned, request->body[0], 300000);
+    reply->body = reply->owned;
+    reply->len = 300000;
+    if (request->body[1] % 3 == 0) {
+        reply->fault = faults[request->body[1] / 3 % 6];
+        reply->fault_at = 1000;
+    }
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (uint8_t i = 0; i < 30; i++) {
+        uint8_t body[2] = {(uint8_t)w->n, i};
+        struct ic_io io = within_ms(5000);
+        struct ic_http_reply reply;
+        if (post(body, 2, 300000, &io, &reply, NULL) != 0) {
+            w->n_failed++;
+            continue;
+        }
+        bool right = reply.len == 300000;
+        for (size_t k = 0; right && k < reply.len; k++)
+            right = reply.body[k] == (uint8_t)w->n;
+        w->n_right += right;
+        ic_http_reply_fini(&reply);
+    }
+    return NULL;
+}
+
+static void test_many_threads(void)
+{
+    struct fake_server *first = server;
+    server = fake_server_open(answer_by_number, NULL);
+    pthread_t threads[24];
+    struct worker workers[24];
+    for (unsigned i = 0; i < 24; i++) {
+        workers[i] = (struct worker){.n = i};
+        pthread_create(&threads[i], NULL, work, &workers[i]);
+    }
+    unsigned n_right = 0;
+    unsigned n_failed = 0;
+    for (unsigned i = 0; i < 24; i++) {
+        pthread_join(threads[i], NULL);
+        n_right += workers[i].n_right;
+        n_failed += workers[i].n_failed;
+    }
+    TAP_INT(n_right, 24 * 20, "24 threads: every whole answer reached its caller, with its bytes");
+    TAP_INT(n_failed, 24 * 10, "and every broken one failed");
+    fake_server_close(server);
+    server = first;
+}
+
+static void *stop_soon(void *arg)
+{
+    (void)arg;
+    sleep_ms(100);
+    ic_http_stop(http);
+    return NULL;
+}
+
+static void test_stop(void)
+{
+    answer_with((struct fake_reply){.status = 200, .fault = FAKE_STALL});
+    pthread_t thread;
+    pthread_create(&thread, NULL, stop_soon, NULL);
+    struct ic_http_reply reply;
+    struct ic_error err = {0};
+    int64_t start = ic_wait_now_ns();
+    TAP_INT(post_now(&reply, &err), -EINTR, "stop cancels what is in flight");
+    TAP_OK(ms_since(start) < 300, "at once");
+    pthread_join(thread, NULL);
+    TAP_INT(post_now(&reply, &err), -EINTR, "and what comes later");
+    ic_http_close(http);
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < sizeof pattern; i++)
+        pattern[i] = (uint8_t)(i * 7 + i / 251);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    server = fake_server_open(answer, &script);
+    struct ic_error err;
+    struct ic_http_config config = {.stall_ms = 1000};
+    if (!TAP_OK(ic_http_open(&http, &config, &err) == 0, "open"))
+        return 1;
+
+    test_request_as_sent();
+    test_headers_and_get();
+    test_bodies();
+    test_statuses();
+    test_faults();
+    test_too_slow();
+    test_cancel();
+    test_refused();
+    test_urls();
+    test_many_threads();
+    test_stop();
+
+    fake_server_close(server);
+    curl_global_cleanup();
+    return tap_done();
+}
