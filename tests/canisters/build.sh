@@ -1,0 +1,24 @@
+#!/bin/sh
+# Compiles the test canisters to OUT/NAME.wasm (clang and lld, target wasm32).
+set -eu
+
+if [ $# -ne 1 ]; then
+    echo "usage: build.sh OUT" >&2
+    exit 1
+fi
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+cd "$(dirname "$0")"
+
+# The stack comes first in memory, so that overflowing it traps instead of overwriting data.
+build() {
+    name=$1
+    shift
+    ${CLANG:-clang} --target=wasm32 -std=c11 -O2 -mbulk-memory -mcpu=mvp -ffreestanding -nostdlib \
+        -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror \
+        -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536 \
+        -o "$out/$name.wasm" "$name.c" "$@"
+}
+
+build sample candid.c sha256.c
+build hello candid.c

@@ -1,0 +1,319 @@
+/* A canister whose stable memory can be read, checked and written with the methods canisterfs looks
+ * for. What each method takes and returns is said in sample.did.
+ *
+ * The whole stable memory is the user's data: the canister keeps nothing of its own there. The
+ * version lives on the heap, which an upgrade drops; it is a time made strictly increasing, so that
+ * the one made after an upgrade is larger than all before.
+ *
+ * Data pass through one buffer in pieces, straight between stable memory and the reply or argument,
+ * so a reply may be as large as the platform allows and the heap stays small.
+ */
+#include "candid.h"
+#include "ic0.h"
+#include "sha256.h"
+
+IC_CANDID_SERVICE("sample.did");
+
+#define PAGE   65536
+#define BUFFER (4 * PAGE)
+
+/* What the heap keeps from message to message. */
+static struct {
+    uint64_t version;
+    uint64_t mtime_ns;
+} data;
+
+/* Scratch space of the running message. */
+static _Alignas(8) uint8_t buffer[BUFFER];
+static struct candid_args args;
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* --- state --- */
+
+static uint64_t size_bytes(void)
+{
+    return ic0_stable64_size() * PAGE;
+}
+
+static bool in_range(uint64_t off, uint64_t len)
+{
+    uint64_t size = size_bytes();
+
+    return off <= size && len <= size - off;
+}
+
+static void changed(void)
+{
+    uint64_t now = ic0_time();
+
+    data.version = now > data.version ? now : data.version + 1;
+    data.mtime_ns = now;
+}
+
+IC_INIT(init)
+{
+    changed();
+}
+
+IC_POST_UPGRADE(post_upgrade)
+{
+    changed();
+}
+
+/* Grows the memory to hold size bytes. */
+static void reserve(uint64_t size)
+{
+    uint64_t pages = size / PAGE + (size % PAGE != 0);
+    uint64_t have = ic0_stable64_size();
+
+    if (pages > have && ic0_stable64_grow(pages - have) < 0)
+        IC_TRAP("stable memory cannot grow that far");
+}
+
+/* --- replies --- */
+
+/* Headers: "DIDL", the type table, the argument types (Candid specification, "Parameters and
+ * results"). */
+#define HEADER_NONE  "DIDL\x00\x00"
+#define HEADER_NAT64 "DIDL\x00\x01\x78"
+#define HEADER_INT64 "DIDL\x00\x01\x74"
+#define HEADER_BLOB  "DIDL\x01\x6d\x7b\x01\x00"
+
+/* record { mtime_ns; size; version : nat64 }: fields go by their names' hashes. */
+#define TYPE_VERSION                                                                               \
+    "\x6c\x03\xaa\x8f\x96\x9b\x03\x78\xc1\xc1\xce\xe2\x04\x78\x98\xce\xc7\xe7\x07\x78"
+#define HEADER_VERSION "DIDL\x01" TYPE_VERSION "\x01\x00"
+
+/* Table: 0 blob, 1 Version, 2 Err = variant { other : text; busy : text; corrupt : text; denied;
+ * stale : 1; range }, 3 variant { ok : 0; err : 2 }. A variant's value starts with the place of its
+ * tag in this order. */
+#define HEADER_READ_AT                                                                             \
+    "DIDL\x04\x6d\x7b" TYPE_VERSION "\x6b\x06"                                                     \
+    "\xd0\xcd\xd9\xb3\x03\x71\xb9\xaa\x80\x89\x04\x71\xcd\xaf\xae\xae\x06\x71"                     \
+    "\xdb\xd2\xb8\xe1\x06\x7f\x99\xde\xad\xa0\x08\x01\xbd\xcb\xfe\xa0\x0e\x7f"                     \
+    "\x6b\x02\x9c\xc2\x01\x00\xe5\x8e\xb4\x02\x02\x01\x03"
+#define READ_AT_OK    HEADER_READ_AT "\x00"
+#define READ_AT_STALE HEADER_READ_AT "\x01\x04"
+#define READ_AT_RANGE HEADER_READ_AT "\x01\x05"
+
+static void put_version(void)
+{
+    candid_put_nat64(data.mtime_ns);
+    candid_put_nat64(size_bytes());
+    candid_put_nat64(data.version);
+}
+
+/* A blob's value: its length, then its bytes from stable memory. The range is within the size. */
+static void put_stable(uint64_t off, uint64_t len)
+{
+    candid_put_length(len);
+    while (len > 0) {
+        size_t part = (size_t)smaller(len, BUFFER);
+
+        ic_stable_read(buffer, off, part);
+        candid_put(buffer, part);
+        off += part;
+        len -= part;
+    }
+}
+
+/* Appends the sha256 of a range, which is within the size. */
+static void put_hash(uint64_t off, uint64_t len)
+{
+    struct sha256 hash;
+    uint8_t digest[SHA256_BYTES];
+
+    sha256_init(&hash);
+    while (len > 0) {
+        size_t part = (size_t)smaller(len, BUFFER);
+
+        ic_stable_read(buffer, off, part);
+        sha256_update(&hash, buffer, part);
+        off += part;
+        len -= part;
+    }
+    sha256_final(&hash, digest);
+    candid_put(digest, sizeof(digest));
+}
+
+/* --- queries --- */
+
+IC_QUERY(stable_size)
+{
+    CANDID_PUT(HEADER_NAT64);
+    candid_put_nat64(size_bytes());
+    ic0_msg_reply();
+}
+
+IC_QUERY(stable_version)
+{
+    CANDID_PUT(HEADER_VERSION);
+    put_version();
+    ic0_msg_reply();
+}
+
+IC_QUERY(stable_read)
+{
+    candid_open(&args);
+    uint64_t off = candid_nat64(&args);
+    uint64_t len = candid_nat64(&args);
+
+    if (!in_range(off, len))
+        IC_TRAP("stable_read: the range is not within the size");
+    CANDID_PUT(HEADER_BLOB);
+    put_stable(off, len);
+    ic0_msg_reply();
+}
+
+IC_QUERY(stable_read_at)
+{
+    candid_open(&args);
+    uint64_t version = candid_nat64(&args);
+    uint64_t off = candid_nat64(&args);
+    uint64_t len = candid_nat64(&args);
+
+    if (version != data.version) {
+        CANDID_PUT(READ_AT_STALE);
+        put_version();
+    } else if (!in_range(off, len)) {
+        CANDID_PUT(READ_AT_RANGE);
+    } else {
+        CANDID_PUT(READ_AT_OK);
+        put_stable(off, len);
+    }
+    ic0_msg_reply();
+}
+
+IC_QUERY(stable_hash)
+{
+    candid_open(&args);
+    uint64_t off = candid_nat64(&args);
+    uint64_t len = candid_nat64(&args);
+
+    if (!in_range(off, len))
+        IC_TRAP("stable_hash: the range is not within the size");
+    CANDID_PUT(HEADER_BLOB);
+    candid_put_length(SHA256_BYTES);
+    put_hash(off, len);
+    ic0_msg_reply();
+}
+
+IC_QUERY(stable_hashes)
+{
+    candid_open(&args);
+    uint64_t off = candid_nat64(&args);
+    uint64_t piece = candid_nat64(&args);
+    uint64_t n = candid_nat64(&args);
+    uint64_t size = size_bytes();
+
+    /* Every piece begins within the size: off + (n - 1) * piece < size, without overflow. */
+    if (piece == 0)
+        IC_TRAP("stable_hashes: pieces of 0 bytes");
+    if (off > size || (n > 0 && (off == size || n - 1 > (size - off - 1) / piece)))
+        IC_TRAP("stable_hashes: the range is not within the size");
+    CANDID_PUT(HEADER_BLOB);
+    candid_put_length(n * SHA256_BYTES);
+    for (; n > 0; n--) {
+        uint64_t len = smaller(piece, size - off);
+
+        put_hash(off, len);
+        off += len;
+    }
+    ic0_msg_reply();
+}
+
+/* --- updates --- */
+
+/* Refuses callers who do not control the canister. */
+static bool refused(void)
+{
+    if (ic_caller_is_controller())
+        return false;
+    IC_REJECT("denied: only a controller of this canister may change its data");
+    return true;
+}
+
+static void reply_nothing(void)
+{
+    CANDID_PUT(HEADER_NONE);
+    ic0_msg_reply();
+}
+
+IC_UPDATE(stable_write)
+{
+    if (refused())
+        return;
+    candid_open(&args);
+    uint64_t off = candid_nat64(&args);
+    struct candid_blob blob = candid_blob(&args);
+
+    if (off > UINT64_MAX - blob.len)
+        IC_TRAP("stable_write: the range overflows");
+    if (blob.len > 0) {
+        reserve(off + blob.len);
+        changed();
+    }
+    for (size_t done = 0; done < blob.len;) {
+        size_t part = (size_t)smaller(blob.len - done, BUFFER);
+
+        ic0_msg_arg_data_copy(buffer, blob.off + done, part);
+        ic_stable_write(off + done, buffer, part);
+        done += part;
+    }
+    reply_nothing();
+}
+
+IC_UPDATE(stable_grow)
+{
+    if (refused())
+        return;
+    candid_open(&args);
+    uint64_t pages = candid_nat64(&args);
+    int64_t before = ic0_stable64_grow(pages);
+
+    if (before >= 0 && pages > 0)
+        changed();
+    CANDID_PUT(HEADER_INT64);
+    candid_put_nat64((uint64_t)before);
+    ic0_msg_reply();
+}
+
+/* The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) over its input plus the golden ratio
+ * increment. */
+static uint64_t splitmix64(uint64_t x)
+{
+    uint64_t z = x + 0x9e3779b97f4a7c15;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+IC_UPDATE(seed)
+{
+    if (refused())
+        return;
+    candid_open(&args);
+    uint64_t size = candid_nat64(&args);
+    uint64_t next = candid_nat64(&args); /* word i is splitmix64(seed + i) */
+
+    reserve(size);
+    if (size > 0)
+        changed();
+    for (uint64_t off = 0; off < size;) {
+        size_t part = (size_t)smaller(size - off, BUFFER);
+
+        for (size_t at = 0; at < part; at += 8) {
+            uint64_t word = splitmix64(next++);
+
+            __builtin_memcpy(buffer + at, &word, sizeof(word));
+        }
+        ic_stable_write(off, buffer, part);
+        off += part;
+    }
+    reply_nothing();
+}
