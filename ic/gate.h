@@ -1,0 +1,79 @@
+/* How many queries may be in flight at once, learned from the answers.
+ *
+ * The limit starts at min(16, max) and moves between 1 and max: halved when the network says it is
+ * overloaded (HTTP 429 or 503, transient rejections), grown by one when a whole window of calls
+ * succeeded while the gate was full (additive increase, multiplicative decrease). A burst of
+ * refusals counts once: only a call that was sent after the last cut can cut again, so a cut is
+ * given one round trip to take effect. After a Retry-After nothing is sent before that time (a
+ * minute at most, then the network is asked again).
+ *
+ * Waiting callers are not ordered. A call passes the gate anew for each attempt.
+ */
+#ifndef CANISTERFS_IC_GATE_H
+#define CANISTERFS_IC_GATE_H
+
+#include "ic/attr.h"
+#include "ic/error.h"
+#include "ic/io.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IC_GATE_START 16
+#define IC_GATE_MAX   32
+
+/* Embedded in its owner. */
+struct ic_gate {
+    pthread_mutex_t lock;
+    pthread_cond_t opened; /* a place is free, the pause is over, woken or stopped */
+    unsigned max;          /* immutable after init */
+    unsigned limit;        /* guarded by lock: 1..max */
+    unsigned in_flight;    /* guarded by lock */
+    unsigned n_good;       /* guarded by lock: successes while full since limit last moved */
+    int64_t cut_ns;        /* guarded by lock: when limit was last halved */
+    int64_t not_before_ns; /* guarded by lock: no call may pass before this */
+    bool stopped;          /* guarded by lock */
+};
+
+/* What a caller holds between enter and leave. */
+struct ic_gate_pass {
+    int64_t entered_ns;
+};
+
+enum ic_gate_result {
+    IC_GATE_GOOD,       /* answered */
+    IC_GATE_OVERLOADED, /* the network wants less */
+    IC_GATE_NEUTRAL,    /* cancelled, broken, ...: says nothing about load */
+};
+
+/* max: 1..IC_GATE_MAX; 0 = IC_GATE_MAX, larger ones are cut. Returns 0 or -errno. */
+int ic_gate_init(struct ic_gate *gate, unsigned max) IC_NONNULL(1) IC_MUST_CHECK;
+void ic_gate_fini(struct ic_gate *gate) IC_NONNULL(1);
+
+/* Wait for a place.
+ *
+ * Returns 0, -EINTR (cancelled, or the gate was stopped), -ETIMEDOUT, or at once -EIO
+ * (IC_E_OVERLOADED) when the network wants to be left alone until after the deadline. After 0,
+ * leave must follow. Blocks until io->deadline_ns at most.
+ */
+int ic_gate_enter(struct ic_gate *gate, const struct ic_io *io, struct ic_gate_pass *out,
+                  struct ic_error *err) IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
+
+/* Give the place back.
+ *
+ * retry_after_ms  with IC_GATE_OVERLOADED: what the server asked for, 0 if nothing
+ */
+void ic_gate_leave(struct ic_gate *gate, const struct ic_gate_pass *pass,
+                   enum ic_gate_result result, uint32_t retry_after_ms) IC_NONNULL(1, 2);
+
+/* Waiting callers look at their cancel flags at once. */
+void ic_gate_wake(struct ic_gate *gate) IC_NONNULL(1);
+
+/* Every waiting and later caller gets -EINTR. */
+void ic_gate_stop(struct ic_gate *gate) IC_NONNULL(1);
+
+/* For the statistics: the limit in force and the calls inside. */
+void ic_gate_look(struct ic_gate *gate, unsigned *limit, unsigned *in_flight) IC_NONNULL(1, 2, 3);
+
+#endif

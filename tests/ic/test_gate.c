@@ -1,0 +1,254 @@
+/* ic/gate: the limit's moves, pauses, deadlines and cancel. */
+#include "ic/gate.h"
+#include "ic/wait.h"
+#include "tests/tap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+TAP_STATE;
+
+static struct ic_io within_ms(int64_t ms)
+{
+    return (struct ic_io){.deadline_ns = ic_wait_now_ns() + ms * IC_NS_PER_MS};
+}
+
+static int64_t ms_since(int64_t start_ns)
+{
+    return (ic_wait_now_ns() - start_ns) / IC_NS_PER_MS;
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec ts = {.tv_nsec = ms * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+static unsigned limit_of(struct ic_gate *gate)
+{
+    unsigned limit;
+    unsigned in_flight;
+    ic_gate_look(gate, &limit, &in_flight);
+    return limit;
+}
+
+/* Take n places, then give them all back with one result. */
+static unsigned round_trip(struct ic_gate *gate, unsigned n, enum ic_gate_result result)
+{
+    struct ic_gate_pass passes[IC_GATE_MAX];
+    unsigned n_in = 0;
+    while (n_in < n) {
+        struct ic_io io = within_ms(1);
+        if (ic_gate_enter(gate, &io, &passes[n_in], NULL) != 0)
+            break;
+        n_in++;
+    }
+    for (unsigned i = 0; i < n_in; i++)
+        ic_gate_leave(gate, &passes[i], result, 0);
+    return n_in;
+}
+
+static void test_limit_moves(void)
+{
+    struct ic_gate gate;
+    TAP_INT(ic_gate_init(&gate, 0), 0, "init");
+    TAP_INT(limit_of(&gate), 16, "starts at 16");
+    TAP_INT(round_trip(&gate, 20, IC_GATE_NEUTRAL), 16, "the 17th does not get in");
+    for (int i = 0; i < 100; i++)
+        round_trip(&gate, 15, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 16, "does not grow while places are free");
+
+    /* One of each full round leaves while the gate is full: 16 rounds make a window. */
+    for (int i = 0; i < 15; i++)
+        round_trip(&gate, 16, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 16, "not before a whole window succeeded");
+    round_trip(&gate, 16, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 17, "then by one");
+
+    TAP_INT(round_trip(&gate, 17, IC_GATE_OVERLOADED), 17, "17 in flight are all refused");
+    TAP_INT(limit_of(&gate), 8, "halved once for the burst");
+    for (unsigned want = 4; want >= 1; want /= 2) {
+        round_trip(&gate, 8, IC_GATE_OVERLOADED);
+        TAP_INT(limit_of(&gate), want, "halved by the next burst");
+    }
+    round_trip(&gate, 8, IC_GATE_OVERLOADED);
+    TAP_INT(limit_of(&gate), 1, "never below 1");
+    for (int i = 0; i < 2000; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 32, "grows back, to 32 at most");
+    round_trip(&gate, 32, IC_GATE_NEUTRAL);
+    TAP_INT(limit_of(&gate), 32, "a cancelled call moves nothing");
+    ic_gate_fini(&gate);
+}
+
+static void test_given_max(void)
+{
+    struct ic_gate gate;
+    TAP_INT(ic_gate_init(&gate, 1), 0, "init with at most 1");
+    TAP_INT(limit_of(&gate), 1, "starts there");
+    for (int i = 0; i < 10; i++)
+        round_trip(&gate, 2, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 1, "stays there");
+    ic_gate_fini(&gate);
+    TAP_INT(ic_gate_init(&gate, 1000), 0, "init with too many");
+    for (int i = 0; i < 2000; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 32, "is 32 at most");
+    ic_gate_fini(&gate);
+}
+
+static void test_pause(void)
+{
+    struct ic_gate gate;
+    struct ic_gate_pass pass;
+    struct ic_io io = within_ms(5000);
+    struct ic_error err = {0};
+    TAP_INT(ic_gate_init(&gate, 0), 0, "init");
+    TAP_INT(ic_gate_enter(&gate, &io, &pass, &err), 0, "enter");
+    int64_t start = ic_wait_now_ns();
+    ic_gate_leave(&gate, &pass, IC_GATE_OVERLOADED, 200);
+
+    io = within_ms(100);
+    TAP_INT(ic_gate_enter(&gate, &io, &pass, &err), -EIO, "Retry-After is after the deadline");
+    TAP_INT(err.code, IC_E_OVERLOADED, "code");
+    TAP_OK(ms_since(start) < 50, "said at once");
+
+    io = within_ms(5000);
+    TAP_INT(ic_gate_enter(&gate, &io, &pass, &err), 0, "a patient caller gets in");
+    TAP_OK(ms_since(start) >= 200 && ms_since(start) < 300, "after the pause");
+    ic_gate_leave(&gate, &pass, IC_GATE_OVERLOADED, 3600000);
+    io = within_ms(70000);
+    atomic_bool cancel = true;
+    io.cancel = &cancel;
+    TAP_INT(ic_gate_enter(&gate, &io, &pass, &err), -EINTR, "an hour is cut to a minute: waits");
+    ic_gate_fini(&gate);
+}
+
+static void test_patience(void)
+{
+    struct ic_gate gate;
+    struct ic_gate_pass held;
+    struct ic_gate_pass pass;
+    struct ic_error err = {0};
+    struct ic_io io = within_ms(5000);
+    TAP_INT(ic_gate_init(&gate, 1), 0, "init");
+    TAP_INT(ic_gate_enter(&gate, &io, &held, &err), 0, "the only place");
+
+    int64_t start = ic_wait_now_ns();
+    io = within_ms(100);
+    TAP_INT(ic_gate_enter(&gate, &io, &pass, &err), -ETIMEDOUT, "deadline while waiting");
+    TAP_OK(ms_since(start) >= 100 && ms_since(start) < 150, "at the deadline");
+    atomic_bool cancel = true;
+    io = within_ms(5000);
+    io.cancel = &cancel;
+    TAP_INT(ic_gate_enter(&gate, &io, &pass, &err), -EINTR, "cancelled");
+    TAP_INT(err.code, IC_E_CANCELLED, "code");
+    ic_gate_leave(&gate, &held, IC_GATE_GOOD, 0);
+    TAP_INT(round_trip(&gate, 1, IC_GATE_GOOD), 1, "nobody kept the place");
+    ic_gate_fini(&gate);
+}
+
+struct waiter {
+    struct ic_gate *gate;
+    atomic_bool cancel;
+    int rc;
+    int64_t end_ns;
+};
+
+static void *wait_at_gate(void *arg)
+{
+    struct waiter *w = arg;
+    struct ic_io io = within_ms(5000);
+    io.cancel = &w->cancel;
+    struct ic_gate_pass pass;
+    w->rc = ic_gate_enter(w->gate, &io, &pass, NULL);
+    w->end_ns = ic_wait_now_ns();
+    return NULL;
+}
+
+static void test_wake_and_stop(void)
+{
+    struct ic_gate gate;
+    struct ic_gate_pass held;
+    struct ic_io io = within_ms(5000);
+    TAP_INT(ic_gate_init(&gate, 1), 0, "init");
+    TAP_INT(ic_gate_enter(&gate, &io, &held, NULL), 0, "the only place");
+
+    struct waiter waiters[2] = {{.gate = &gate}, {.gate = &gate}};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, wait_at_gate, &waiters[i]);
+    sleep_ms(100);
+    atomic_store(&waiters[0].cancel, true);
+    int64_t start = ic_wait_now_ns();
+    ic_gate_wake(&gate);
+    pthread_join(threads[0], NULL);
+    TAP_INT(waiters[0].rc, -EINTR, "cancelled and woken");
+    TAP_OK(waiters[0].end_ns - start < 20 * IC_NS_PER_MS, "at once");
+
+    start = ic_wait_now_ns();
+    ic_gate_stop(&gate);
+    pthread_join(threads[1], NULL);
+    TAP_INT(waiters[1].rc, -EINTR, "stopped");
+    TAP_OK(waiters[1].end_ns - start < 20 * IC_NS_PER_MS, "at once");
+    struct ic_gate_pass pass;
+    TAP_INT(ic_gate_enter(&gate, &io, &pass, NULL), -EINTR, "and later callers too");
+    ic_gate_fini(&gate);
+}
+
+/* Many threads: never more inside than the limit allows, none left behind. */
+static atomic_uint n_inside;
+static atomic_uint n_most;
+static atomic_uint n_passed;
+
+static void *pass_often(void *arg)
+{
+    struct ic_gate *gate = arg;
+    for (int i = 0; i < 200; i++) {
+        struct ic_io io = within_ms(20000);
+        struct ic_gate_pass pass;
+        if (ic_gate_enter(gate, &io, &pass, NULL) != 0)
+            return NULL;
+        unsigned inside = atomic_fetch_add(&n_inside, 1) + 1;
+        unsigned most = atomic_load(&n_most);
+        while (inside > most && !atomic_compare_exchange_weak(&n_most, &most, inside))
+            ;
+        if (i % 8 == 0)
+            sleep_ms(1);
+        atomic_fetch_sub(&n_inside, 1);
+        atomic_fetch_add(&n_passed, 1);
+        ic_gate_leave(gate, &pass, i % 50 == 49 ? IC_GATE_OVERLOADED : IC_GATE_GOOD, i % 50 == 49);
+    }
+    return NULL;
+}
+
+static void test_many_threads(void)
+{
+    struct ic_gate gate;
+    TAP_INT(ic_gate_init(&gate, 8), 0, "init");
+    pthread_t threads[24];
+    for (int i = 0; i < 24; i++)
+        pthread_create(&threads[i], NULL, pass_often, &gate);
+    for (int i = 0; i < 24; i++)
+        pthread_join(threads[i], NULL);
+    TAP_INT(atomic_load(&n_passed), 24 * 200, "24 threads: every call passed");
+    TAP_OK(atomic_load(&n_most) <= 8, "never more than the limit at once");
+    unsigned limit;
+    unsigned in_flight;
+    ic_gate_look(&gate, &limit, &in_flight);
+    TAP_INT(in_flight, 0, "nobody left inside");
+    ic_gate_fini(&gate);
+}
+
+int main(void)
+{
+    test_limit_moves();
+    test_given_max();
+    test_pause();
+    test_patience();
+    test_wake_and_stop();
+    test_many_threads();
+    return tap_done();
+}
