@@ -1,0 +1,416 @@
+/* The option table and everything that is derived from it. */
+#include "fs/option.h"
+
+#include "fs/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum option_type {
+    OPTION_TEXT,
+    OPTION_FLAG,
+    OPTION_COUNT,
+    OPTION_SIZE, /* bytes; K, M, G, T are powers of 1024 */
+    OPTION_TIME, /* nanoseconds; ms, s, m; a plain number is seconds */
+    OPTION_LOG_LEVEL,
+};
+
+struct option_row {
+    const char *name;
+    enum option_type type;
+    size_t offset; /* in struct fs_options */
+    const char *value_name;
+    const char *fallback; /* the default, parsed like a given value; NULL: none */
+    uint64_t min;
+    uint64_t max;
+    const char *help;
+};
+
+#define AT(member)   offsetof(struct fs_options, member)
+#define SECOND_NS    UINT64_C(1000000000)
+#define MEBIBYTE     (UINT64_C(1) << 20)
+#define N_OPTIONS    (sizeof(option_table) / sizeof(option_table[0]))
+
+static const struct option_row option_table[] = {
+    {"network", OPTION_TEXT, AT(network), "ic|local|URL", "ic", 0, 0,
+     "the network: the Internet Computer, a local network at http://127.0.0.1:8000, or any URL"},
+    {"root_key", OPTION_TEXT, AT(root_key), "FILE|HEX", NULL, 0, 0,
+     "root key of that network (DER, as a file or as hex digits); built in for network=ic"},
+    {"insecure_root_key", OPTION_FLAG, AT(insecure_root_key), NULL, NULL, 0, 0,
+     "ask the network itself for its root key: for tests only, anybody on the way can answer"},
+    {"identity", OPTION_TEXT, AT(identity), "FILE", NULL, 0, 0,
+     "sign calls with the private key in this PEM file (Ed25519); anonymous without it"},
+    {"ca_file", OPTION_TEXT, AT(ca_file), "FILE", NULL, 0, 0,
+     "trust the TLS certificate authorities in this PEM file instead of the system's"},
+    {"cache_size", OPTION_SIZE, AT(cache_size), "SIZE", "256M", 4 * MEBIBYTE, UINT64_C(1) << 40,
+     "memory for cached blocks and for replies under way"},
+    {"max_inflight", OPTION_COUNT, AT(max_inflight), "N", "16", 1, 32,
+     "queries under way at once, to begin with; adapts between 1 and 32"},
+    {"timeout", OPTION_TIME, AT(timeout_ns), "TIME", "30s", SECOND_NS, 3600 * SECOND_NS,
+     "longest wait of one read before it fails with ETIMEDOUT"},
+    {"attr_timeout", OPTION_TIME, AT(attr_timeout_ns), "TIME", "1s", SECOND_NS / 10,
+     86400 * SECOND_NS, "how long sizes and names may be remembered"},
+    {"max_threads", OPTION_COUNT, AT(max_threads), "N", "32", 2, 256,
+     "threads that answer the kernel"},
+    {"uid", OPTION_COUNT, AT(uid), "N", NULL, 0, UINT32_MAX - 1,
+     "owner of the files; the mounting user without it"},
+    {"gid", OPTION_COUNT, AT(gid), "N", NULL, 0, UINT32_MAX - 1,
+     "group of the files; the mounting user's without it"},
+    {"allow_other", OPTION_FLAG, AT(allow_other), NULL, NULL, 0, 0,
+     "let other users see the mount (read-only files, mode 0444)"},
+    {"log_level", OPTION_LOG_LEVEL, AT(log_level), "LEVEL", "info", 0, 0,
+     "error, warning, info, debug (each remote call) or trace (each kernel request)"},
+    {"foreground", OPTION_FLAG, AT(foreground), NULL, NULL, 0, 0,
+     "stay in the foreground and log to standard error (-f)"},
+};
+
+/* Words that mount(8) and fstab put into -o. The first group means something to the kernel, the
+ * second only to mount(8) (fuse-practice.md, item 21). */
+static const char *const kernel_words[] = {"nosuid", "nodev", "noexec", "noatime", "nodiratime"};
+static const char *const ignored_words[] = {"ro",     "suid",    "dev",    "exec",  "atime",
+                                            "auto",   "noauto",  "user",   "nouser", "users",
+                                            "nofail", "_netdev", "defaults", "async"};
+
+static bool is_word(const char *const *words, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(words[i], name) == 0)
+            return true;
+    return false;
+}
+
+static const struct option_row *find_row(const char *name, size_t name_len)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (strlen(option_table[i].name) == name_len &&
+            memcmp(option_table[i].name, name, name_len) == 0)
+            return &option_table[i];
+    return NULL;
+}
+
+/* A decimal number with one of the suffixes; false on anything else, overflow included. */
+static bool parse_number(const char *text, const struct option_row *row, uint64_t *out)
+{
+    static const struct {
+        enum option_type type;
+        const char *suffix;
+        uint64_t factor;
+    } suffixes[] = {
+        {OPTION_COUNT, "", 1},
+        {OPTION_SIZE, "", 1},
+        {OPTION_SIZE, "K", UINT64_C(1) << 10},
+        {OPTION_SIZE, "M", UINT64_C(1) << 20},
+        {OPTION_SIZE, "G", UINT64_C(1) << 30},
+        {OPTION_SIZE, "T", UINT64_C(1) << 40},
+        {OPTION_TIME, "", SECOND_NS},
+        {OPTION_TIME, "ms", 1000000},
+        {OPTION_TIME, "s", SECOND_NS},
+        {OPTION_TIME, "m", 60 * SECOND_NS},
+    };
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        if (suffixes[i].type != row->type || strcmp(suffixes[i].suffix, end) != 0)
+            continue;
+        uint64_t value;
+        if (__builtin_mul_overflow((uint64_t)number, suffixes[i].factor, &value))
+            return false;
+        if (value < row->min || value > row->max)
+            return false;
+        *out = value;
+        return true;
+    }
+    return false;
+}
+
+static void describe_range(const struct option_row *row, char *buf, size_t size)
+{
+    if (row->type == OPTION_LOG_LEVEL)
+        snprintf(buf, size, "error, warning, info, debug or trace");
+    else if (row->type == OPTION_SIZE)
+        snprintf(buf, size, "a size from %lluM, such as 256M or 2G",
+                 (unsigned long long)(row->min / MEBIBYTE));
+    else if (row->type == OPTION_TIME)
+        snprintf(buf, size, "a time from %llums to %llus, such as 500ms or 30s",
+                 (unsigned long long)(row->min / 1000000),
+                 (unsigned long long)(row->max / SECOND_NS));
+    else
+        snprintf(buf, size, "a number from %llu to %llu", (unsigned long long)row->min,
+                 (unsigned long long)row->max);
+}
+
+/* Store one value. Returns an fs_exit. */
+static enum fs_exit set_value(struct fs_options *options, const struct option_row *row,
+                              const char *value, char *message, size_t message_size)
+{
+    char *base = (char *)options + row->offset;
+    if (row->type == OPTION_FLAG) {
+        if (value) {
+            snprintf(message, message_size, "option '%s' takes no value", row->name);
+            return FS_EXIT_USAGE;
+        }
+        *(bool *)(void *)base = true;
+        return FS_EXIT_OK;
+    }
+    if (!value || !*value) {
+        snprintf(message, message_size, "option '%s' needs a value: %s=%s", row->name, row->name,
+                 row->value_name);
+        return FS_EXIT_USAGE;
+    }
+    if (row->type == OPTION_TEXT) {
+        char *copy = strdup(value);
+        if (!copy) {
+            snprintf(message, message_size, "out of memory");
+            return FS_EXIT_CONFIG;
+        }
+        char **slot = (char **)(void *)base;
+        free(*slot);
+        *slot = copy;
+        return FS_EXIT_OK;
+    }
+    uint64_t number;
+    bool ok = row->type == OPTION_LOG_LEVEL ? fs_log_parse_level(value, &number)
+                                            : parse_number(value, row, &number);
+    if (!ok) {
+        char range[80];
+        describe_range(row, range, sizeof(range));
+        snprintf(message, message_size, "option '%s': '%s' is not %s", row->name, value, range);
+        return FS_EXIT_USAGE;
+    }
+    *(uint64_t *)(void *)base = number;
+    return FS_EXIT_OK;
+}
+
+static enum fs_exit add_kernel_word(struct fs_options *options, const char *word)
+{
+    char *joined;
+    if (asprintf(&joined, "%s%s%s", options->kernel_options ? options->kernel_options : "",
+                 options->kernel_options && *options->kernel_options ? "," : "", word) < 0)
+        return FS_EXIT_CONFIG;
+    free(options->kernel_options);
+    options->kernel_options = joined;
+    return FS_EXIT_OK;
+}
+
+/* One `name` or `name=value`; mount_words: also take the words of mount(8). */
+static enum fs_exit apply_option(struct fs_options *options, const char *text, bool mount_words,
+                                 char *message, size_t message_size)
+{
+    const char *equals = strchr(text, '=');
+    size_t name_len = equals ? (size_t)(equals - text) : strlen(text);
+    const struct option_row *row = find_row(text, name_len);
+    if (row)
+        return set_value(options, row, equals ? equals + 1 : NULL, message, message_size);
+    if (mount_words) {
+        if (is_word(kernel_words, sizeof(kernel_words) / sizeof(kernel_words[0]), text))
+            return add_kernel_word(options, text);
+        if (is_word(ignored_words, sizeof(ignored_words) / sizeof(ignored_words[0]), text) ||
+            strncmp(text, "x-", 2) == 0)
+            return FS_EXIT_OK;
+        if (strcmp(text, "rw") == 0) {
+            snprintf(message, message_size,
+                     "option 'rw': this version reads only; mount with 'ro'");
+            return FS_EXIT_USAGE;
+        }
+    }
+    snprintf(message, message_size, "unknown option '%.*s' (see canisterfs --help)",
+             (int)name_len, text);
+    return FS_EXIT_USAGE;
+}
+
+/* The comma-separated argument of -o. */
+static enum fs_exit apply_list(struct fs_options *options, const char *list, char *message,
+                               size_t message_size)
+{
+    char *copy = strdup(list);
+    if (!copy) {
+        snprintf(message, message_size, "out of memory");
+        return FS_EXIT_CONFIG;
+    }
+    enum fs_exit result = FS_EXIT_OK;
+    char *rest = copy;
+    for (char *word; result == FS_EXIT_OK && (word = strsep(&rest, ","));)
+        if (*word)
+            result = apply_option(options, word, true, message, message_size);
+    free(copy);
+    return result;
+}
+
+static enum fs_exit apply_positional(struct fs_options *options, const char *text, char *message,
+                                     size_t message_size)
+{
+    char **slot = !options->canister     ? &options->canister
+                  : !options->mountpoint ? &options->mountpoint
+                                         : NULL;
+    if (!slot) {
+        snprintf(message, message_size, "one argument too many: '%s'", text);
+        return FS_EXIT_USAGE;
+    }
+    *slot = strdup(text);
+    if (*slot)
+        return FS_EXIT_OK;
+    snprintf(message, message_size, "out of memory");
+    return FS_EXIT_CONFIG;
+}
+
+static enum fs_exit apply_defaults(struct fs_options *options, char *message, size_t message_size)
+{
+    memset(options, 0, sizeof(*options));
+    options->uid = getuid();
+    options->gid = getgid();
+    options->kernel_options = strdup("");
+    if (!options->kernel_options)
+        return FS_EXIT_CONFIG;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct option_row *row = &option_table[i];
+        if (!row->fallback)
+            continue;
+        enum fs_exit result = set_value(options, row, row->fallback, message, message_size);
+        if (result != FS_EXIT_OK)
+            return result;
+    }
+    return FS_EXIT_OK;
+}
+
+/* One argument that begins with a dash; *next is advanced when it takes the following one. */
+static enum fs_exit apply_dashed(struct fs_options *options, int argc, char **argv, int *next,
+                                 char *message, size_t message_size)
+{
+    const char *arg = argv[*next - 1];
+    if (strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0)
+        options->action = FS_ACTION_HELP;
+    else if (strcmp(arg, "-V") == 0 || strcmp(arg, "--version") == 0)
+        options->action = FS_ACTION_VERSION;
+    else if (strcmp(arg, "--man-page") == 0)
+        options->action = FS_ACTION_MAN_PAGE;
+    else if (strcmp(arg, "-f") == 0)
+        options->foreground = true;
+    else if (strncmp(arg, "--", 2) == 0)
+        return apply_option(options, arg + 2, false, message, message_size);
+    else if (strcmp(arg, "-o") == 0 && *next < argc)
+        return apply_list(options, argv[(*next)++], message, message_size);
+    else if (strncmp(arg, "-o", 2) == 0 && arg[2])
+        return apply_list(options, arg + 2, message, message_size);
+    else {
+        snprintf(message, message_size, "unknown option '%s' (see canisterfs --help)", arg);
+        return FS_EXIT_USAGE;
+    }
+    return FS_EXIT_OK;
+}
+
+enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char *message,
+                             size_t message_size)
+{
+    snprintf(message, message_size, "out of memory");
+    enum fs_exit result = apply_defaults(out, message, message_size);
+    bool only_positional = false;
+    for (int next = 1; result == FS_EXIT_OK && next < argc;) {
+        const char *arg = argv[next++];
+        if (!only_positional && strcmp(arg, "--") == 0)
+            only_positional = true;
+        else if (!only_positional && arg[0] == '-' && arg[1])
+            result = apply_dashed(out, argc, argv, &next, message, message_size);
+        else
+            result = apply_positional(out, arg, message, message_size);
+    }
+    if (result == FS_EXIT_OK && out->action == FS_ACTION_MOUNT && !out->mountpoint) {
+        snprintf(message, message_size, "usage: canisterfs [options] CANISTER MOUNTPOINT");
+        return FS_EXIT_USAGE;
+    }
+    return result;
+}
+
+void fs_option_fini(struct fs_options *options)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (option_table[i].type == OPTION_TEXT)
+            free(*(char **)(void *)((char *)options + option_table[i].offset));
+    free(options->canister);
+    free(options->mountpoint);
+    free(options->kernel_options);
+    memset(options, 0, sizeof(*options));
+}
+
+/* "cache_size=SIZE" */
+static void format_synopsis(const struct option_row *row, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s%s%s", row->name, row->value_name ? "=" : "",
+             row->value_name ? row->value_name : "");
+}
+
+void fs_option_print_help(FILE *to)
+{
+    fprintf(to, "usage: canisterfs [options] CANISTER MOUNTPOINT\n"
+                "\n"
+                "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
+                "file, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
+                "\n"
+                "options (-o name[=value],... or --name[=value]):\n");
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct option_row *row = &option_table[i];
+        char synopsis[64];
+        format_synopsis(row, synopsis, sizeof(synopsis));
+        fprintf(to, "  %-24s %s", synopsis, row->help);
+        if (row->fallback)
+            fprintf(to, " [%s]", row->fallback);
+        fputc('\n', to);
+    }
+    fprintf(to, "  -f                       as foreground\n"
+                "  -h, --help               this text\n"
+                "  -V, --version            the version\n"
+                "\n"
+                "exit status: 0 mounted, 1 wrong command line, 2 configuration or identity,\n"
+                "3 network or canister, 4 mount point\n");
+}
+
+/* roff reads a dash as a hyphen and a leading dot or quote as a request. */
+static void print_roff(FILE *to, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '-' || *p == '\\')
+            fputc('\\', to);
+        fputc(*p, to);
+    }
+}
+
+void fs_option_print_man_page(FILE *to)
+{
+    fprintf(to, ".TH CANISTERFS 1 \"\" \"canisterfs " CANISTERFS_VERSION "\"\n"
+                ".SH NAME\ncanisterfs \\- mount an Internet Computer canister as a directory\n"
+                ".SH SYNOPSIS\n.B canisterfs\n[options] CANISTER MOUNTPOINT\n"
+                ".SH DESCRIPTION\n"
+                "The stable memory of the canister appears as one seekable file,\n"
+                ".IR stable_memory ,\nwith certified facts beside it in\n.IR canister/ .\n"
+                "Only what is read is fetched. Every reply is verified against the root key of the\n"
+                "network. A read returns exactly the bytes of the canister or an error.\n"
+                ".SH OPTIONS\nGiven as \\fB\\-o\\fR \\fIname\\fR[=\\fIvalue\\fR],... or "
+                "\\fB\\-\\-\\fIname\\fR[=\\fIvalue\\fR].\n");
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct option_row *row = &option_table[i];
+        char synopsis[64];
+        format_synopsis(row, synopsis, sizeof(synopsis));
+        fprintf(to, ".TP\n.B ");
+        print_roff(to, synopsis);
+        fputc('\n', to);
+        print_roff(to, row->help);
+        if (row->fallback) {
+            fprintf(to, " (default: ");
+            print_roff(to, row->fallback);
+            fputc(')', to);
+        }
+        fputc('\n', to);
+    }
+    fprintf(to, ".SH EXIT STATUS\n"
+                ".TP\n.B 0\nThe mount serves.\n.TP\n.B 1\nThe command line is wrong.\n"
+                ".TP\n.B 2\nA configuration value, an identity or a key cannot be used.\n"
+                ".TP\n.B 3\nThe network or the canister cannot be reached, verified or found.\n"
+                ".TP\n.B 4\nThe mount point cannot be mounted on.\n"
+                ".SH SEE ALSO\n.BR fusermount3 (1),\n.BR mount (8)\n");
+}

@@ -1,0 +1,72 @@
+/* What a mount is asked to do: the one table of options, and what comes from it.
+ *
+ * Parsing, validation, defaults, --help and the manual page all read the same table, so that none of
+ * them can disagree. Nothing here touches the network or the file system.
+ */
+#ifndef CANISTERFS_FS_OPTION_H
+#define CANISTERFS_FS_OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Exit status of the program: an interface that scripts rely on (README, "Exit status"). */
+enum fs_exit {
+    FS_EXIT_OK = 0,
+    FS_EXIT_USAGE = 1,   /* the command line is wrong */
+    FS_EXIT_CONFIG = 2,  /* an option's value, identity or key cannot be used */
+    FS_EXIT_NETWORK = 3, /* the network or the canister cannot be reached, verified or found */
+    FS_EXIT_MOUNT = 4,   /* the mount point cannot be mounted on */
+};
+
+enum fs_action {
+    FS_ACTION_MOUNT,
+    FS_ACTION_HELP,
+    FS_ACTION_VERSION,
+    FS_ACTION_MAN_PAGE,
+};
+
+/* Every text is owned by the struct; NULL where not given. */
+struct fs_options {
+    enum fs_action action;
+    char *canister;   /* principal in text form */
+    char *mountpoint; /* as given */
+
+    char *network; /* "ic", "local" or a URL */
+    char *root_key; /* file name or hex digits of the DER key */
+    bool insecure_root_key;
+    char *identity; /* PEM file */
+    char *ca_file;
+    uint64_t cache_size;   /* bytes */
+    uint64_t max_inflight; /* queries */
+    uint64_t max_threads;
+    uint64_t timeout_ns;
+    uint64_t attr_timeout_ns;
+    uint64_t uid;
+    uint64_t gid;
+    bool allow_other;
+    uint64_t log_level; /* enum fs_log_level */
+    bool foreground;
+    char *kernel_options; /* comma-separated words for mount(2), "" when none */
+};
+
+/* Parse a command line: `[options] CANISTER MOUNTPOINT`, options as -o name[=value],... or
+ * --name[=value].
+ *
+ * out       fills; release with fs_option_fini, also after a failure
+ * message   fills with one line in words on failure
+ *
+ * Returns FS_EXIT_OK, FS_EXIT_USAGE (unknown or malformed option, missing argument) or
+ * FS_EXIT_CONFIG (out of memory).
+ */
+enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char *message,
+                             size_t message_size) __attribute__((warn_unused_result, nonnull));
+
+void fs_option_fini(struct fs_options *options);
+
+/* Print the --help text, or the manual page (roff, man macros), to `to`. */
+void fs_option_print_help(FILE *to);
+void fs_option_print_man_page(FILE *to);
+
+#endif
