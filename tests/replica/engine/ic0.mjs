@@ -57,9 +57,10 @@ define('msg_reply', '->', ANSWER, (m) => {
   m.response = 'reply';
 });
 define('msg_reject', 'I I ->', ANSWER, (m, src, size) => {
+  const text = m.text(src, size);
   m.assertOpen('msg_reject');
   m.assertPayload('msg_reject', size);
-  m.response = { reject: m.text(src, size) };
+  m.response = { reject: text };
 });
 
 define('debug_print', 'I I ->', WITH_START, (m, src, size) => m.env.log(m.text(src, size)));
@@ -116,8 +117,9 @@ define('global_timer_set', 'i64 -> i64', 'I G U Ry Rt C T', (m, time) => {
 });
 
 define('certified_data_set', 'I I ->', 'I G U Ry Rt T', (m, src, size) => {
+  const bytes = m.view(src, size);
   if (size > 32) throw contractViolation(`ic0.certified_data_set: ${size} bytes, at most 32`);
-  m.system.certifiedData = m.view(src, size).slice();
+  m.system.certifiedData = bytes.slice();
 });
 const certificate = (m) => {
   const bytes = m.env.dataCertificate();

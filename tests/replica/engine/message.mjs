@@ -7,7 +7,7 @@ import { contractViolation, trapped } from './reject.mjs';
 const REPLY_LIMIT = 2 * 2 ** 20;
 const QUERY_REPLY_LIMIT = 3 * 2 ** 20;
 
-/** Largest argument or result of a copy is what fits the heap; principals are at most 29 bytes. */
+/** IC interface spec, "Principals". */
 export const MAX_PRINCIPAL_BYTES = 29;
 
 /**
@@ -74,10 +74,10 @@ export class Message {
   }
 
   appendReply(src, length) {
+    const bytes = this.view(src, length);
     this.assertOpen('msg_reply_data_append');
-    const size = this.reply.length + length;
-    this.assertPayload('msg_reply_data_append', size);
-    this.reply.append(this.view(src, length));
+    this.assertPayload('msg_reply_data_append', this.reply.length + length);
+    this.reply.append(bytes);
   }
 
   assertPayload(name, size) {
