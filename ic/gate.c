@@ -4,11 +4,12 @@
 
 #include <errno.h>
 
-int ic_gate_init(struct ic_gate *gate, unsigned max)
+int ic_gate_init(struct ic_gate *gate, unsigned start)
 {
     *gate = (struct ic_gate){0};
-    gate->max = max == 0 || max > IC_GATE_MAX ? IC_GATE_MAX : max;
-    gate->limit = gate->max < IC_GATE_START ? gate->max : IC_GATE_START;
+    gate->limit = start == 0 ? IC_GATE_START : start;
+    if (gate->limit > IC_GATE_MAX)
+        gate->limit = IC_GATE_MAX;
     int rc = pthread_mutex_init(&gate->lock, NULL);
     if (rc != 0)
         return -rc;
@@ -84,7 +85,7 @@ static void grow_locked(struct ic_gate *gate)
     if (++gate->n_good < gate->limit)
         return;
     gate->n_good = 0;
-    if (gate->limit < gate->max) {
+    if (gate->limit < IC_GATE_MAX) {
         gate->limit++;
         pthread_cond_signal(&gate->opened);
     }

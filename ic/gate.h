@@ -1,7 +1,7 @@
 /* How many queries may be in flight at once, learned from the answers.
  *
- * The limit starts at min(16, max) and moves between 1 and max: halved when the network says it is
- * overloaded (HTTP 429 or 503, transient rejections), grown by one when a whole window of calls
+ * The limit starts where its owner says and moves between 1 and 32: halved when the network says it
+ * is overloaded (HTTP 429 or 503, transient rejections), grown by one when a whole window of calls
  * succeeded while the gate was full (additive increase, multiplicative decrease). A burst of
  * refusals counts once: only a call that was sent after the last cut can cut again, so a cut is
  * given one round trip to take effect. After a Retry-After nothing is sent before that time (a
@@ -47,8 +47,9 @@ enum ic_gate_result {
     IC_GATE_NEUTRAL,    /* cancelled, broken, ...: says nothing about load */
 };
 
-/* max: 1..IC_GATE_MAX; 0 = IC_GATE_MAX, larger ones are cut. Returns 0 or -errno. */
-int ic_gate_init(struct ic_gate *gate, unsigned max) IC_NONNULL(1) IC_MUST_CHECK;
+/* start: the first limit, 1..IC_GATE_MAX; 0 = IC_GATE_START, larger ones are cut. Returns 0 or
+ * -errno. */
+int ic_gate_init(struct ic_gate *gate, unsigned start) IC_NONNULL(1) IC_MUST_CHECK;
 void ic_gate_fini(struct ic_gate *gate) IC_NONNULL(1);
 
 /* Wait for a place.

@@ -83,18 +83,16 @@ static void test_limit_moves(void)
     ic_gate_fini(&gate);
 }
 
-static void test_given_max(void)
+static void test_given_start(void)
 {
     struct ic_gate gate;
-    TAP_INT(ic_gate_init(&gate, 1), 0, "init with at most 1");
+    TAP_INT(ic_gate_init(&gate, 1), 0, "init with 1");
     TAP_INT(limit_of(&gate), 1, "starts there");
     for (int i = 0; i < 10; i++)
-        round_trip(&gate, 2, IC_GATE_GOOD);
-    TAP_INT(limit_of(&gate), 1, "stays there");
+        round_trip(&gate, 1, IC_GATE_GOOD);
+    TAP_OK(limit_of(&gate) > 1, "and grows");
     ic_gate_fini(&gate);
     TAP_INT(ic_gate_init(&gate, 1000), 0, "init with too many");
-    for (int i = 0; i < 2000; i++)
-        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
     TAP_INT(limit_of(&gate), 32, "is 32 at most");
     ic_gate_fini(&gate);
 }
@@ -228,13 +226,13 @@ static void test_many_threads(void)
 {
     struct ic_gate gate;
     TAP_INT(ic_gate_init(&gate, 8), 0, "init");
-    pthread_t threads[24];
-    for (int i = 0; i < 24; i++)
+    pthread_t threads[48];
+    for (int i = 0; i < 48; i++)
         pthread_create(&threads[i], NULL, pass_often, &gate);
-    for (int i = 0; i < 24; i++)
+    for (int i = 0; i < 48; i++)
         pthread_join(threads[i], NULL);
-    TAP_INT(atomic_load(&n_passed), 24 * 200, "24 threads: every call passed");
-    TAP_OK(atomic_load(&n_most) <= 8, "never more than the limit at once");
+    TAP_INT(atomic_load(&n_passed), 48 * 200, "48 threads: every call passed");
+    TAP_OK(atomic_load(&n_most) <= IC_GATE_MAX, "never more than the largest limit at once");
     unsigned limit;
     unsigned in_flight;
     ic_gate_look(&gate, &limit, &in_flight);
@@ -245,7 +243,7 @@ static void test_many_threads(void)
 int main(void)
 {
     test_limit_moves();
-    test_given_max();
+    test_given_start();
     test_pause();
     test_patience();
     test_wake_and_stop();

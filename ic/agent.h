@@ -1,0 +1,163 @@
+/* The agent: calls to canisters, signed, verified and repeated as the network asks.
+ *
+ * All calls block their caller and honour its deadline and cancel flag; any number of threads may
+ * call at once, one network thread carries them. Every query answer's node signature and every
+ * certificate is verified on the caller's thread before anything of it is returned: there is no way
+ * to switch that off.
+ *
+ * Queries and read_state are repeated on failures that another attempt may mend (another node may
+ * answer), each time with a fresh expiry and signature:
+ *   connection failures, stalls (no byte for 12 s)          5 tries in all
+ *   HTTP 429, 502, 503, 504, transient rejections           8 tries; Retry-After is honoured
+ *   a reply that does not decode or verify, TLS             3 tries
+ * with pauses of 100 ms doubling up to 5 s. When the pause would outlast the deadline the failure
+ * is returned at once, as it is: IC_E_TIMEOUT means that the deadline passed while something was
+ * under way. An update is sent again only when it surely did not reach the network or was refused
+ * for load, and then byte for byte.
+ *
+ * Errors (code in err, errno as return value; the table is in error.c): IC_E_TIMEOUT,
+ * IC_E_CANCELLED, IC_E_UNREACHABLE, IC_E_TLS, IC_E_MALFORMED, IC_E_UNVERIFIED, IC_E_DENIED,
+ * IC_E_NOT_FOUND, IC_E_NO_SPACE, IC_E_TOO_LARGE, IC_E_OVERLOADED, IC_E_REJECTED, IC_E_HTTP,
+ * IC_E_NO_MEMORY; IC_E_UNKNOWN_OUTCOME from updates only.
+ *
+ * main() calls curl_global_init() before it starts threads.
+ */
+#ifndef CANISTERFS_IC_AGENT_H
+#define CANISTERFS_IC_AGENT_H
+
+#include "ic/attr.h"
+#include "ic/certificate.h"
+#include "ic/error.h"
+#include "ic/identity.h"
+#include "ic/io.h"
+#include "ic/path.h"
+#include "ic/principal.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ic_agent;
+
+/* Levels of the trace hook, most important first. */
+enum ic_trace_level {
+    IC_TRACE_ERROR,
+    IC_TRACE_WARNING, /* a failure that is being retried */
+    IC_TRACE_INFO,
+    IC_TRACE_DEBUG, /* one line per call: kind, method, bytes, ms, outcome */
+};
+
+struct ic_agent_config {
+    const char *url;                    /* http(s)://host[:port][/path]; copied */
+    const uint8_t *root_key_der;        /* copied */
+    size_t root_key_len;                /* IC_ROOT_KEY_LEN */
+    const struct ic_identity *identity; /* shared: outlives the agent */
+    const char *ca_file;   /* PEM bundle instead of the system's; may be NULL; copied */
+    unsigned max_inflight; /* queries in flight at the start, 0 = 16; adapts between 1 and 32 */
+    /* May be NULL. Called from any thread, with no lock held. Never gets keys or contents. */
+    void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
+    void *trace_arg;
+    /* Wall clock, ns since 1970, for expiries and freshness; NULL = the system's. */
+    int64_t (*now_ns)(void *arg);
+    void *now_arg;
+    unsigned connect_ms; /* 0 = 10 s */
+    unsigned stall_ms;   /* 0 = 12 s */
+};
+
+/* Make an agent. No network I/O; starts the network thread.
+ *
+ * Returns 0, -EINVAL (IC_E_CONFIG: the URL or the root key is none), -ENOMEM.
+ */
+int ic_agent_open(struct ic_agent **out, const struct ic_agent_config *config, struct ic_error *err)
+    IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* Cancel every call, now and later: IC_E_CANCELLED. Idempotent. */
+void ic_agent_stop(struct ic_agent *agent) IC_NONNULL(1);
+
+/* Stop, join the network thread, free. Every caller must have returned from its call. */
+void ic_agent_close(struct ic_agent *agent);
+
+/* To be called after setting a cancel flag: its waiter looks at once, else within 50 ms. */
+void ic_agent_wake(struct ic_agent *agent) IC_NONNULL(1);
+
+/* A verified reply. */
+struct ic_reply {
+    const uint8_t
+        *arg; /* the Candid message; valid until ic_reply_fini; may be NULL when len is 0 */
+    size_t len;
+    /* private: what arg points into */
+    uint8_t *body;
+    struct ic_certificate *certificate;
+};
+
+void ic_reply_fini(struct ic_reply *reply);
+
+/* Call a query method.
+ *
+ * canister   not the management canister
+ * method     UTF-8
+ * arg        may be NULL when arg_len is 0
+ * reply_max  longest reply to accept, bytes of Candid
+ * out        fills; to be released with ic_reply_fini
+ *
+ * At most the limit in force (16, adapting) of queries are in flight at once; others wait.
+ */
+int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, const char *method,
+                   const uint8_t *arg, size_t arg_len, size_t reply_max, const struct ic_io *io,
+                   struct ic_reply *out, struct ic_error *err)
+    IC_NONNULL(1, 2, 3, 7, 8) IC_MUST_CHECK;
+
+/* Call an update method and wait for its certified outcome.
+ *
+ * canister   may be the management canister
+ * effective  the canister whose subnet handles it: canister itself, or for the management canister
+ *            the one named in the argument (IC interface spec, Effective canister id)
+ *
+ * IC_E_UNKNOWN_OUTCOME: it was accepted but its outcome did not arrive; it may have run, may run
+ * later, or never. A rejection is certified unless err->message says "before it ran".
+ */
+int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
+                    const struct ic_principal *effective, const char *method, const uint8_t *arg,
+                    size_t arg_len, const struct ic_io *io, struct ic_reply *out,
+                    struct ic_error *err) IC_NONNULL(1, 2, 3, 4, 7, 8) IC_MUST_CHECK;
+
+/* Read certified state as /canister/<canister> endpoint knows it.
+ *
+ * paths  at most IC_REQUEST_PATHS
+ * out    fills with a verified certificate; to be released with ic_certificate_free
+ */
+int ic_agent_read_state(struct ic_agent *agent, const struct ic_principal *canister,
+                        const struct ic_path *paths, size_t n, const struct ic_io *io,
+                        struct ic_certificate **out, struct ic_error *err)
+    IC_NONNULL(1, 2, 3, 5, 6) IC_MUST_CHECK;
+
+/* Ask a network for its root key, without any proof: whoever answers at that URL is believed. For
+ * test networks only. One attempt. */
+int ic_agent_fetch_root_key(const char *url, const char *ca_file, const struct ic_io *io,
+                            uint8_t der[IC_ROOT_KEY_LEN], struct ic_error *err)
+    IC_NONNULL(1, 3, 4) IC_MUST_CHECK;
+
+/* The number of queries that may be in flight just now. */
+unsigned ic_agent_inflight_limit(struct ic_agent *agent) IC_NONNULL(1);
+
+/* Counted since open. A call is counted when it ends, however it ends. */
+struct ic_agent_stats {
+    uint64_t n_queries;
+    uint64_t n_updates;
+    uint64_t n_read_states; /* the fetching of node keys included */
+    uint64_t n_failed;      /* of all these */
+    uint64_t n_attempts;    /* HTTP requests */
+    uint64_t n_retries;
+    uint64_t n_unverified; /* replies refused because a signature or certificate did not verify */
+    uint64_t bytes_out;    /* request and reply bodies */
+    uint64_t bytes_in;
+    unsigned in_flight; /* queries, now */
+    unsigned limit;     /* of queries in flight, now */
+    /* Time of queries that succeeded, all attempts included, within 12 %; 0 before the first. */
+    uint64_t p50_us;
+    uint64_t p95_us;
+    uint64_t p99_us;
+};
+
+void ic_agent_get_stats(struct ic_agent *agent, struct ic_agent_stats *out) IC_NONNULL(1, 2);
+
+#endif
