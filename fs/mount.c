@@ -1,0 +1,141 @@
+#include "fs/mount.h"
+
+#include "fs/report.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static unsigned current_inflight(void *arg)
+{
+    struct fs_mount *mount = arg;
+    return ic_agent_inflight_limit(mount->target.agent);
+}
+
+static void wake_waiters(void *arg)
+{
+    struct fs_mount *mount = arg;
+    ic_agent_wake(mount->target.agent);
+}
+
+static int add_stable_memory(struct fs_mount *mount)
+{
+    struct source *source;
+    int result = fs_stable_open(&source, &mount->stable, &mount->target, &mount->discovery);
+    if (result < 0)
+        return result;
+    struct source *cached;
+    result = cached_open(&cached, mount->cache, source);
+    if (result < 0) {
+        source_close(source);
+        mount->stable = NULL;
+        return result;
+    }
+    return fs_tree_add_file(mount->tree, NULL, "stable_memory", cached, false);
+}
+
+static int add_facts(struct fs_mount *mount)
+{
+    struct fs_entry *dir;
+    int result = fs_tree_add_dir(mount->tree, NULL, "canister", &dir);
+    for (int i = 0; result == 0 && i < FS_N_FACTS; i++) {
+        struct source *source;
+        result = fs_facts_open_source(mount->facts, (enum fs_fact)i, &source);
+        if (result == 0)
+            result = fs_tree_add_file(mount->tree, dir, fs_fact_name((enum fs_fact)i), source, true);
+    }
+    return result;
+}
+
+static int build_tree(struct fs_mount *mount)
+{
+    const struct fs_tree_config config = {
+        .uid = (uint32_t)mount->options->uid,
+        .gid = (uint32_t)mount->options->gid,
+        .attr_timeout_ns = mount->options->attr_timeout_ns,
+    };
+    struct fs_entry *dir;
+    int result = fs_tree_new(&mount->tree, &config);
+    if (result == 0)
+        result = add_facts(mount);
+    if (result == 0 && fs_discovery_has_stable(&mount->discovery))
+        result = add_stable_memory(mount);
+    if (result == 0)
+        result = fs_tree_add_dir(mount->tree, NULL, ".canisterfs", &dir);
+    if (result == 0)
+        result = fs_tree_add_generated(mount->tree, dir, "status", fs_report_status, mount);
+    if (result == 0)
+        result = fs_tree_add_generated(mount->tree, dir, "stats", fs_report_stats, mount);
+    return result;
+}
+
+static int start_cache(struct fs_mount *mount)
+{
+    const struct cache_config config = {
+        .budget = mount->options->cache_size,
+        .prefetch_timeout_ns = (int64_t)mount->options->timeout_ns,
+    };
+    int result = cache_open(&mount->cache, &config);
+    if (result < 0)
+        return result;
+    result = build_tree(mount);
+    if (result < 0)
+        return result;
+    const struct fs_ops_config ops = {
+        .tree = mount->tree,
+        .log = mount->log,
+        .timeout_ns = mount->options->timeout_ns,
+        .cache_budget = mount->options->cache_size,
+        .max_inflight = current_inflight,
+        .wake = wake_waiters,
+        .arg = mount,
+    };
+    return fs_ops_new(&mount->ops, &ops);
+}
+
+enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *options,
+                           struct fs_log *log, char *message, size_t message_size)
+{
+    memset(out, 0, sizeof(*out));
+    out->options = options;
+    out->log = log;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    out->started_at_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+
+    enum fs_exit result = fs_target_open(&out->target, options, log, message, message_size);
+    if (result == FS_EXIT_OK)
+        result = fs_facts_open(&out->facts, &out->target, options->timeout_ns, message,
+                               message_size);
+    if (result == FS_EXIT_OK)
+        result = fs_discovery_run(&out->discovery, &out->target, options->timeout_ns, message,
+                                  message_size);
+    if (result == FS_EXIT_OK) {
+        int built = start_cache(out);
+        if (built < 0) {
+            snprintf(message, message_size, "cannot set up the mount: %s", strerror(-built));
+            result = FS_EXIT_CONFIG;
+        }
+    }
+    if (result != FS_EXIT_OK)
+        fs_mount_close(out);
+    return result;
+}
+
+void fs_mount_stop(struct fs_mount *mount)
+{
+    ic_agent_stop(mount->target.agent);
+    cache_stop(mount->cache);
+}
+
+void fs_mount_close(struct fs_mount *mount)
+{
+    if (mount->cache && mount->target.agent)
+        fs_mount_stop(mount);
+    fs_ops_free(mount->ops);
+    fs_tree_free(mount->tree);
+    cache_close(mount->cache);
+    fs_facts_close(mount->facts);
+    fs_target_close(&mount->target);
+    memset(mount, 0, sizeof(*mount));
+}

@@ -1,0 +1,42 @@
+/* Everything one mount is made of, put together and taken apart in order. */
+#ifndef CANISTERFS_FS_MOUNT_H
+#define CANISTERFS_FS_MOUNT_H
+
+#include "cache/cache.h"
+#include "fs/discovery.h"
+#include "fs/facts.h"
+#include "fs/log.h"
+#include "fs/ops.h"
+#include "fs/option.h"
+#include "fs/stable.h"
+#include "fs/target.h"
+#include "fs/tree.h"
+
+struct fs_mount {
+    const struct fs_options *options; /* borrowed */
+    struct fs_log *log;               /* borrowed */
+    struct fs_target target;
+    struct cache *cache;
+    struct fs_facts *facts;
+    struct fs_discovery discovery;
+    struct fs_stable *stable; /* borrowed from the tree; NULL when not offered */
+    struct fs_tree *tree;
+    struct fs_ops *ops;
+    int64_t started_at_ns; /* wall clock */
+};
+
+/* Reach the canister, find out what it offers, and build the tree. Nothing is mounted yet.
+ *
+ * Returns FS_EXIT_OK, or the exit status with a line in words; then nothing is left open. Starts
+ * threads. */
+enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *options,
+                           struct fs_log *log, char *message, size_t message_size)
+    __attribute__((warn_unused_result, nonnull));
+
+/* Make every call that waits for the network return soon. May be called from any thread, repeatedly,
+ * between open and close. */
+void fs_mount_stop(struct fs_mount *mount);
+
+void fs_mount_close(struct fs_mount *mount);
+
+#endif

@@ -1,0 +1,316 @@
+/* FUSE low-level handlers.
+ *
+ * Read-only: nothing here can change a canister. Handlers run on libfuse's worker threads and may
+ * block on a source; each has a deadline and gives up when the kernel interrupts it. getxattr and its
+ * kin stay undefined: their presence costs a request before every access (fuse-practice.md, M13).
+ */
+#include "fs/ops.h"
+
+#include "cache/window.h"
+#include "fs/reply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+/* Enough for our prefetch and the kernel's; the default of 12 throttles readahead. */
+#define MAX_BACKGROUND 64
+
+/* One open file. */
+struct handle {
+    struct fs_opened opened;
+    struct window window; /* FILE */
+    char *text;           /* GENERATED: rendered at open */
+    size_t text_len;
+};
+
+struct fs_ops {
+    struct fs_ops_config config; /* immutable */
+    void (*serving)(void *arg);
+    void *serving_arg;
+};
+
+static struct fs_ops *ops_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+static void begin(struct fs_request *r, fuse_req_t req)
+{
+    const struct fs_ops_config *config = &ops_of(req)->config;
+    fs_request_begin(r, req, config->timeout_ns, config->wake, config->arg);
+}
+
+static void trace(fuse_req_t req, const char *what, fuse_ino_t ino)
+{
+    struct fs_log *log = ops_of(req)->config.log;
+    if (fs_log_is_on(log, FS_LOG_TRACE))
+        fs_log_print(log, FS_LOG_TRACE, "%s inode %llu", what, (unsigned long long)ino);
+}
+
+static void ops_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct fs_ops *ops = userdata;
+    conn->max_background = MAX_BACKGROUND;
+    conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+    if (ops->serving)
+        ops->serving(ops->serving_arg);
+}
+
+static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    trace(req, "lookup in", parent);
+    struct fs_request r;
+    begin(&r, req);
+    struct fuse_entry_param entry;
+    int result = fs_tree_lookup(ops_of(req)->config.tree, parent, name, &r.io, &entry);
+    fs_request_end(&r);
+    if (result < 0)
+        fs_reply_error(req, result);
+    else if (fuse_reply_entry(req, &entry) == -ENOENT)
+        /* Interrupted: the kernel never saw the entry and will not forget it. */
+        fs_tree_forget(ops_of(req)->config.tree, entry.ino, 1);
+}
+
+static void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n_lookup)
+{
+    fs_tree_forget(ops_of(req)->config.tree, ino, n_lookup);
+    fuse_reply_none(req);
+}
+
+static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        fs_tree_forget(ops_of(req)->config.tree, forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    trace(req, "getattr", ino);
+    struct fs_request r;
+    begin(&r, req);
+    struct stat attr;
+    double timeout_s;
+    int result = fs_tree_getattr(ops_of(req)->config.tree, ino, &r.io, &attr, &timeout_s);
+    fs_request_end(&r);
+    if (result < 0)
+        fs_reply_error(req, result);
+    else
+        fuse_reply_attr(req, &attr, timeout_s);
+}
+
+static void free_handle(struct handle *handle)
+{
+    if (handle->opened.kind == FS_ENTRY_FILE)
+        window_fini(&handle->window);
+    free(handle->text);
+    free(handle);
+}
+
+static int open_handle(struct fs_ops *ops, fuse_ino_t ino, const struct source_io *io,
+                       struct handle **out)
+{
+    struct handle *handle = calloc(1, sizeof(*handle));
+    if (!handle)
+        return -ENOMEM;
+    int result = fs_tree_open(ops->config.tree, ino, io, &handle->opened);
+    if (result == 0 && handle->opened.kind == FS_ENTRY_GENERATED)
+        result = handle->opened.render(handle->opened.render_arg, &handle->text,
+                                       &handle->text_len);
+    if (result < 0) {
+        free(handle);
+        return result;
+    }
+    if (handle->opened.kind == FS_ENTRY_FILE)
+        window_init(&handle->window);
+    *out = handle;
+    return 0;
+}
+
+static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    trace(req, "open", ino);
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)) {
+        fs_reply_error(req, -EROFS);
+        return;
+    }
+    struct fs_request r;
+    begin(&r, req);
+    struct handle *handle = NULL;
+    int result = open_handle(ops_of(req), ino, &r.io, &handle);
+    fs_request_end(&r);
+    if (result < 0) {
+        fs_reply_error(req, result);
+        return;
+    }
+    fi->fh = (uint64_t)(uintptr_t)handle;
+    fi->keep_cache = handle->opened.keep_cache;
+    fi->direct_io = handle->opened.kind == FS_ENTRY_GENERATED;
+    fi->noflush = 1;
+    if (fuse_reply_open(req, fi) == -ENOENT)
+        free_handle(handle);
+}
+
+static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    free_handle((struct handle *)(uintptr_t)fi->fh);
+    fuse_reply_err(req, 0);
+}
+
+static void read_generated(fuse_req_t req, const struct handle *handle, size_t size, off_t off)
+{
+    size_t from = (uint64_t)off < handle->text_len ? (size_t)off : handle->text_len;
+    size_t left = handle->text_len - from;
+    fuse_reply_buf(req, handle->text + from, size < left ? size : left);
+}
+
+static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *buf, size_t len)
+{
+    const struct fs_ops_config *config = &ops_of(req)->config;
+    const struct fs_opened *opened = &handle->opened;
+    struct window_hint hint;
+    const struct window_limits limits = {
+        .max_io = source_max_io(opened->source),
+        .n_inflight = config->max_inflight(config->arg),
+        .budget = config->cache_budget,
+    };
+    if (window_advance(&handle->window, off, len, opened->stat.size, &limits, &hint))
+        source_prefetch(opened->source, opened->stat.version, hint.off, hint.len, hint.load);
+    struct fs_request r;
+    begin(&r, req);
+    int result = source_read(opened->source, opened->stat.version, off, buf, len, &r.io);
+    fs_request_end(&r);
+    return result;
+}
+
+static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                     struct fuse_file_info *fi)
+{
+    trace(req, "read", ino);
+    struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
+    if (handle->opened.kind == FS_ENTRY_GENERATED) {
+        read_generated(req, handle, size, off);
+        return;
+    }
+    uint64_t file_size = handle->opened.stat.size;
+    if ((uint64_t)off >= file_size) {
+        fuse_reply_buf(req, NULL, 0);
+        return;
+    }
+    size_t len = size < file_size - (uint64_t)off ? size : (size_t)(file_size - (uint64_t)off);
+    char *buf = malloc(len);
+    int result = buf ? read_file(req, handle, (uint64_t)off, buf, len) : -ENOMEM;
+    if (result < 0)
+        fs_reply_error(req, result);
+    else
+        fuse_reply_buf(req, buf, len);
+    free(buf);
+}
+
+static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    trace(req, "opendir", ino);
+    fuse_reply_open(req, fi);
+}
+
+/* Append the names from index `off` on. Returns the bytes used, or -errno when the first one fails. */
+static int fill_names(fuse_req_t req, fuse_ino_t ino, uint64_t off, const struct source_io *io,
+                      char *buf, size_t size, size_t *ret_used)
+{
+    size_t used = 0;
+    for (uint64_t index = off;; index++) {
+        struct fs_dirent dirent;
+        int result = fs_tree_readdir(ops_of(req)->config.tree, ino, index, io, &dirent);
+        if (result < 0)
+            return result;
+        if (result == 0)
+            break;
+        if (dirent.skip)
+            continue;
+        size_t need = fuse_add_direntry(req, buf + used, size - used, dirent.name, &dirent.stat,
+                                        (off_t)(index + 1));
+        if (need > size - used)
+            break;
+        used += need;
+    }
+    *ret_used = used;
+    return 0;
+}
+
+static void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                        struct fuse_file_info *fi)
+{
+    (void)fi;
+    trace(req, "readdir", ino);
+    char *buf = malloc(size);
+    if (!buf) {
+        fs_reply_error(req, -ENOMEM);
+        return;
+    }
+    struct fs_request r;
+    begin(&r, req);
+    size_t used = 0;
+    int result = fill_names(req, ino, (uint64_t)off, &r.io, buf, size, &used);
+    fs_request_end(&r);
+    if (result < 0)
+        fs_reply_error(req, result);
+    else
+        fuse_reply_buf(req, buf, used);
+    free(buf);
+}
+
+static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    const struct statvfs st = {
+        .f_bsize = 4096,
+        .f_frsize = 4096,
+        .f_blocks = (fsblkcnt_t)(fs_tree_total_size(ops_of(req)->config.tree) / 4096),
+        .f_namemax = 255,
+    };
+    fuse_reply_statfs(req, &st);
+}
+
+static const struct fuse_lowlevel_ops table = {
+    .init = ops_init,
+    .lookup = ops_lookup,
+    .forget = ops_forget,
+    .forget_multi = ops_forget_multi,
+    .getattr = ops_getattr,
+    .open = ops_open,
+    .read = ops_read,
+    .release = ops_release,
+    .opendir = ops_opendir,
+    .readdir = ops_readdir,
+    .statfs = ops_statfs,
+};
+
+const struct fuse_lowlevel_ops *fs_ops_table(void)
+{
+    return &table;
+}
+
+int fs_ops_new(struct fs_ops **out, const struct fs_ops_config *config)
+{
+    struct fs_ops *ops = calloc(1, sizeof(*ops));
+    if (!ops)
+        return -ENOMEM;
+    ops->config = *config;
+    *out = ops;
+    return 0;
+}
+
+void fs_ops_free(struct fs_ops *ops)
+{
+    free(ops);
+}
+
+void fs_ops_set_serving(struct fs_ops *ops, void (*serving)(void *arg), void *arg)
+{
+    ops->serving = serving;
+    ops->serving_arg = arg;
+}

@@ -1,0 +1,35 @@
+/* The kernel's requests, answered from the tree. */
+#ifndef CANISTERFS_FS_OPS_H
+#define CANISTERFS_FS_OPS_H
+
+#include "fs/fuse.h"
+#include "fs/log.h"
+#include "fs/tree.h"
+
+#include <stdint.h>
+
+struct fs_ops;
+
+struct fs_ops_config {
+    struct fs_tree *tree; /* borrowed; outlives the ops */
+    struct fs_log *log;   /* borrowed */
+    uint64_t timeout_ns;  /* deadline of one request */
+    uint64_t cache_budget; /* bytes: bounds what a reader may prefetch */
+    /* Queries that may run at once now; adapts. */
+    unsigned (*max_inflight)(void *arg);
+    /* Wakes everyone who waits for the network, so that a cancel flag is seen at once. */
+    void (*wake)(void *arg);
+    void *arg;
+};
+
+int fs_ops_new(struct fs_ops **out, const struct fs_ops_config *config)
+    __attribute__((warn_unused_result));
+void fs_ops_free(struct fs_ops *ops);
+
+/* Called once when the kernel's INIT was answered. Before the session exists. */
+void fs_ops_set_serving(struct fs_ops *ops, void (*serving)(void *arg), void *arg);
+
+/* For fuse_session_new; its user data is the struct fs_ops. */
+const struct fuse_lowlevel_ops *fs_ops_table(void);
+
+#endif

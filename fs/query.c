@@ -1,0 +1,37 @@
+#include "fs/query.h"
+
+#include <string.h>
+
+int fs_query_raw(const struct fs_target *target, const char *method, const struct ic_value *args,
+                 size_t n_args, const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
+{
+    struct ic_buf arg = {0};
+    int result = ic_candid_encode(args, n_args, &arg, err);
+    if (result == 0)
+        result = ic_agent_query(target->agent, &target->canister, method, arg.bytes, arg.len,
+                                FS_QUERY_REPLY_MAX, io, out, err);
+    ic_buf_fini(&arg);
+    return result;
+}
+
+int fs_query(const struct fs_target *target, const char *method, const struct ic_value *args,
+             size_t n_args, const struct ic_io *io, struct fs_answer *out, struct ic_error *err)
+{
+    struct fs_answer answer = {0};
+    int result = fs_query_raw(target, method, args, n_args, io, &answer.reply, err);
+    if (result < 0)
+        return result;
+    result = ic_candid_decode(answer.reply.arg, answer.reply.len, NULL, &answer.values, err);
+    if (result < 0)
+        ic_reply_fini(&answer.reply);
+    else
+        *out = answer;
+    return result;
+}
+
+void fs_answer_fini(struct fs_answer *answer)
+{
+    ic_candid_free(answer->values);
+    ic_reply_fini(&answer->reply);
+    memset(answer, 0, sizeof(*answer));
+}

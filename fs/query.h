@@ -1,0 +1,36 @@
+/* One query to the mounted canister, arguments and reply as Candid values. */
+#ifndef CANISTERFS_FS_QUERY_H
+#define CANISTERFS_FS_QUERY_H
+
+#include "fs/target.h"
+#include "ic/candid.h"
+
+/* The most that the reply of a query may hold (IC interface spec, limits: 3 MiB). */
+#define FS_QUERY_REPLY_MAX ((size_t)3 << 20)
+
+/* A decoded reply. Values point into it: valid until fs_answer_fini. */
+struct fs_answer {
+    struct ic_reply reply;
+    struct ic_candid *values;
+};
+
+/* Call a query method and leave the reply undecoded. The rest as fs_query. */
+int fs_query_raw(const struct fs_target *target, const char *method, const struct ic_value *args,
+                 size_t n_args, const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
+    __attribute__((warn_unused_result));
+
+/* Call a query method. Returns 0, or -errno with err filled; on failure out needs no fini. Blocks
+ * until io's deadline at most. Thread safety: any number of concurrent calls. */
+int fs_query(const struct fs_target *target, const char *method, const struct ic_value *args,
+             size_t n_args, const struct ic_io *io, struct fs_answer *out, struct ic_error *err)
+    __attribute__((warn_unused_result));
+
+void fs_answer_fini(struct fs_answer *answer);
+
+/* The i-th result, NULL when there is none. */
+static inline const struct ic_value *fs_answer_value(const struct fs_answer *answer, size_t i)
+{
+    return ic_candid_arg(answer->values, i);
+}
+
+#endif

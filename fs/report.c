@@ -1,0 +1,208 @@
+#include "fs/report.h"
+
+#include "fs/mount.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Set a key; the reference moves. A failed allocation shows up when the object is printed. */
+static void set(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value);
+}
+
+static json_t *number(uint64_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+static json_t *wall_time(int64_t ns)
+{
+    time_t seconds = (time_t)(ns / 1000000000);
+    struct tm tm;
+    char text[32];
+    if (!gmtime_r(&seconds, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        return json_null();
+    return json_string(text);
+}
+
+/* Text from the network may hold invalid UTF-8, which jansson refuses. */
+static json_t *text_or_note(const char *text)
+{
+    json_t *value = json_string(text);
+    return value ? value : json_string("(not valid UTF-8)");
+}
+
+static int finish(json_t *root, char **out, size_t *out_len)
+{
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    json_decref(root);
+    if (!text)
+        return -ENOMEM;
+    size_t len = strlen(text);
+    char *line = realloc(text, len + 2);
+    if (!line) {
+        free(text);
+        return -ENOMEM;
+    }
+    memcpy(line + len, "\n", 2);
+    *out = line;
+    *out_len = len + 1;
+    return 0;
+}
+
+static const char *consistency_words(enum fs_consistency consistency)
+{
+    switch (consistency) {
+    case FS_CONSISTENCY_PROVEN:
+        return "proven: every read names its version";
+    case FS_CONSISTENCY_BEST_EFFORT:
+        return "best effort: the version is checked once a second";
+    case FS_CONSISTENCY_LIVE:
+        break;
+    }
+    return "live, unversioned: reads of a changing canister may mix two states";
+}
+
+static json_t *report_methods(const struct fs_discovery *discovery)
+{
+    json_t *methods = json_object();
+    for (int i = 0; i < FS_N_METHODS; i++) {
+        const struct fs_finding *finding = &discovery->findings[i];
+        const char *words = finding->offered ? "offered"
+                            : finding->asked ? finding->note
+                                             : "not asked for: not needed";
+        set(methods, fs_method_name((enum fs_method)i), text_or_note(words));
+    }
+    return methods;
+}
+
+static json_t *report_stable(const struct fs_mount *mount)
+{
+    json_t *stable = json_object();
+    set(stable, "offered", json_boolean(mount->stable != NULL));
+    set(stable, "methods", report_methods(&mount->discovery));
+    if (!mount->stable)
+        return stable;
+    struct fs_stable_info info;
+    fs_stable_describe(mount->stable, &info);
+    set(stable, "size", number(info.size));
+    if (info.consistency != FS_CONSISTENCY_LIVE)
+        set(stable, "version", number(info.version));
+    set(stable, "consistency", json_string(consistency_words(info.consistency)));
+    set(stable, "reply_bytes", number(info.reply_bytes));
+    set(stable, "reply_bytes_halved", number(info.n_shrunk));
+    return stable;
+}
+
+static json_t *report_limits(const struct fs_mount *mount)
+{
+    json_t *limits = json_object();
+    set(limits, "cache_size", number(mount->options->cache_size));
+    set(limits, "inflight", number(ic_agent_inflight_limit(mount->target.agent)));
+    set(limits, "timeout_ms", number(mount->options->timeout_ns / 1000000));
+    set(limits, "attr_timeout_ms", number(mount->options->attr_timeout_ns / 1000000));
+    return limits;
+}
+
+static void append_error(void *arg, int64_t wall_ns, enum fs_log_level level, unsigned count,
+                         const char *text)
+{
+    json_t *entry = json_object();
+    set(entry, "time", wall_time(wall_ns));
+    set(entry, "level", json_string(level == FS_LOG_ERROR ? "error" : "warning"));
+    set(entry, "count", number(count));
+    set(entry, "message", text_or_note(text));
+    json_array_append_new(arg, entry);
+}
+
+static json_t *fact(const struct fs_mount *mount, enum fs_fact which)
+{
+    char text[128];
+    fs_facts_copy(mount->facts, which, text, sizeof(text));
+    return *text ? json_string(text) : json_null();
+}
+
+int fs_report_status(void *arg, char **out, size_t *out_len)
+{
+    const struct fs_mount *mount = arg;
+    char principal[IC_PRINCIPAL_TEXT];
+    ic_principal_format(ic_identity_principal(mount->target.identity), principal);
+    json_t *root = json_object();
+    set(root, "program", json_string("canisterfs " CANISTERFS_VERSION));
+    set(root, "mounted_at", wall_time(mount->started_at_ns));
+    set(root, "mode", json_string("ro"));
+    set(root, "network", json_string(mount->target.url));
+    set(root, "identity", json_string(principal));
+    set(root, "canister", json_string(mount->target.canister_text));
+    set(root, "subnet", fact(mount, FS_FACT_SUBNET));
+    set(root, "module_hash", fact(mount, FS_FACT_MODULE_HASH));
+    set(root, "stable_memory", report_stable(mount));
+    set(root, "limits", report_limits(mount));
+    json_t *errors = json_array();
+    fs_log_for_recent(mount->log, append_error, errors);
+    set(root, "last_errors", errors);
+    return finish(root, out, out_len);
+}
+
+static json_t *report_calls(const struct ic_agent_stats *stats)
+{
+    json_t *calls = json_object();
+    set(calls, "queries", number(stats->n_queries));
+    set(calls, "read_states", number(stats->n_read_states));
+    set(calls, "updates", number(stats->n_updates));
+    set(calls, "failed", number(stats->n_failed));
+    set(calls, "http_requests", number(stats->n_attempts));
+    set(calls, "retries", number(stats->n_retries));
+    set(calls, "unverified", number(stats->n_unverified));
+    set(calls, "bytes_in", number(stats->bytes_in));
+    set(calls, "bytes_out", number(stats->bytes_out));
+    set(calls, "in_flight", number(stats->in_flight));
+    set(calls, "in_flight_limit", number(stats->limit));
+    return calls;
+}
+
+static json_t *report_latency(const struct ic_agent_stats *stats)
+{
+    json_t *latency = json_object();
+    set(latency, "p50", json_real((double)stats->p50_us / 1000));
+    set(latency, "p95", json_real((double)stats->p95_us / 1000));
+    set(latency, "p99", json_real((double)stats->p99_us / 1000));
+    return latency;
+}
+
+static json_t *report_cache(const struct cache_stats *stats)
+{
+    json_t *cache = json_object();
+    set(cache, "budget", number(stats->budget));
+    set(cache, "in_use", number(stats->in_use));
+    set(cache, "peak_in_use", number(stats->peak_in_use));
+    set(cache, "hits", number(stats->hits));
+    set(cache, "misses", number(stats->misses));
+    set(cache, "loads", number(stats->loads));
+    set(cache, "load_bytes", number(stats->load_bytes));
+    set(cache, "load_errors", number(stats->load_errors));
+    set(cache, "evictions", number(stats->evictions));
+    set(cache, "prefetch_issued", number(stats->prefetch_issued));
+    set(cache, "prefetch_used", number(stats->prefetch_used));
+    set(cache, "prefetch_wasted", number(stats->prefetch_wasted));
+    set(cache, "loads_in_flight", number(stats->in_flight));
+    return cache;
+}
+
+int fs_report_stats(void *arg, char **out, size_t *out_len)
+{
+    const struct fs_mount *mount = arg;
+    struct ic_agent_stats calls;
+    struct cache_stats cache;
+    ic_agent_get_stats(mount->target.agent, &calls);
+    cache_get_stats(mount->cache, &cache);
+    json_t *root = json_object();
+    set(root, "calls", report_calls(&calls));
+    set(root, "query_latency_ms", report_latency(&calls));
+    set(root, "cache", report_cache(&cache));
+    return finish(root, out, out_len);
+}

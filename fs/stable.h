@@ -1,0 +1,47 @@
+/* The stable memory of a canister as a source, over the methods that discovery found.
+ *
+ * Versions: with stable_version each (version, size) the canister ever gave keeps one serial, so that
+ * an answer from a node that lags behind does not look like new content. Without it every stat is a
+ * new serial: the memory is live, and nothing can tell whether two reads belong together.
+ *
+ * Consistency: with stable_read_at every reply proves its version. With stable_version alone it is
+ * best effort: the version is asked for again during reading, at most once a second.
+ */
+#ifndef CANISTERFS_FS_STABLE_H
+#define CANISTERFS_FS_STABLE_H
+
+#include "cache/source.h"
+#include "fs/discovery.h"
+#include "fs/target.h"
+
+struct fs_stable;
+
+enum fs_consistency {
+    FS_CONSISTENCY_PROVEN,      /* each read proves its version */
+    FS_CONSISTENCY_BEST_EFFORT, /* the version is checked now and then */
+    FS_CONSISTENCY_LIVE,        /* no version at all */
+};
+
+struct fs_stable_info {
+    enum fs_consistency consistency;
+    uint64_t size;      /* bytes, as last told; 0 before the first stat */
+    uint64_t version;   /* the canister's own number; 0 when live */
+    size_t reply_bytes; /* learned: bytes one reply carries now */
+    uint64_t n_shrunk;  /* times it was halved */
+};
+
+/* Make the source. discovery must have stable memory (fs_discovery_has_stable).
+ *
+ * out        fills: owned by the caller, closes ret_stable with it
+ * ret_stable fills: the same object for fs_stable_describe
+ * target     borrowed until the source is closed
+ *
+ * Returns 0 or -ENOMEM. No I/O. */
+int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
+                   const struct fs_target *target, const struct fs_discovery *discovery)
+    __attribute__((warn_unused_result, nonnull));
+
+/* Any thread, any time before the source is closed. */
+void fs_stable_describe(struct fs_stable *stable, struct fs_stable_info *out);
+
+#endif

@@ -1,0 +1,41 @@
+/* What is mounted: one canister on one network, seen with one identity. */
+#ifndef CANISTERFS_FS_TARGET_H
+#define CANISTERFS_FS_TARGET_H
+
+#include "fs/log.h"
+#include "fs/option.h"
+#include "ic/agent.h"
+#include "ic/identity.h"
+#include "ic/principal.h"
+
+/* Immutable after fs_target_open; the members are for reading. */
+struct fs_target {
+    struct ic_principal canister;
+    char canister_text[IC_PRINCIPAL_TEXT];
+    char *url;
+    struct ic_identity *identity;
+    struct ic_agent *agent;
+    struct fs_log *log; /* borrowed */
+};
+
+/* Resolve canister, network, root key and identity, and start the agent. Talks to the network only
+ * for -o insecure_root_key.
+ *
+ * Returns FS_EXIT_OK, FS_EXIT_USAGE (canister text), FS_EXIT_CONFIG (identity, root key) or
+ * FS_EXIT_NETWORK, with a line in words in `message`. Starts a thread. */
+enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *options,
+                            struct fs_log *log, char *message, size_t message_size)
+    __attribute__((warn_unused_result, nonnull));
+
+void fs_target_close(struct fs_target *target);
+
+/* The deadline of one call that starts now. */
+struct ic_io fs_target_io(uint64_t timeout_ns);
+
+/* The same words for ic/ as for cache/ (the rooms do not see each other). */
+static inline struct ic_io fs_target_io_from(int64_t deadline_ns, const atomic_bool *cancel)
+{
+    return (struct ic_io){.deadline_ns = deadline_ns, .cancel = cancel};
+}
+
+#endif

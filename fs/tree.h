@@ -1,0 +1,98 @@
+/* Names and inodes.
+ *
+ * An *entry* is a name in a directory; the set of entries is fixed once the mount serves. A *node* is
+ * an inode: an entry at one version of its content. The kernel shares cached pages between all
+ * handles of an inode, so a versioned file gets a new node whenever its version moves; the old one
+ * keeps its attributes until the kernel forgets it, and opening it answers ESTALE, on which the
+ * kernel looks the name up again (fuse-practice.md, M29).
+ *
+ * Thread safety: after fs_tree_seal every function may be called from any thread.
+ * Locks: the tree lock guards nodes and the remembered attributes; it is never held across a source
+ * call.
+ */
+#ifndef CANISTERFS_FS_TREE_H
+#define CANISTERFS_FS_TREE_H
+
+#include "cache/source.h"
+#include "fs/fuse.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum fs_entry_kind {
+    FS_ENTRY_DIR,
+    FS_ENTRY_FILE,      /* bytes come from a source */
+    FS_ENTRY_GENERATED, /* text rendered at open, direct I/O, size not known before */
+};
+
+struct fs_tree;
+struct fs_entry;
+
+/* Render a generated file: a malloc'ed text (the caller frees) and its length, or -errno. */
+typedef int (*fs_render_fn)(void *arg, char **out, size_t *out_len);
+
+struct fs_tree_config {
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t attr_timeout_ns;
+};
+
+int fs_tree_new(struct fs_tree **out, const struct fs_tree_config *config)
+    __attribute__((warn_unused_result));
+
+/* Closes every source that was added. No handle may be open any more. */
+void fs_tree_free(struct fs_tree *tree);
+
+/* Building, before the mount serves. parent NULL means the root. `name` is borrowed and must outlive
+ * the tree. Return 0 or -ENOMEM. */
+int fs_tree_add_dir(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                    struct fs_entry **out) __attribute__((warn_unused_result));
+/* Takes `source` (also on failure). optional: the name exists only while source_stat does not say
+ * -ENOENT, and its stat is cheap (no remote call per listing). */
+int fs_tree_add_file(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                     struct source *source, bool optional) __attribute__((warn_unused_result));
+int fs_tree_add_generated(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                          fs_render_fn render, void *arg) __attribute__((warn_unused_result));
+
+/* Look a name up and count one kernel reference to the node. Returns 0, -ENOENT, -ENOTDIR, or the
+ * error of the source. May block on the source. */
+int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name,
+                   const struct source_io *io, struct fuse_entry_param *out)
+    __attribute__((warn_unused_result));
+
+void fs_tree_forget(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_lookup);
+
+/* Attributes of an inode; a versioned node never asks its source. */
+int fs_tree_getattr(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *io,
+                    struct stat *out, double *ret_timeout_s) __attribute__((warn_unused_result));
+
+/* What open(2) pins. */
+struct fs_opened {
+    enum fs_entry_kind kind;
+    struct source *source; /* FILE: borrowed, lives as long as the tree */
+    struct source_stat stat; /* FILE: pinned version and size */
+    bool keep_cache;         /* the kernel's pages of this inode are of this version */
+    fs_render_fn render;     /* GENERATED */
+    void *render_arg;
+};
+
+/* Check that the node is the current version of its entry. Returns 0, -ESTALE (it is an older one),
+ * -EISDIR, or the error of the source. */
+int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *io,
+                 struct fs_opened *out) __attribute__((warn_unused_result));
+
+/* The index-th name of a directory ("." and ".." first). Returns 1 and fills, 0 at the end, or
+ * -ENOTDIR and the like. `skip` tells a name that is not there now: go on with the next index. */
+struct fs_dirent {
+    const char *name;
+    struct stat stat; /* st_ino and the type bits of st_mode only */
+    bool skip;
+};
+int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t index,
+                    const struct source_io *io, struct fs_dirent *out)
+    __attribute__((warn_unused_result));
+
+/* Sum of the last known file sizes, bytes. */
+uint64_t fs_tree_total_size(struct fs_tree *tree);
+
+#endif

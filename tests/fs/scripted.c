@@ -1,0 +1,83 @@
+#include "tests/fs/scripted.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+unsigned char scripted_byte(uint64_t version, uint64_t off)
+{
+    return (unsigned char)(off * 131 + (off >> 16) + version);
+}
+
+static int scripted_stat(struct source *source, const struct source_io *io, struct source_stat *out)
+{
+    (void)io;
+    struct scripted *self = (struct scripted *)source;
+    self->n_stats++;
+    if (self->stat_result < 0)
+        return self->stat_result;
+    *out = self->stat;
+    if (!self->stat.versioned)
+        self->stat.version++;
+    return 0;
+}
+
+static int wait_to_be_cancelled(const struct source_io *io)
+{
+    while (!atomic_load(io->cancel)) {
+        if (now_ns() > io->deadline_ns)
+            return -ETIMEDOUT;
+        const struct timespec slice = {.tv_nsec = 1000000};
+        nanosleep(&slice, NULL);
+    }
+    return -EINTR;
+}
+
+static int scripted_readv(struct source *source, uint64_t version, uint64_t off,
+                          const struct iovec *iov, int n_iov, const struct source_io *io)
+{
+    struct scripted *self = (struct scripted *)source;
+    self->n_reads++;
+    if (self->waits)
+        return wait_to_be_cancelled(io);
+    if (self->read_result < 0)
+        return self->read_result;
+    for (int i = 0; i < n_iov; i++) {
+        unsigned char *to = iov[i].iov_base;
+        for (size_t j = 0; j < iov[i].iov_len; j++)
+            to[j] = scripted_byte(version, off++);
+    }
+    return 0;
+}
+
+static void scripted_close(struct source *source)
+{
+    struct scripted *self = (struct scripted *)source;
+    self->n_closed++;
+}
+
+static const struct source_ops scripted_ops = {
+    .stat = scripted_stat,
+    .readv = scripted_readv,
+    .close = scripted_close,
+};
+
+void scripted_init(struct scripted *scripted, uint64_t size, uint64_t version, bool versioned)
+{
+    memset(scripted, 0, sizeof(*scripted));
+    source_init(&scripted->source, &scripted_ops);
+    scripted->stat = (struct source_stat){
+        .size = size,
+        .version = version,
+        .mtime_ns = 1600000000123456789,
+        .preferred_io = 65536,
+        .versioned = versioned,
+    };
+}

@@ -1,0 +1,24 @@
+/* A source whose answers a test sets: content is a function of the offset and the version. */
+#ifndef CANISTERFS_TESTS_FS_SCRIPTED_H
+#define CANISTERFS_TESTS_FS_SCRIPTED_H
+
+#include "cache/source.h"
+
+struct scripted {
+    struct source source; /* first */
+    struct source_stat stat;
+    int stat_result;
+    int read_result;
+    bool waits; /* readv waits until it is cancelled or its deadline has passed */
+    _Atomic unsigned n_stats;
+    _Atomic unsigned n_reads;
+    _Atomic unsigned n_closed;
+};
+
+/* The struct stays the caller's; close only counts. */
+void scripted_init(struct scripted *scripted, uint64_t size, uint64_t version, bool versioned);
+
+/* The byte at an offset of a version. */
+unsigned char scripted_byte(uint64_t version, uint64_t off);
+
+#endif

@@ -1,0 +1,201 @@
+// What every mount test needs: a local network as a process of its own (a test that reads its own
+// mount must not serve it from the same event loop), mounts that are always taken down, and errnos.
+import { spawn, execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, mkdir, rm, open, readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+export const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const program = process.env.CANISTERFS ?? join(top, 'build', 'canisterfs');
+
+// Everything that must be undone, newest first, whatever happens to the test.
+export class Stage {
+  #undo = [];
+
+  static async open() {
+    const stage = new Stage();
+    stage.dir = await mkdtemp(join(tmpdir(), 'canisterfs-test-'));
+    stage.onClose(() => rm(stage.dir, { recursive: true, force: true }));
+    return stage;
+  }
+
+  onClose(fn) {
+    this.#undo.push(fn);
+  }
+
+  async close() {
+    const errors = [];
+    while (this.#undo.length > 0) {
+      try {
+        await this.#undo.pop()();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw new AggregateError(errors, errors.map(String).join('; '));
+  }
+
+  // Start the local network; resolves to the JSON line it prints, with helpers for its test endpoints.
+  async network(args = []) {
+    const child = spawn(join(top, 'scripts', 'replica'), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.onClose(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    });
+    const ready = await firstLine(child);
+    return new Network(JSON.parse(ready));
+  }
+
+  // Mount and return the mount point. `args` are further command line words.
+  async mount(network, canister, args = [], { env = {} } = {}) {
+    const point = join(this.dir, `mnt-${Math.random().toString(36).slice(2)}`);
+    await mkdir(point);
+    const child = spawn(program, ['-f', ...networkArgs(network), ...args, canister, point], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    const mount = new Mount(child, point);
+    this.onClose(() => mount.unmount());
+    await mount.waitUntilServing();
+    return mount;
+  }
+}
+
+export function networkArgs(network) {
+  return ['-o', `network=${network.url},root_key=${network.root_key}`];
+}
+
+async function firstLine(child) {
+  let text = '';
+  for await (const chunk of child.stdout) {
+    text += chunk;
+    if (text.includes('\n')) return text.slice(0, text.indexOf('\n'));
+  }
+  throw new Error(`the local network ended before it was ready: ${text}`);
+}
+
+class Network {
+  constructor(ready) {
+    Object.assign(this, ready);
+  }
+
+  async #post(path, body) {
+    const reply = await fetch(new URL(path, this.url), { method: 'POST', body: JSON.stringify(body) });
+    if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`);
+  }
+
+  faults(rules) {
+    return this.#post('/_test/faults', rules);
+  }
+
+  options(options) {
+    return this.#post('/_test/options', options);
+  }
+
+  async log() {
+    const reply = await fetch(new URL('/_test/log', this.url));
+    return reply.json();
+  }
+
+  // The requests that `fn` caused.
+  async requestsDuring(fn) {
+    const before = (await this.log()).length;
+    await fn();
+    return (await this.log()).slice(before);
+  }
+}
+
+export class Mount {
+  stderr = '';
+
+  constructor(child, point) {
+    this.child = child;
+    this.point = point;
+    this.pid = child.pid;
+    child.stderr.on('data', (chunk) => (this.stderr += chunk));
+    this.exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  }
+
+  path(...names) {
+    return join(this.point, ...names);
+  }
+
+  // /proc/self/mountinfo tells when the kernel has it; no fixed sleeps.
+  async waitUntilServing() {
+    const deadline = Date.now() + 60000;
+    while (!(await readFile('/proc/self/mountinfo', 'utf8')).includes(` ${this.point} `)) {
+      if (this.child.exitCode !== null) throw new Error(`canisterfs exited ${this.child.exitCode}: ${this.stderr}`);
+      if (Date.now() > deadline) throw new Error('the mount did not come up');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async unmount() {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      await run('fusermount3', ['-uz', this.point]).catch(() => {});
+      const timer = setTimeout(() => this.child.kill('SIGKILL'), 20000);
+      const { code, signal } = await this.exited;
+      clearTimeout(timer);
+      if (code !== 0) throw new Error(`canisterfs ended with ${code ?? signal}: ${this.stderr}`);
+    }
+    if (/Sanitizer|runtime error/.test(this.stderr)) throw new Error(this.stderr);
+  }
+
+  async json(name) {
+    return JSON.parse(await readFile(this.path('.canisterfs', name), 'utf8'));
+  }
+}
+
+// Run the program where it is expected to fail before it mounts.
+export async function refused(args) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (chunk) => (stderr += chunk));
+  const [code] = await once(child, 'exit');
+  return { code, stderr };
+}
+
+// One pread: its bytes, or the name of its errno.
+export async function pread(path, offset, length) {
+  let file;
+  try {
+    file = await open(path, 'r');
+    const buffer = Buffer.alloc(length);
+    const { bytesRead } = await file.read(buffer, 0, length, offset);
+    return buffer.subarray(0, bytesRead);
+  } catch (error) {
+    return error.code;
+  } finally {
+    await file?.close();
+  }
+}
+
+export const errnoNames = Object.fromEntries(Object.entries(constants.errno).map(([name, n]) => [n, name]));
+
+const MASK = (1n << 64n) - 1n;
+
+// The 8-byte little-endian word `index` of the sample canister's data (tests/canisters/README.md).
+export function seedWord(seed, index) {
+  let z = (seed + BigInt(index)) & MASK;
+  z = (z + 0x9e3779b97f4a7c15n) & MASK;
+  z = ((z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n) & MASK;
+  z = ((z ^ (z >> 27n)) * 0x94d049bb133111ebn) & MASK;
+  return z ^ (z >> 31n);
+}
+
+// Bytes [offset, offset + length) of that stream.
+export function seedBytes(seed, offset, length) {
+  const first = Math.floor(offset / 8);
+  const last = Math.ceil((offset + length) / 8);
+  const buffer = Buffer.alloc((last - first) * 8);
+  for (let i = first; i < last; i++) buffer.writeBigUInt64LE(seedWord(seed, i), (i - first) * 8);
+  return buffer.subarray(offset - first * 8, offset - first * 8 + length);
+}
+
+export { run };
