@@ -58,7 +58,11 @@ export class CanisterEngine {
       const code = this.#load(module, new StableMemory());
       const system = { ...this.#system, ...NEW_SYSTEM };
       let outcome = this.#run(code, { mode: 'S', arg, caller, system }, module.startExport);
-      outcome = this.#run(code, { mode: 'I', arg, caller, system: outcome.system }, module.methods.get('canister_init'));
+      outcome = this.#run(
+        code,
+        { mode: 'I', arg, caller, system: outcome.system },
+        module.methods.get('canister_init'),
+      );
       code.machine.commit();
       code.stable.commit();
       this.#code = code;
@@ -195,7 +199,17 @@ export class CanisterEngine {
   /** Executes one export, without settling its changes. An absent export does nothing. */
   #run(code, { mode, arg, caller, system }, exported) {
     const { machine, stable } = code;
-    const message = new Message({ mode, arg, caller, system, machine, stable, env: this.#env, self: this.#id, reply: this.#reply });
+    const message = new Message({
+      mode,
+      arg,
+      caller,
+      system,
+      machine,
+      stable,
+      env: this.#env,
+      self: this.#id,
+      reply: this.#reply,
+    });
     if (exported === undefined) return message;
     stable.begin(ACCESS_LIMIT[mode]);
     this.#message = message;

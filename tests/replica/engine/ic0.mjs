@@ -30,13 +30,21 @@ function define(name, type, modes, run, only32 = false) {
 /** NAME_size and NAME_copy over bytes of the message. */
 function defineBytes(name, modes, bytes) {
   define(`${name}_size`, '-> I', modes, (m) => bytes(m).length);
-  define(`${name}_copy`, 'I I I ->', modes, (m, dst, offset, size) => m.copyOut(`${name}_copy`, bytes(m), dst, offset, size));
+  define(`${name}_copy`, 'I I I ->', modes, (m, dst, offset, size) =>
+    m.copyOut(`${name}_copy`, bytes(m), dst, offset, size),
+  );
 }
 
 function defineUnsupported(name, type, modes, only32 = false) {
-  define(name, type, modes, () => {
-    throw trapped(`ic0.${name} is not supported yet by this local network`);
-  }, only32);
+  define(
+    name,
+    type,
+    modes,
+    () => {
+      throw trapped(`ic0.${name} is not supported yet by this local network`);
+    },
+    only32,
+  );
 }
 
 // --- the call ---
@@ -79,10 +87,16 @@ const balance128 = (m, dst) => {
 };
 define('canister_cycle_balance128', 'I ->', ALL, balance128);
 define('canister_liquid_cycle_balance128', 'I ->', ALL, balance128);
-define('canister_cycle_balance', '-> i64', ALL, (m) => {
-  if (m.env.cycles() >> 64n !== 0n) throw trapped('cycle balance does not fit 64 bits');
-  return m.env.cycles();
-}, true);
+define(
+  'canister_cycle_balance',
+  '-> i64',
+  ALL,
+  (m) => {
+    if (m.env.cycles() >> 64n !== 0n) throw trapped('cycle balance does not fit 64 bits');
+    return m.env.cycles();
+  },
+  true,
+);
 define('msg_cycles_available128', 'I ->', 'U RQ Rt Ry', zero128);
 define('msg_cycles_available', '-> i64', 'U RQ Rt Ry', () => 0n, true);
 define('msg_cycles_refunded128', 'I ->', 'Rt Ry', zero128);
@@ -121,13 +135,11 @@ define('certified_data_set', 'I I ->', 'I G U Ry Rt T', (m, src, size) => {
   if (size > 32) throw contractViolation(`ic0.certified_data_set: ${size} bytes, at most 32`);
   m.system.certifiedData = bytes.slice();
 });
-const certificate = (m) => {
-  const bytes = m.env.dataCertificate();
-  if (bytes === null) throw contractViolation('ic0.data_certificate: there is no certificate');
-  return bytes;
-};
-defineBytes('data_certificate', 'NRQ CQ', certificate);
-define('data_certificate_present', '-> i32', ALL, (m) => Number(!m.replicated && m.env.dataCertificate() !== null));
+defineBytes('data_certificate', 'NRQ CQ', (m) => {
+  if (m.dataCertificate === null) throw contractViolation('ic0.data_certificate: there is no certificate');
+  return m.dataCertificate;
+});
+define('data_certificate_present', '-> i32', ALL, (m) => Number(!m.replicated && m.dataCertificate !== null));
 
 define('env_var_count', '-> I', ALL, () => 0);
 define('env_var_name_exists', 'I I -> i32', ALL, (m, src, size) => (m.view(src, size), 0));
@@ -152,14 +164,26 @@ define('stable64_write', 'i64 i64 i64 ->', WITH_START, (m, offset, src, size) =>
 });
 define('stable_size', '-> i32', WITH_START, (m) => (m.stable.assert32bit(), m.stable.pages), true);
 define('stable_grow', 'i32 -> i32', WITH_START, (m, pages) => m.stable.grow32(pages >>> 0), true);
-define('stable_read', 'i32 i32 i32 ->', WITH_START, (m, dst, offset, size) => {
-  m.stable.assert32bit();
-  m.stable.read(offset >>> 0, m.view(dst >>> 0, size >>> 0));
-}, true);
-define('stable_write', 'i32 i32 i32 ->', WITH_START, (m, offset, src, size) => {
-  m.stable.assert32bit();
-  m.stable.write(offset >>> 0, m.view(src >>> 0, size >>> 0));
-}, true);
+define(
+  'stable_read',
+  'i32 i32 i32 ->',
+  WITH_START,
+  (m, dst, offset, size) => {
+    m.stable.assert32bit();
+    m.stable.read(offset >>> 0, m.view(dst >>> 0, size >>> 0));
+  },
+  true,
+);
+define(
+  'stable_write',
+  'i32 i32 i32 ->',
+  WITH_START,
+  (m, offset, src, size) => {
+    m.stable.assert32bit();
+    m.stable.write(offset >>> 0, m.view(src >>> 0, size >>> 0));
+  },
+  true,
+);
 
 // --- not supported yet ---
 

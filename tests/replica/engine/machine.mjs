@@ -90,7 +90,9 @@ export class Machine {
     return this.#module.tables.some((name, i) => {
       const table = this.#exports[name];
       const before = this.#tables[i];
-      return Number(table.length) !== before.length || before.some((entry, k) => entry !== table.get(indexOf(table, k)));
+      return (
+        Number(table.length) !== before.length || before.some((entry, k) => entry !== table.get(indexOf(table, k)))
+      );
     });
   }
 }

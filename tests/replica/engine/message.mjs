@@ -15,10 +15,18 @@ export const MAX_PRINCIPAL_BYTES = 29;
  * S start, I init, U update, RQ query executed as update, NRQ query, CQ composite query.
  * The contexts of later work (G, Ry, Rt, C, CRy, CRt, CC, T, TQ, F) appear in the table of ic0.mjs already.
  */
-export const MODE_NAMES = { S: 'start', I: 'init', U: 'update', RQ: 'replicated query', NRQ: 'non replicated query',
-  CQ: 'composite query' };
+export const MODE_NAMES = {
+  S: 'start',
+  I: 'init',
+  U: 'update',
+  RQ: 'replicated query',
+  NRQ: 'non replicated query',
+  CQ: 'composite query',
+};
 
 export class Message {
+  #dataCertificate; // undefined until asked for
+
   /**
    * @param {object} given
    * @param {string} given.mode
@@ -42,6 +50,12 @@ export class Message {
     reply.clear();
   }
 
+  /** Asked for once, so that its size and its bytes belong together. */
+  get dataCertificate() {
+    if (this.#dataCertificate === undefined) this.#dataCertificate = this.env.dataCertificate();
+    return this.#dataCertificate;
+  }
+
   get replyLimit() {
     return this.replicated ? REPLY_LIMIT : QUERY_REPLY_LIMIT;
   }
@@ -57,9 +71,7 @@ export class Message {
   copyOut(name, source, dst, offset, length) {
     const target = this.view(dst, length);
     if (offset + length > source.length) {
-      throw contractViolation(
-        `ic0.${name}: offset=${offset} + size=${length} exceeds the length ${source.length}`,
-      );
+      throw contractViolation(`ic0.${name}: offset=${offset} + size=${length} exceeds the length ${source.length}`);
     }
     target.set(source.subarray(offset, offset + length));
   }

@@ -26,15 +26,43 @@ const PRIVATE = 'canisterfs local network: ';
 const MEMORY = PRIVATE + 'memory';
 const START = PRIVATE + 'start';
 
-const SECTION = { custom: 0, type: 1, import: 2, function: 3, table: 4, memory: 5, global: 6, export: 7, start: 8,
-  element: 9, code: 10, data: 11, dataCount: 12 };
+const SECTION = {
+  custom: 0,
+  type: 1,
+  import: 2,
+  function: 3,
+  table: 4,
+  memory: 5,
+  global: 6,
+  export: 7,
+  start: 8,
+  element: 9,
+  code: 10,
+  data: 11,
+  dataCount: 12,
+};
 /** The order sections appear in: data count stands before code (WebAssembly core spec, "Modules"). */
 const ORDER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
 
-const VALUE_TYPES = { 0x7f: 'i32', 0x7e: 'i64', 0x7d: 'f32', 0x7c: 'f64', 0x7b: 'v128', 0x70: 'funcref', 0x6f: 'externref' };
+const VALUE_TYPES = {
+  0x7f: 'i32',
+  0x7e: 'i64',
+  0x7d: 'f32',
+  0x7c: 'f64',
+  0x7b: 'v128',
+  0x70: 'funcref',
+  0x6f: 'externref',
+};
 const METHOD = /^canister_(update|query|composite_query) ([^]*)$/;
-const ENTRY_POINTS = new Set(['canister_init', 'canister_pre_upgrade', 'canister_post_upgrade', 'canister_inspect_message',
-  'canister_heartbeat', 'canister_global_timer', 'canister_on_low_wasm_memory']);
+const ENTRY_POINTS = new Set([
+  'canister_init',
+  'canister_pre_upgrade',
+  'canister_post_upgrade',
+  'canister_inspect_message',
+  'canister_heartbeat',
+  'canister_global_timer',
+  'canister_on_low_wasm_memory',
+]);
 
 export class CanisterModule {
   /**
@@ -90,8 +118,19 @@ function readLayout(bytes) {
   if (Buffer.compare(cursor.take(8), Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) !== 0) {
     throw new MalformedError('no WebAssembly 1 header');
   }
-  const layout = { sections: new Map(), types: [], imports: [], functions: [], tables: [], memories: [], globals: [],
-    exports: [], start: undefined, custom: [], customSectionBytes: 0 };
+  const layout = {
+    sections: new Map(),
+    types: [],
+    imports: [],
+    functions: [],
+    tables: [],
+    memories: [],
+    globals: [],
+    exports: [],
+    start: undefined,
+    custom: [],
+    customSectionBytes: 0,
+  };
   let lastRank = -1;
   while (!cursor.done) {
     const id = cursor.byte();
@@ -180,12 +219,16 @@ function skipConstantExpression(c) {
   for (;;) {
     const opcode = c.byte();
     if (opcode === 0x0b) return;
-    if (opcode === 0x41 || opcode === 0x42 || opcode === 0x23 || opcode === 0xd2) c.skipLeb(10); // const, global.get, ref.func
+    if (opcode === 0x41 || opcode === 0x42 || opcode === 0x23 || opcode === 0xd2)
+      c.skipLeb(10); // const, global.get, ref.func
     else if (opcode === 0x43) c.take(4);
     else if (opcode === 0x44) c.take(8);
-    else if (opcode === 0xd0) c.byte(); // ref.null
-    else if (opcode === 0xfd && c.u32() === 0x0c) c.take(16); // v128.const
-    else if (![0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e].includes(opcode)) { // add, sub, mul
+    else if (opcode === 0xd0)
+      c.byte(); // ref.null
+    else if (opcode === 0xfd && c.u32() === 0x0c)
+      c.take(16); // v128.const
+    else if (![0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e].includes(opcode)) {
+      // add, sub, mul
       throw new MalformedError(`opcode 0x${opcode.toString(16)} in a constant expression`);
     }
   }
@@ -217,7 +260,8 @@ function readMethods(layout) {
     if (!name.startsWith('canister_')) continue;
     const method = METHOD.exec(name);
     if (method === null && !ENTRY_POINTS.has(name)) throw new MalformedError(`unknown export '${name}'`);
-    if (kind !== 0 || functionType(layout, index) !== '->') throw new MalformedError(`export '${name}' is not a function () -> ()`);
+    if (kind !== 0 || functionType(layout, index) !== '->')
+      throw new MalformedError(`export '${name}' is not a function () -> ()`);
     if (method === null) {
       found.set(name, name);
       continue;
@@ -228,7 +272,8 @@ function readMethods(layout) {
     found.set(`${method[1]} ${method[2]}`, name);
   }
   if (names.size > MAX_METHODS) throw new MalformedError(`more than ${MAX_METHODS} methods`);
-  if (nameBytes > MAX_METHOD_NAME_BYTES) throw new MalformedError(`method names longer than ${MAX_METHOD_NAME_BYTES} bytes together`);
+  if (nameBytes > MAX_METHOD_NAME_BYTES)
+    throw new MalformedError(`method names longer than ${MAX_METHOD_NAME_BYTES} bytes together`);
   return found;
 }
 
@@ -255,7 +300,8 @@ function expose(layout) {
   }
   layout.globals.forEach(({ type, mutable }, index) => {
     if (!mutable) return;
-    if (!['i32', 'i64', 'f32', 'f64'].includes(type)) throw new MalformedError(`mutable globals of type ${type} are not supported`);
+    if (!['i32', 'i64', 'f32', 'f64'].includes(type))
+      throw new MalformedError(`mutable globals of type ${type} are not supported`);
     globals.push({ name: `${PRIVATE}global ${index}`, type });
     exports.push({ name: globals.at(-1).name, kind: 3, index });
   });

@@ -32,13 +32,11 @@ export class CanisterFault extends Error {
 
 export const trapped = (why) => new CanisterFault('IC0502', `Canister trapped: ${why}`);
 
-export const calledTrap = (text) =>
-  new CanisterFault('IC0503', `Canister called \`ic0.trap\` with message: ${text}`);
+export const calledTrap = (text) => new CanisterFault('IC0503', `Canister called \`ic0.trap\` with message: ${text}`);
 
 export const contractViolation = (what) => new CanisterFault('IC0504', `Canister violated contract: ${what}`);
 
-export const invalidModule = (why) =>
-  new CanisterFault('IC0505', `Canister's Wasm module is not valid: ${why}`);
+export const invalidModule = (why) => new CanisterFault('IC0505', `Canister's Wasm module is not valid: ${why}`);
 
 export const didNotReply = () => new CanisterFault('IC0506', 'Canister did not reply to the call');
 

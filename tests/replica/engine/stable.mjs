@@ -159,7 +159,7 @@ function popcount16(bits) {
 
 /** Calls step(page number, offset in the page, offset in the range, length) for each page a range touches. */
 function forEachPage(offset, length, step) {
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const start = (offset + at) % PAGE;
     const part = Math.min(PAGE - start, length - at);
     step((offset + at - start) / PAGE, start, at, part);

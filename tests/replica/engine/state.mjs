@@ -7,7 +7,18 @@
 //
 // state.json is replaced last, by rename, so that a crash leaves the former generation whole.
 
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { PAGE } from './stable.mjs';
 
@@ -84,7 +95,7 @@ function writePages(path, pages) {
   const file = openSync(path, 'w');
   try {
     for (const [number, bytes] of pages) {
-      for (let at = 0; at < PAGE; ) at += writeSync(file, bytes, at, PAGE - at);
+      for (let at = 0; at < PAGE;) at += writeSync(file, bytes, at, PAGE - at);
       const last = runs.at(-1);
       if (last !== undefined && last[0] + last[1] === number) last[1]++;
       else runs.push([number, 1]);
@@ -101,7 +112,7 @@ function* readPages(path, runs) {
     for (const [first, count] of runs) {
       for (let i = 0; i < count; i++) {
         const bytes = new Uint8Array(PAGE);
-        for (let at = 0; at < PAGE; ) {
+        for (let at = 0; at < PAGE;) {
           const got = readSync(file, bytes, at, PAGE - at, null);
           if (got === 0) throw new Error(`${path}: too short`);
           at += got;

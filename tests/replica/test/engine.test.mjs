@@ -4,7 +4,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CanisterEngine } from '../engine/canister.mjs';
-import { buildProbe, call, CONTROLLER, ID, makeEngine, makeEnv, NAME, PAGE, rejects, scratch, STRANGER, words } from './engine_fixture.mjs';
+import {
+  buildProbe,
+  call,
+  CONTROLLER,
+  ID,
+  makeEngine,
+  makeEnv,
+  NAME,
+  PAGE,
+  rejects,
+  scratch,
+  STRANGER,
+  words,
+} from './engine_fixture.mjs';
 
 const MIB = 2 ** 20;
 
@@ -27,12 +40,16 @@ function suite(module, target) {
     const kept = await state(engine);
     assert.equal(kept.counter, 2n);
     assert.deepEqual(kept.stable, [0n, 1n, 2n, 0n, 0n, 0n, 0n, 0n]);
-    for (const kind of ['query', 'query', 'update']) { // as an update it is a replicated query
+    for (const kind of ['query', 'query', 'update']) {
+      // as an update it is a replicated query
       const seen = new BigUint64Array((await call(engine, kind, 'change_in_query')).buffer);
       assert.deepEqual([...seen.slice(0, 5)], [3n, 0n, 1n, 2n, 3n]);
       assert.deepEqual(await state(engine), kept);
-      await rejects(call(engine, kind, 'certify_in_query'), 'IC0504',
-        /^Error from Canister rrkah-fqaaa-aaaaa-aaaaq-cai: Canister violated contract: "ic0_certified_data_set" cannot be executed in (non )?replicated query mode$/);
+      await rejects(
+        call(engine, kind, 'certify_in_query'),
+        'IC0504',
+        /^Error from Canister rrkah-fqaaa-aaaaa-aaaaq-cai: Canister violated contract: "ic0_certified_data_set" cannot be executed in (non )?replicated query mode$/,
+      );
       assert.deepEqual(await state(engine), kept);
     }
     assert.deepEqual(engine.certifiedData, words(2));
@@ -59,12 +76,20 @@ function suite(module, target) {
     await call(engine, 'update', 'change');
     const [before, version] = [await state(engine), engine.version];
     const trap = /^Error from Canister rrkah-fqaaa-aaaaa-aaaaq-cai: Canister trapped: /;
-    await rejects(call(engine, 'update', 'change_and_trap'), 'IC0503', /: Canister called `ic0.trap` with message: after all$/);
+    await rejects(
+      call(engine, 'update', 'change_and_trap'),
+      'IC0503',
+      /: Canister called `ic0.trap` with message: after all$/,
+    );
     await rejects(call(engine, 'update', 'unreachable'), 'IC0502', /Canister trapped: unreachable$/);
     await rejects(call(engine, 'update', 'overflow_stack'), 'IC0502', trap);
     await rejects(call(engine, 'update', 'overflow_calls'), 'IC0502', trap);
     await rejects(call(engine, 'update', 'change_silently'), 'IC0506', /Canister did not reply to the call$/);
-    await rejects(call(engine, 'update', 'replies_twice'), 'IC0504', /ic0\.msg_reply: the call has already been answered/);
+    await rejects(
+      call(engine, 'update', 'replies_twice'),
+      'IC0504',
+      /ic0\.msg_reply: the call has already been answered/,
+    );
     await rejects(call(engine, 'update', 'arg_beyond', words(1)), 'IC0504', /ic0\.msg_arg_data_copy/);
     await rejects(call(engine, 'update', 'certify_too_much'), 'IC0504', /certified_data_set/);
     await rejects(call(engine, 'update', 'call_somebody'), 'IC0502', /ic0\.call_new is not supported yet/);
@@ -92,8 +117,20 @@ function suite(module, target) {
   test('bad pointers trap and change nothing', async () => {
     const engine = makeEngine(module);
     const end = BigInt(engine.memoryMetrics.wasmMemory);
-    const ranges = [[end, 1n], [end - 1n, 2n], [0n, end + 1n], [0xffffffffn, 16n], [0xfffffff0n, 0xffffffffn], [1n, 0xffffffffn]];
-    const wide = [[2n ** 64n - 1n, 2n], [2n ** 63n, 8n], [8n, 2n ** 63n], [2n ** 53n, 2n ** 64n - 1n]];
+    const ranges = [
+      [end, 1n],
+      [end - 1n, 2n],
+      [0n, end + 1n],
+      [0xffffffffn, 16n],
+      [0xfffffff0n, 0xffffffffn],
+      [1n, 0xffffffffn],
+    ];
+    const wide = [
+      [2n ** 64n - 1n, 2n],
+      [2n ** 63n, 8n],
+      [8n, 2n ** 63n],
+      [2n ** 53n, 2n ** 64n - 1n],
+    ];
     for (let fn = 0n; fn < 12n; fn++) {
       for (const [at, size] of target === 'wasm64' || fn >= 10n ? [...ranges, ...wide] : ranges) {
         if (fn === 7n && at + 16n <= end) continue; // a fixed size of 16
@@ -106,22 +143,37 @@ function suite(module, target) {
   test('reply limits: 3 MiB for queries, 2 MiB when replicated', async () => {
     const engine = makeEngine(module);
     assert.equal((await call(engine, 'query', 'sized_query', words(3 * MIB))).length, 3 * MIB);
-    await rejects(call(engine, 'query', 'sized_query', words(3 * MIB + 1)), 'IC0504',
-      /: Canister violated contract: ic0\.msg_reply_data_append: application payload size \(3145729\) cannot be larger than 3145728\.$/);
+    await rejects(
+      call(engine, 'query', 'sized_query', words(3 * MIB + 1)),
+      'IC0504',
+      /: Canister violated contract: ic0\.msg_reply_data_append: application payload size \(3145729\) cannot be larger than 3145728\.$/,
+    );
     for (const method of ['sized_query', 'sized_update']) {
       assert.equal((await call(engine, 'update', method, words(2 * MIB))).length, 2 * MIB);
-      await rejects(call(engine, 'update', method, words(2 * MIB + 1)), 'IC0504', /payload size \(2097153\) cannot be larger than 2097152\.$/);
+      await rejects(
+        call(engine, 'update', method, words(2 * MIB + 1)),
+        'IC0504',
+        /payload size \(2097153\) cannot be larger than 2097152\.$/,
+      );
     }
     assert.equal((await call(engine, 'query', 'sized_query', words(0))).length, 0);
   });
 
   test('methods that are not there, or of another kind', async () => {
     const engine = makeEngine(module);
-    await rejects(call(engine, 'query', 'nowhere'), 'IC0536', new RegExp(`^Error from Canister ${NAME}: Canister has no query method 'nowhere'\\.$`));
+    await rejects(
+      call(engine, 'query', 'nowhere'),
+      'IC0536',
+      new RegExp(`^Error from Canister ${NAME}: Canister has no query method 'nowhere'\\.$`),
+    );
     await rejects(call(engine, 'update', 'nowhere'), 'IC0536', /Canister has no update method 'nowhere'\.$/);
     await rejects(call(engine, 'query', 'change'), 'IC0536', /Canister has no query method 'change'\.$/);
     await rejects(call(engine, 'query', 'init'), 'IC0536', /no query method/);
-    await rejects(call(new CanisterEngine({ id: ID, env: makeEnv() }), 'query', 'state'), 'IC0537', /contains no Wasm module$/);
+    await rejects(
+      call(new CanisterEngine({ id: ID, env: makeEnv() }), 'query', 'state'),
+      'IC0537',
+      /contains no Wasm module$/,
+    );
   });
 
   test('stable memory across 4 GiB and at 100 GiB, up to 500 GiB and no further', async () => {
@@ -142,10 +194,24 @@ function suite(module, target) {
       assert.deepEqual(await call(engine, 'query', 'get', words(at - 3n, 8)), Uint8Array.of(0, 0, 0, 1, 2, 3, 4, 5));
     }
     assert.deepEqual(await call(engine, 'query', 'get', words(300n * 2n ** 30n + 5n, 3 * 1000)), new Uint8Array(3000));
-    for (const [at, length] of [[500n * 2n ** 30n - 7n, 8], [500n * 2n ** 30n, 1], [2n ** 53n + 1n, 1], [2n ** 64n - 1n, 2]]) {
-      await rejects(call(engine, 'query', 'get', words(at, length)), 'IC0502', /Canister trapped: stable memory out of bounds$/);
+    for (const [at, length] of [
+      [500n * 2n ** 30n - 7n, 8],
+      [500n * 2n ** 30n, 1],
+      [2n ** 53n + 1n, 1],
+      [2n ** 64n - 1n, 2],
+    ]) {
+      await rejects(
+        call(engine, 'query', 'get', words(at, length)),
+        'IC0502',
+        /Canister trapped: stable memory out of bounds$/,
+      );
     }
-    if (target === 'wasm32') await rejects(call(engine, 'query', 'size32'), 'IC0502', /32 bit stable memory api used on a memory larger than 4GB$/);
+    if (target === 'wasm32')
+      await rejects(
+        call(engine, 'query', 'size32'),
+        'IC0502',
+        /32 bit stable memory api used on a memory larger than 4GB$/,
+      );
   });
 
   test('a message may touch only so much stable memory', async () => {
@@ -159,7 +225,10 @@ function suite(module, target) {
   test('what the network tells a canister', async () => {
     const env = makeEnv();
     const engine = makeEngine(module, { env });
-    for (const [kind, replicated] of [['query', 0n], ['update', 1n]]) {
+    for (const [kind, replicated] of [
+      ['query', 0n],
+      ['update', 1n],
+    ]) {
       const reply = await call(engine, kind, 'facts');
       assert.deepEqual([...new BigUint64Array(reply.slice(0, 32).buffer)], [env.now, engine.version, replicated, 1n]);
       assert.deepEqual(reply.slice(32), ID);
@@ -171,7 +240,8 @@ function suite(module, target) {
   test('install: atomic, refuses to overwrite, reinstall starts anew', async () => {
     const engine = makeEngine(module, { arg: words(41) });
     assert.deepEqual(await state(engine).then(({ counter, pages }) => [counter, pages]), [42n, 1n]);
-    const install = (given) => (async () => engine.install({ module, arg: new Uint8Array(0), caller: STRANGER, ...given }))();
+    const install = (given) =>
+      (async () => engine.install({ module, arg: new Uint8Array(0), caller: STRANGER, ...given }))();
     await rejects(install({ mode: 'install' }), 'IC0538', /not empty/);
     const before = [await state(engine), engine.version, engine.moduleHash];
     await rejects(install({ mode: 'reinstall', arg: words(666) }), 'IC0503', /init refuses/);
@@ -183,7 +253,13 @@ function suite(module, target) {
     assert.equal(engine.version, before[1] + 1n);
     engine.uninstall();
     assert.equal(engine.moduleHash, null);
-    assert.deepEqual(engine.memoryMetrics, { wasmMemory: 0, stableMemory: 0, wasmBinary: 0, customSections: 0, globals: 0 });
+    assert.deepEqual(engine.memoryMetrics, {
+      wasmMemory: 0,
+      stableMemory: 0,
+      wasmBinary: 0,
+      customSections: 0,
+      globals: 0,
+    });
     await rejects(call(engine, 'query', 'state'), 'IC0537', /no Wasm module/);
     await install({ mode: 'install' });
     assert.equal((await state(engine)).counter, 0n);

