@@ -1,0 +1,180 @@
+/* The agent's life, clock and numbers; the calls are in agent_query.c, agent_update.c and
+ * agent_state.c, what they share in agent_send.c. */
+#include "ic/agent_impl.h"
+#include "ic/wait.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* --- set-up --- */
+
+/* An http(s) URL with a host, and nothing that would end up in the middle of ours. */
+static bool is_usable_url(const char *text)
+{
+    CURLU *url = curl_url();
+    char *scheme = NULL;
+    char *unwanted = NULL;
+    bool usable = url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
+                  curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                  (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
+                  curl_url_get(url, CURLUPART_QUERY, &unwanted, 0) == CURLUE_NO_QUERY &&
+                  curl_url_get(url, CURLUPART_FRAGMENT, &unwanted, 0) == CURLUE_NO_FRAGMENT;
+    curl_free(scheme);
+    curl_free(unwanted);
+    curl_url_cleanup(url);
+    return usable;
+}
+
+static char *without_slashes(const char *text)
+{
+    size_t len = strlen(text);
+    while (len > 0 && text[len - 1] == '/')
+        len--;
+    return strndup(text, len);
+}
+
+static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
+                  struct ic_error *err)
+{
+    if (!is_usable_url(config->url))
+        return ic_fail(err, IC_E_CONFIG, "not a URL of a network: %s", config->url);
+    if (config->root_key_der == NULL || config->root_key_len != IC_ROOT_KEY_LEN)
+        return ic_fail(err, IC_E_CONFIG, "the root key must be %d bytes, not %zu", IC_ROOT_KEY_LEN,
+                       config->root_key_len);
+
+    agent->url = without_slashes(config->url);
+    agent->root_key = malloc(config->root_key_len);
+    if (agent->url == NULL || agent->root_key == NULL ||
+        ic_delegation_cache_new(&agent->delegations) != 0 ||
+        ic_node_keys_new(&agent->node_keys, ic_agent_fetch_nodes, agent) != 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "agent");
+    memcpy(agent->root_key, config->root_key_der, config->root_key_len);
+    agent->root_key_len = config->root_key_len;
+    agent->identity = config->identity;
+    agent->trace = config->trace;
+    agent->trace_arg = config->trace_arg;
+    agent->now_ns = config->now_ns;
+    agent->now_arg = config->now_arg;
+
+    struct ic_http_config http = {
+        .ca_file = config->ca_file, .connect_ms = config->connect_ms, .stall_ms = config->stall_ms};
+    return ic_http_open(&agent->http, &http, err);
+}
+
+static void tear_down(struct ic_agent *agent)
+{
+    ic_http_close(agent->http);
+    ic_node_keys_free(agent->node_keys);
+    ic_delegation_cache_free(agent->delegations);
+    free(agent->root_key);
+    free(agent->url);
+    ic_gate_fini(&agent->gate);
+    (void)pthread_cond_destroy(&agent->pause);
+    (void)pthread_mutex_destroy(&agent->lock);
+    free(agent);
+}
+
+int ic_agent_open(struct ic_agent **out, const struct ic_agent_config *config, struct ic_error *err)
+{
+    struct ic_agent *agent = calloc(1, sizeof *agent);
+    if (agent == NULL)
+        return ic_fail(err, IC_E_NO_MEMORY, "agent");
+    if (ic_wait_cond_init(&agent->pause) != 0) {
+        free(agent);
+        return ic_fail(err, IC_E_NO_MEMORY, "agent");
+    }
+    if (ic_gate_init(&agent->gate, config->max_inflight) != 0) {
+        (void)pthread_cond_destroy(&agent->pause);
+        free(agent);
+        return ic_fail(err, IC_E_NO_MEMORY, "agent");
+    }
+    (void)pthread_mutex_init(&agent->lock, NULL); /* default attributes: cannot fail on Linux */
+    int rc = set_up(agent, config, err);
+    if (rc != 0) {
+        tear_down(agent);
+        return rc;
+    }
+    *out = agent;
+    return 0;
+}
+
+void ic_agent_stop(struct ic_agent *agent)
+{
+    pthread_mutex_lock(&agent->lock);
+    agent->stopped = true;
+    pthread_cond_broadcast(&agent->pause);
+    pthread_mutex_unlock(&agent->lock);
+    ic_gate_stop(&agent->gate);
+    ic_http_stop(agent->http);
+    /* Whoever waits for node keys waits for a fetch, and that fails with the line above. */
+}
+
+void ic_agent_close(struct ic_agent *agent)
+{
+    if (agent == NULL)
+        return;
+    ic_agent_stop(agent);
+    tear_down(agent);
+}
+
+void ic_agent_wake(struct ic_agent *agent)
+{
+    pthread_mutex_lock(&agent->lock);
+    pthread_cond_broadcast(&agent->pause);
+    pthread_mutex_unlock(&agent->lock);
+    ic_gate_wake(&agent->gate);
+    ic_node_keys_wake(agent->node_keys);
+    ic_http_wake(agent->http);
+}
+
+/* --- clock and trust --- */
+
+int64_t ic_agent_now_ns(const struct ic_agent *agent)
+{
+    if (agent->now_ns != NULL)
+        return agent->now_ns(agent->now_arg);
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail: the clock exists on every Linux */
+    return (int64_t)ts.tv_sec * IC_NS_PER_SEC + ts.tv_nsec;
+}
+
+struct ic_trust ic_agent_trust(const struct ic_agent *agent)
+{
+    return (struct ic_trust){.root_key = agent->root_key,
+                             .root_key_len = agent->root_key_len,
+                             .now_ns = ic_agent_now_ns(agent),
+                             .max_age_ns = IC_CERTIFICATE_MAX_AGE_NS,
+                             .max_ahead_ns = IC_CERTIFICATE_MAX_AHEAD_NS,
+                             .delegations = agent->delegations};
+}
+
+/* --- numbers --- */
+
+unsigned ic_agent_inflight_limit(struct ic_agent *agent)
+{
+    unsigned limit;
+    unsigned in_flight;
+    ic_gate_look(&agent->gate, &limit, &in_flight);
+    return limit;
+}
+
+void ic_agent_get_stats(struct ic_agent *agent, struct ic_agent_stats *out)
+{
+    pthread_mutex_lock(&agent->lock);
+    *out = agent->stats;
+    out->p50_us = ic_histogram_percentile(&agent->latency, 50);
+    out->p95_us = ic_histogram_percentile(&agent->latency, 95);
+    out->p99_us = ic_histogram_percentile(&agent->latency, 99);
+    pthread_mutex_unlock(&agent->lock);
+    ic_gate_look(&agent->gate, &out->limit, &out->in_flight);
+}
+
+void ic_reply_fini(struct ic_reply *reply)
+{
+    free(reply->body);
+    ic_certificate_free(reply->certificate);
+    *reply = (struct ic_reply){0};
+}

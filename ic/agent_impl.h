@@ -1,0 +1,98 @@
+/* Inside the agent: what agent.c, agent_send.c, agent_query.c, agent_state.c and agent_update.c
+ * share. Not for anybody else.
+ *
+ * Locks: `lock` is a leaf and never held across a call out of this room. The gate, the node keys
+ * and http have locks of their own; none of them is held while another is taken.
+ */
+#ifndef CANISTERFS_IC_AGENT_IMPL_H
+#define CANISTERFS_IC_AGENT_IMPL_H
+
+#include "ic/agent.h"
+#include "ic/buf.h"
+#include "ic/gate.h"
+#include "ic/histogram.h"
+#include "ic/http.h"
+#include "ic/node_keys.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+enum ic_call_kind { IC_KIND_QUERY, IC_KIND_UPDATE, IC_KIND_READ_STATE };
+
+struct ic_agent {
+    pthread_mutex_t lock;
+    pthread_cond_t pause;        /* for those who wait before a retry */
+    bool stopped;                /* guarded by lock */
+    struct ic_agent_stats stats; /* guarded by lock: the counters */
+    struct ic_histogram latency; /* guarded by lock: queries that succeeded, us */
+
+    /* immutable after open, or with a lock of their own */
+    char *url; /* no slash at the end */
+    uint8_t *root_key;
+    size_t root_key_len;
+    const struct ic_identity *identity;
+    struct ic_delegation_cache *delegations;
+    struct ic_http *http;
+    struct ic_gate gate;
+    struct ic_node_keys *node_keys;
+    void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
+    void *trace_arg;
+    int64_t (*now_ns)(void *arg);
+    void *now_arg;
+};
+
+/* Wall clock, ns since 1970. */
+int64_t ic_agent_now_ns(const struct ic_agent *agent) IC_NONNULL(1);
+
+/* What certificates are judged by, now. */
+struct ic_trust ic_agent_trust(const struct ic_agent *agent) IC_NONNULL(1);
+
+#define IC_AGENT_TRACE(agent, ...)                                                                 \
+    do {                                                                                           \
+        if ((agent)->trace != NULL)                                                                \
+            (agent)->trace((agent)->trace_arg, __VA_ARGS__);                                       \
+    } while (0)
+
+/* --- agent_send.c --- */
+
+/* Which endpoint: POST <url>/api/<version>/<scope>/<id>/<op>. */
+struct ic_endpoint {
+    const char *version; /* "v3" */
+    const char *scope;   /* "canister" or "subnet" */
+    const struct ic_principal *id;
+    const char *op; /* "query" */
+};
+
+/* One attempt. 0 for status 200 and 202 (see reply->status); other statuses become errors. On
+ * failure only reply->sent is set. */
+int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
+                  const struct ic_buf *body, size_t reply_max, const struct ic_io *io,
+                  struct ic_http_reply *reply, struct ic_error *err)
+    IC_NONNULL(1, 2, 3, 5, 6, 7) IC_MUST_CHECK;
+
+/* How often a call was repeated, and why. Zero-initialise per call. */
+struct ic_retry {
+    unsigned n_unreachable;
+    unsigned n_overloaded;
+    unsigned n_wrong; /* malformed, unverified, TLS */
+    bool is_final;    /* set by the attempt: repeating it is no use */
+    char before[256]; /* the failure before the one at hand, in words; "" = there was none */
+};
+
+/* Shall a failed attempt be repeated? true after the pause that is due before the next one. false:
+ * *err is the final failure (replaced when the caller cancelled during the pause). */
+bool ic_agent_retry(struct ic_agent *agent, struct ic_retry *retry, const char *what,
+                    const struct ic_io *io, struct ic_error *err) IC_NONNULL(1, 2, 3, 4, 5);
+
+/* Count and trace a finished call. err is looked at when rc is not 0. */
+void ic_agent_finish(struct ic_agent *agent, enum ic_call_kind kind, const char *what,
+                     int64_t start_ns, size_t len, int rc, const struct ic_error *err)
+    IC_NONNULL(1, 3, 7);
+
+/* --- agent_state.c --- */
+
+/* ic_node_fetch_fn; arg is the agent. */
+int ic_agent_fetch_nodes(void *arg, const struct ic_principal *canister, const struct ic_io *io,
+                         struct ic_node_set **out, struct ic_error *err);
+
+#endif

@@ -1,0 +1,154 @@
+/* Update calls: agreed on by the subnet, answered with a certificate.
+ *
+ * The body is made once. It goes out again only when nothing of it was sent, or when the network
+ * refused it for load: the same bytes have the same request id, so even a copy that did arrive runs
+ * once (IC interface spec, Request: Call). Whatever else goes wrong after sending leaves the
+ * outcome unknown.
+ */
+#include "ic/agent_impl.h"
+#include "ic/request.h"
+#include "ic/response.h"
+#include "ic/wait.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* A replicated reply is 2 MiB at most (IC resource limits); the certificate around it is small. */
+#define UPDATE_REPLY_MAX (size_t)(3 * 1024 * 1024)
+
+struct update {
+    const struct ic_principal *effective;
+    const char *method;
+    struct ic_buf body;
+    uint8_t request_id[IC_REQUEST_ID_LEN];
+};
+
+static int make_body(struct ic_agent *agent, struct update *u, const struct ic_principal *canister,
+                     const uint8_t *arg, size_t arg_len, struct ic_error *err)
+{
+    uint8_t nonce[IC_NONCE_LEN];
+    if (getrandom(nonce, sizeof nonce, 0) != (ssize_t)sizeof nonce)
+        return ic_fail(err, IC_E_NO_MEMORY, "update %s: no random bytes", u->method);
+    if (ic_request_call(agent->identity, canister, u->method, arg, arg_len,
+                        ic_request_expiry_ns(ic_agent_now_ns(agent)), nonce, &u->body,
+                        u->request_id) != 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "update %s", u->method);
+    return 0;
+}
+
+static int fail_rejected(uint32_t reject_code, struct ic_view error_code, struct ic_view message,
+                         struct ic_error *err)
+{
+    char code[8] = "";
+    if (error_code.len < sizeof code)
+        memcpy(code, error_code.bytes, error_code.len);
+    return ic_fail_reject(err, reject_code, code, (const char *)message.bytes, message.len);
+}
+
+/* Turn an error into "nobody knows", keeping its words. */
+static int fail_unknown(const struct update *u, struct ic_error *err)
+{
+    struct ic_error cause = *err;
+    int rc = ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s may have run: %.400s", u->method,
+                     cause.message);
+    err->http_status = cause.http_status;
+    return rc;
+}
+
+static int read_outcome(struct ic_agent *agent, const struct update *u, struct ic_view bytes,
+                        struct ic_reply *out, struct ic_error *err)
+{
+    struct ic_trust trust = ic_agent_trust(agent);
+    struct ic_certificate *cert = NULL;
+    int rc =
+        ic_certificate_verify_canister(bytes.bytes, bytes.len, &trust, u->effective, &cert, err);
+    if (rc != 0)
+        return rc;
+    struct ic_call_outcome outcome;
+    rc = ic_response_call_outcome(cert, u->request_id, &outcome, err);
+    if (rc == 0 && outcome.status == IC_CALL_REPLIED) {
+        *out = (struct ic_reply){
+            .arg = outcome.reply.bytes, .len = outcome.reply.len, .certificate = cert};
+        return 0;
+    }
+    if (rc == 0 && outcome.status == IC_CALL_REJECTED)
+        rc = fail_rejected(outcome.reject_code, outcome.error_code, outcome.reject_message, err);
+    else if (rc == 0)
+        rc = ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s: accepted, no outcome yet", u->method);
+    ic_certificate_free(cert);
+    return rc;
+}
+
+static int read_answer(struct ic_agent *agent, const struct update *u,
+                       const struct ic_http_reply *reply, struct ic_reply *out,
+                       struct ic_error *err)
+{
+    if (reply->status == 202)
+        return ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s: accepted, no outcome yet", u->method);
+    struct ic_call_response response;
+    int rc = ic_response_decode_call(reply->body, reply->len, &response, err);
+    if (rc != 0)
+        return fail_unknown(u, err);
+    if (response.certified)
+        return read_outcome(agent, u, response.certificate, out, err);
+    rc = fail_rejected(response.reject_code, response.error_code, response.reject_message, err);
+    char words[sizeof err->message];
+    snprintf(words, sizeof words, "before it ran: %.490s", err->message);
+    memcpy(err->message, words, sizeof words);
+    return rc;
+}
+
+/* May these bytes go out again after this failure? */
+static bool is_resendable(bool sent, const struct ic_error *err)
+{
+    return !sent || err->http_status == 429 || err->http_status == 503;
+}
+
+static int attempt(struct ic_agent *agent, const struct update *u, struct ic_retry *retry,
+                   const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
+{
+    struct ic_http_reply reply;
+    int rc = ic_agent_post(agent, &(struct ic_endpoint){"v4", "canister", u->effective, "call"},
+                           &u->body, UPDATE_REPLY_MAX, io, &reply, err);
+    if (rc == 0) {
+        retry->is_final = true;
+        rc = read_answer(agent, u, &reply, out, err);
+        ic_http_reply_fini(&reply);
+        return rc;
+    }
+    retry->is_final = !is_resendable(reply.sent, err);
+    bool is_refused = err->http_status >= 400 && err->http_status < 500;
+    if (retry->is_final && !is_refused && err->code != IC_E_CANCELLED)
+        rc = fail_unknown(u, err);
+    return rc;
+}
+
+int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
+                    const struct ic_principal *effective, const char *method, const uint8_t *arg,
+                    size_t arg_len, const struct ic_io *io, struct ic_reply *out,
+                    struct ic_error *err)
+{
+    struct update u = {.effective = effective, .method = method};
+    int64_t start = ic_wait_now_ns();
+    struct ic_retry retry = {0};
+    struct ic_reply reply = {0};
+    struct ic_error cause = {0};
+    int rc = make_body(agent, &u, canister, arg, arg_len, &cause);
+    if (rc == 0) {
+        do {
+            rc = attempt(agent, &u, &retry, io, &reply, &cause);
+        } while (rc != 0 && ic_agent_retry(agent, &retry, method, io, &cause));
+    }
+    ic_buf_fini(&u.body);
+
+    if (rc != 0)
+        rc = ic_error_errno(&cause); /* a cancelled pause replaces the cause */
+    ic_agent_finish(agent, IC_KIND_UPDATE, method, start, reply.len, rc, &cause);
+    if (rc == 0)
+        *out = reply;
+    else if (err != NULL)
+        *err = cause;
+    return rc;
+}
