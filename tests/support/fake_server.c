@@ -37,10 +37,13 @@ struct fake_server {
     struct record records[RECORDS_MAX]; /* guarded by lock */
     pthread_t acceptor;                 /* main thread */
     atomic_bool stopping;
-    struct sockaddr_in address; /* immutable after open */
-    char url[64];               /* immutable after open */
-    fake_handler *handler;      /* immutable after open */
-    void *arg;                  /* immutable after open */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+    } address;             /* immutable after open */
+    char url[64];          /* immutable after open */
+    fake_handler *handler; /* immutable after open */
+    void *arg;             /* immutable after open */
 };
 
 struct connection {
@@ -339,10 +342,10 @@ static void start_listening(struct fake_server *server)
     int one = 1;
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0)
         die("socket");
-    if (bind(fd, (struct sockaddr *)&server->address, sizeof server->address) != 0)
+    if (bind(fd, &server->address.any, sizeof server->address) != 0)
         die("bind");
     socklen_t len = sizeof server->address;
-    if (getsockname(fd, (struct sockaddr *)&server->address, &len) != 0 || listen(fd, 128) != 0)
+    if (getsockname(fd, &server->address.any, &len) != 0 || listen(fd, 128) != 0)
         die("listen");
     pthread_mutex_lock(&server->lock);
     server->listener = fd;
@@ -390,11 +393,11 @@ struct fake_server *fake_server_open(fake_handler *handler, void *arg)
         server->sockets[i] = -1;
     server->handler = handler;
     server->arg = arg;
-    server->address.sin_family = AF_INET;
-    server->address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    server->address.in.sin_family = AF_INET;
+    server->address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     start_listening(server);
     snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u",
-             ntohs(server->address.sin_port));
+             ntohs(server->address.in.sin_port));
     return server;
 }
 
