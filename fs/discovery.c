@@ -52,7 +52,8 @@ static bool has_shape(enum fs_method method, const struct ic_value *v, struct pr
     return false;
 }
 
-/* Does a verified reply have the method's type? Anything else is a method that means something else. */
+/* Does a verified reply have the method's type? Anything else is a method that means something
+ * else. */
 static void judge_reply(enum fs_method method, const struct ic_reply *reply, struct probe *probe,
                         struct fs_finding *finding)
 {

@@ -17,7 +17,7 @@ enum fs_method {
 };
 
 struct fs_finding {
-    bool asked;   /* false: not needed, another method does better */
+    bool asked; /* false: not needed, another method does better */
     bool offered;
     char note[256]; /* why not, in words; "" otherwise */
 };

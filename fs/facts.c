@@ -1,5 +1,6 @@
-/* One read_state for the module hash and the controllers, one for the Candid interface: a section that
- * is private makes the network refuse the whole request (IC interface spec, Request: Read state).
+/* One read_state for the module hash and the controllers, one for the Candid interface: a section
+ * that is private makes the network refuse the whole request (IC interface spec, Request: Read
+ * state).
  *
  * lock guards the contents; it is not held across a call. Lock order: a leaf.
  */
@@ -201,8 +202,7 @@ static void adopt_locked(struct fs_facts *facts, struct answers *answers)
         struct content *content = &facts->contents[i];
         bool same = content->serial != 0 && !content->text == !answers->texts[i] &&
                     content->len == answers->lens[i] &&
-                    (!content->text ||
-                     memcmp(content->text, answers->texts[i], content->len) == 0);
+                    (!content->text || memcmp(content->text, answers->texts[i], content->len) == 0);
         if (same)
             continue;
         free(content->text);
@@ -219,8 +219,8 @@ static void adopt_locked(struct fs_facts *facts, struct answers *answers)
 static int refresh(struct fs_facts *facts, const struct ic_io *io)
 {
     pthread_mutex_lock(&facts->lock);
-    bool is_due = !facts->asking &&
-                  clock_ns(CLOCK_MONOTONIC) - facts->asked_at_ns > FS_FACTS_TTL_NS;
+    bool is_due =
+        !facts->asking && clock_ns(CLOCK_MONOTONIC) - facts->asked_at_ns > FS_FACTS_TTL_NS;
     if (is_due)
         facts->asking = true;
     pthread_mutex_unlock(&facts->lock);
@@ -237,8 +237,7 @@ static int refresh(struct fs_facts *facts, const struct ic_io *io)
     pthread_mutex_unlock(&facts->lock);
     free_answers(&answers);
     if (result < 0 && err.code != IC_E_CANCELLED)
-        fs_log_print(facts->target->log, FS_LOG_ERROR, "facts about the canister: %s",
-                     err.message);
+        fs_log_print(facts->target->log, FS_LOG_ERROR, "facts about the canister: %s", err.message);
     return result;
 }
 

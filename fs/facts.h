@@ -1,8 +1,8 @@
 /* Certified facts about the canister, as small text files.
  *
- * They come from read_state, verified, are asked for again when older than FS_FACTS_TTL_NS, and keep
- * their version and mtime while their content stays the same. What the identity may not read, or what
- * the canister does not have, is absent.
+ * They come from read_state, verified, are asked for again when older than FS_FACTS_TTL_NS, and
+ * keep their version and mtime while their content stays the same. What the identity may not read,
+ * or what the canister does not have, is absent.
  *
  * Thread safety: any number of threads. Nobody waits while another thread asks again: the last
  * answer serves until the new one is there.

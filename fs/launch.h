@@ -13,8 +13,8 @@ struct fs_launch {
 };
 
 /* Fork, unless `foreground`. Returns in the child, or in the foreground process, with 0 or -errno.
- * The parent never returns: it relays the child's message to standard error and exits. Must be called
- * before any thread exists. */
+ * The parent never returns: it relays the child's message to standard error and exits. Must be
+ * called before any thread exists. */
 int fs_launch_begin(struct fs_launch *launch, bool foreground) __attribute__((warn_unused_result));
 
 /* Report once: the mount serves (status FS_EXIT_OK; then the child gives up its terminal), or it

@@ -1,7 +1,7 @@
 /* Log lines: one sink, and a ring of the last warnings and errors.
  *
- * lock guards the ring and the sink. A message that repeats the newest one only raises its count, so
- * that a failing network does not push everything else out of the ring or flood syslog.
+ * lock guards the ring and the sink. A message that repeats the newest one only raises its count,
+ * so that a failing network does not push everything else out of the ring or flood syslog.
  */
 #include "fs/log.h"
 
@@ -26,8 +26,8 @@ struct recent {
 
 struct fs_log {
     pthread_mutex_t lock;
-    enum fs_log_level level; /* immutable after open */
-    enum fs_log_sink sink;   /* guarded by lock */
+    enum fs_log_level level;        /* immutable after open */
+    enum fs_log_sink sink;          /* guarded by lock */
     struct recent recent[N_RECENT]; /* guarded by lock */
     size_t n_recent;                /* guarded by lock; entries ever written */
 };

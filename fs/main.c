@@ -36,8 +36,7 @@ static void stopping(void *arg)
 static enum fs_exit run_mount(struct run *run, const struct fs_options *options, char *message,
                               size_t message_size)
 {
-    enum fs_exit result =
-        fs_mount_open(&run->mount, options, run->log, message, message_size);
+    enum fs_exit result = fs_mount_open(&run->mount, options, run->log, message, message_size);
     if (result != FS_EXIT_OK)
         return result;
     const struct fs_session_config config = {
@@ -59,8 +58,7 @@ static enum fs_exit run_mount(struct run *run, const struct fs_options *options,
 static enum fs_exit resolve_mountpoint(struct fs_options *options, char *message,
                                        size_t message_size)
 {
-    enum fs_exit result =
-        fs_session_check_mountpoint(options->mountpoint, message, message_size);
+    enum fs_exit result = fs_session_check_mountpoint(options->mountpoint, message, message_size);
     if (result != FS_EXIT_OK)
         return result;
     char *absolute = realpath(options->mountpoint, NULL);
@@ -84,6 +82,7 @@ static int mount_and_serve(struct fs_options *options)
         return result;
     }
     if (fs_launch_begin(&run.launch, options->foreground) < 0 ||
+        ic_agent_init_process() < 0 ||
         fs_log_open(&run.log, (enum fs_log_level)options->log_level) < 0) {
         fprintf(stderr, "canisterfs: cannot start: out of memory or processes\n");
         return FS_EXIT_CONFIG;

@@ -42,7 +42,8 @@ static int add_facts(struct fs_mount *mount)
         struct source *source;
         result = fs_facts_open_source(mount->facts, (enum fs_fact)i, &source);
         if (result == 0)
-            result = fs_tree_add_file(mount->tree, dir, fs_fact_name((enum fs_fact)i), source, true);
+            result =
+                fs_tree_add_file(mount->tree, dir, fs_fact_name((enum fs_fact)i), source, true);
     }
     return result;
 }
@@ -105,8 +106,8 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
 
     enum fs_exit result = fs_target_open(&out->target, options, log, message, message_size);
     if (result == FS_EXIT_OK)
-        result = fs_facts_open(&out->facts, &out->target, options->timeout_ns, message,
-                               message_size);
+        result =
+            fs_facts_open(&out->facts, &out->target, options->timeout_ns, message, message_size);
     if (result == FS_EXIT_OK)
         result = fs_discovery_run(&out->discovery, &out->target, options->timeout_ns, message,
                                   message_size);

@@ -33,8 +33,8 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
                            struct fs_log *log, char *message, size_t message_size)
     __attribute__((warn_unused_result, nonnull));
 
-/* Make every call that waits for the network return soon. May be called from any thread, repeatedly,
- * between open and close. */
+/* Make every call that waits for the network return soon. May be called from any thread,
+ * repeatedly, between open and close. */
 void fs_mount_stop(struct fs_mount *mount);
 
 void fs_mount_close(struct fs_mount *mount);

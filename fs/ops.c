@@ -1,8 +1,9 @@
 /* FUSE low-level handlers.
  *
  * Read-only: nothing here can change a canister. Handlers run on libfuse's worker threads and may
- * block on a source; each has a deadline and gives up when the kernel interrupts it. getxattr and its
- * kin stay undefined: their presence costs a request before every access (fuse-practice.md, M13).
+ * block on a source; each has a deadline and gives up when the kernel interrupts it. getxattr and
+ * its kin stay undefined: their presence costs a request before every access (fuse-practice.md,
+ * M13).
  */
 #include "fs/ops.h"
 
@@ -118,8 +119,7 @@ static int open_handle(struct fs_ops *ops, fuse_ino_t ino, const struct source_i
         return -ENOMEM;
     int result = fs_tree_open(ops->config.tree, ino, io, &handle->opened);
     if (result == 0 && handle->opened.kind == FS_ENTRY_GENERATED)
-        result = handle->opened.render(handle->opened.render_arg, &handle->text,
-                                       &handle->text_len);
+        result = handle->opened.render(handle->opened.render_arg, &handle->text, &handle->text_len);
     if (result < 0) {
         free(handle);
         return result;
@@ -217,7 +217,8 @@ static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
     fuse_reply_open(req, fi);
 }
 
-/* Append the names from index `off` on. Returns the bytes used, or -errno when the first one fails. */
+/* Append the names from index `off` on. Returns the bytes used, or -errno when the first one fails.
+ */
 static int fill_names(fuse_req_t req, fuse_ino_t ino, uint64_t off, const struct source_io *io,
                       char *buf, size_t size, size_t *ret_used)
 {

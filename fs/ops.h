@@ -11,9 +11,9 @@
 struct fs_ops;
 
 struct fs_ops_config {
-    struct fs_tree *tree; /* borrowed; outlives the ops */
-    struct fs_log *log;   /* borrowed */
-    uint64_t timeout_ns;  /* deadline of one request */
+    struct fs_tree *tree;  /* borrowed; outlives the ops */
+    struct fs_log *log;    /* borrowed */
+    uint64_t timeout_ns;   /* deadline of one request */
     uint64_t cache_budget; /* bytes: bounds what a reader may prefetch */
     /* Queries that may run at once now; adapts. */
     unsigned (*max_inflight)(void *arg);

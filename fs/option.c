@@ -28,10 +28,10 @@ struct option_row {
     const char *help;
 };
 
-#define AT(member)   offsetof(struct fs_options, member)
-#define SECOND_NS    UINT64_C(1000000000)
-#define MEBIBYTE     (UINT64_C(1) << 20)
-#define N_OPTIONS    (sizeof(option_table) / sizeof(option_table[0]))
+#define AT(member) offsetof(struct fs_options, member)
+#define SECOND_NS  UINT64_C(1000000000)
+#define MEBIBYTE   (UINT64_C(1) << 20)
+#define N_OPTIONS  (sizeof(option_table) / sizeof(option_table[0]))
 
 static const struct option_row option_table[] = {
     {"network", OPTION_TEXT, AT(network), "ic|local|URL", "ic", 0, 0,
@@ -69,8 +69,8 @@ static const struct option_row option_table[] = {
 /* Words that mount(8) and fstab put into -o. The first group means something to the kernel, the
  * second only to mount(8) (fuse-practice.md, item 21). */
 static const char *const kernel_words[] = {"nosuid", "nodev", "noexec", "noatime", "nodiratime"};
-static const char *const ignored_words[] = {"ro",     "suid",    "dev",    "exec",  "atime",
-                                            "auto",   "noauto",  "user",   "nouser", "users",
+static const char *const ignored_words[] = {"ro",     "suid",    "dev",      "exec",   "atime",
+                                            "auto",   "noauto",  "user",     "nouser", "users",
                                             "nofail", "_netdev", "defaults", "async"};
 
 static bool is_word(const char *const *words, size_t n, const char *name)
@@ -220,8 +220,8 @@ static enum fs_exit apply_option(struct fs_options *options, const char *text, b
             return FS_EXIT_USAGE;
         }
     }
-    snprintf(message, message_size, "unknown option '%.*s' (see canisterfs --help)",
-             (int)name_len, text);
+    snprintf(message, message_size, "unknown option '%.*s' (see canisterfs --help)", (int)name_len,
+             text);
     return FS_EXIT_USAGE;
 }
 
@@ -347,12 +347,13 @@ static void format_synopsis(const struct option_row *row, char *buf, size_t size
 
 void fs_option_print_help(FILE *to)
 {
-    fprintf(to, "usage: canisterfs [options] CANISTER MOUNTPOINT\n"
-                "\n"
-                "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
-                "file, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
-                "\n"
-                "options (-o name[=value],... or --name[=value]):\n");
+    fprintf(to,
+            "usage: canisterfs [options] CANISTER MOUNTPOINT\n"
+            "\n"
+            "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
+            "file, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
+            "\n"
+            "options (-o name[=value],... or --name[=value]):\n");
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct option_row *row = &option_table[i];
         char synopsis[64];
@@ -382,16 +383,17 @@ static void print_roff(FILE *to, const char *text)
 
 void fs_option_print_man_page(FILE *to)
 {
-    fprintf(to, ".TH CANISTERFS 1 \"\" \"canisterfs " CANISTERFS_VERSION "\"\n"
-                ".SH NAME\ncanisterfs \\- mount an Internet Computer canister as a directory\n"
-                ".SH SYNOPSIS\n.B canisterfs\n[options] CANISTER MOUNTPOINT\n"
-                ".SH DESCRIPTION\n"
-                "The stable memory of the canister appears as one seekable file,\n"
-                ".IR stable_memory ,\nwith certified facts beside it in\n.IR canister/ .\n"
-                "Only what is read is fetched. Every reply is verified against the root key of the\n"
-                "network. A read returns exactly the bytes of the canister or an error.\n"
-                ".SH OPTIONS\nGiven as \\fB\\-o\\fR \\fIname\\fR[=\\fIvalue\\fR],... or "
-                "\\fB\\-\\-\\fIname\\fR[=\\fIvalue\\fR].\n");
+    fprintf(to,
+            ".TH CANISTERFS 1 \"\" \"canisterfs " CANISTERFS_VERSION "\"\n"
+            ".SH NAME\ncanisterfs \\- mount an Internet Computer canister as a directory\n"
+            ".SH SYNOPSIS\n.B canisterfs\n[options] CANISTER MOUNTPOINT\n"
+            ".SH DESCRIPTION\n"
+            "The stable memory of the canister appears as one seekable file,\n"
+            ".IR stable_memory ,\nwith certified facts beside it in\n.IR canister/ .\n"
+            "Only what is read is fetched. Every reply is verified against the root key of the\n"
+            "network. A read returns exactly the bytes of the canister or an error.\n"
+            ".SH OPTIONS\nGiven as \\fB\\-o\\fR \\fIname\\fR[=\\fIvalue\\fR],... or "
+            "\\fB\\-\\-\\fIname\\fR[=\\fIvalue\\fR].\n");
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct option_row *row = &option_table[i];
         char synopsis[64];

@@ -1,7 +1,7 @@
 /* What a mount is asked to do: the one table of options, and what comes from it.
  *
- * Parsing, validation, defaults, --help and the manual page all read the same table, so that none of
- * them can disagree. Nothing here touches the network or the file system.
+ * Parsing, validation, defaults, --help and the manual page all read the same table, so that none
+ * of them can disagree. Nothing here touches the network or the file system.
  */
 #ifndef CANISTERFS_FS_OPTION_H
 #define CANISTERFS_FS_OPTION_H
@@ -33,7 +33,7 @@ struct fs_options {
     char *canister;   /* principal in text form */
     char *mountpoint; /* as given */
 
-    char *network; /* "ic", "local" or a URL */
+    char *network;  /* "ic", "local" or a URL */
     char *root_key; /* file name or hex digits of the DER key */
     bool insecure_root_key;
     char *identity; /* PEM file */

@@ -28,8 +28,8 @@ void fs_request_end(struct fs_request *r);
 
 /* The errno that may be told to the kernel for a result of ours (0 or -errno).
  *
- * ENOSYS is remembered by the kernel for the life of the mount, and EAGAIN is read as "not blocking"
- * (fuse_lowlevel.h): both, and everything that is no errno, become EIO.
+ * ENOSYS is remembered by the kernel for the life of the mount, and EAGAIN is read as "not
+ * blocking" (fuse_lowlevel.h): both, and everything that is no errno, become EIO.
  */
 int fs_reply_errno(int result);
 

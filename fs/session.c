@@ -2,9 +2,10 @@
  * them.
  *
  * libfuse's loop ends when a worker sees the unmount, or when its waiting thread wakes up and finds
- * the exit flag set. For a signal we first make blocked handlers return (stopping), set the flag, and
- * then wake the waiting thread with SIGUSR1, whose handler does nothing; again every 50 ms until the
- * loop is over, because a wake-up between its look at the flag and its wait would be lost.
+ * the exit flag set. For a signal we first make blocked handlers return (stopping), set the flag,
+ * and then wake the waiting thread with SIGUSR1, whose handler does nothing; again every 50 ms
+ * until the loop is over, because a wake-up between its look at the flag and its wait would be
+ * lost.
  */
 #include "fs/session.h"
 
@@ -148,8 +149,7 @@ enum fs_exit fs_session_run(const struct fs_session_config *config, char *messag
         goto out;
     }
     fs_ops_set_serving(config->ops, config->serving, config->arg);
-    watch.session =
-        fuse_session_new(&args, fs_ops_table(), sizeof(*fs_ops_table()), config->ops);
+    watch.session = fuse_session_new(&args, fs_ops_table(), sizeof(*fs_ops_table()), config->ops);
     if (!watch.session) {
         snprintf(message, message_size, "libfuse does not take the mount options");
         goto out;

@@ -7,7 +7,7 @@
 #include "fs/option.h"
 
 struct fs_session_config {
-    const char *mountpoint; /* absolute */
+    const char *mountpoint;  /* absolute */
     const char *source_name; /* shown by mount(8) and df(1) */
     const struct fs_options *options;
     struct fs_ops *ops;
@@ -25,8 +25,8 @@ struct fs_session_config {
 enum fs_exit fs_session_check_mountpoint(const char *path, char *message, size_t message_size)
     __attribute__((warn_unused_result, nonnull));
 
-/* Mount, serve until unmounted or SIGINT, SIGTERM or SIGHUP, unmount. SIGINT, SIGTERM and SIGHUP must
- * not be blocked by the caller before; threads that exist must have them blocked (see
+/* Mount, serve until unmounted or SIGINT, SIGTERM or SIGHUP, unmount. SIGINT, SIGTERM and SIGHUP
+ * must not be blocked by the caller before; threads that exist must have them blocked (see
  * fs_session_block_signals).
  *
  * Returns FS_EXIT_OK after a clean end, FS_EXIT_MOUNT with a line in words when it could not be

@@ -83,8 +83,7 @@ static void log_failure(const struct fs_stable *stable, const char *method, uint
 static int ask_version(const struct fs_stable *stable, const struct ic_io *io, struct version *out,
                        struct ic_error *err)
 {
-    const char *method =
-        fs_method_name(stable->has_version ? FS_METHOD_VERSION : FS_METHOD_SIZE);
+    const char *method = fs_method_name(stable->has_version ? FS_METHOD_VERSION : FS_METHOD_SIZE);
     struct fs_answer answer;
     int result = fs_query(stable->target, method, NULL, 0, io, &answer, err);
     if (result < 0)
@@ -106,7 +105,8 @@ static int ask_version(const struct fs_stable *stable, const struct ic_io *io, s
     if (result == 0 && version.size > INT64_MAX)
         result = -EPROTO;
     if (result < 0)
-        return ic_fail(err, IC_E_MALFORMED, "%s: the reply is not a size of the convention", method);
+        return ic_fail(err, IC_E_MALFORMED, "%s: the reply is not a size of the convention",
+                       method);
     version.mtime_ns = mtime_ns <= INT64_MAX ? (int64_t)mtime_ns : 0;
     *out = version;
     return 0;
@@ -224,8 +224,9 @@ static int read_once(struct fs_stable *stable, const struct version *version, ui
     const struct ic_value args[] = {ic_nat64(version->number), ic_nat64(off), ic_nat64(len)};
     bool proves = stable->consistency == FS_CONSISTENCY_PROVEN;
     struct fs_answer answer;
-    int result = fs_query(stable->target, fs_method_name(proves ? FS_METHOD_READ_AT : FS_METHOD_READ),
-                          proves ? args : args + 1, proves ? 3 : 2, io, &answer, err);
+    int result =
+        fs_query(stable->target, fs_method_name(proves ? FS_METHOD_READ_AT : FS_METHOD_READ),
+                 proves ? args : args + 1, proves ? 3 : 2, io, &answer, err);
     if (result < 0)
         return result;
     struct ic_view blob;

@@ -1,8 +1,8 @@
 /* The stable memory of a canister as a source, over the methods that discovery found.
  *
- * Versions: with stable_version each (version, size) the canister ever gave keeps one serial, so that
- * an answer from a node that lags behind does not look like new content. Without it every stat is a
- * new serial: the memory is live, and nothing can tell whether two reads belong together.
+ * Versions: with stable_version each (version, size) the canister ever gave keeps one serial, so
+ * that an answer from a node that lags behind does not look like new content. Without it every stat
+ * is a new serial: the memory is live, and nothing can tell whether two reads belong together.
  *
  * Consistency: with stable_read_at every reply proves its version. With stable_version alone it is
  * best effort: the version is asked for again during reading, at most once a second.

@@ -1,8 +1,9 @@
 /* See tree.h for entries and nodes.
  *
  * A directory and a generated file have one node for the life of the mount, and so has a file whose
- * source is not versioned: there every open pins a fresh version for the handle, and the kernel drops
- * the inode's pages (keep_cache = 0). A versioned file has one node per version that was looked up.
+ * source is not versioned: there every open pins a fresh version for the handle, and the kernel
+ * drops the inode's pages (keep_cache = 0). A versioned file has one node per version that was
+ * looked up.
  */
 #include "fs/tree.h"
 
@@ -14,7 +15,8 @@
 #include <uthash.h>
 
 /* open(2) sends LOOKUP and OPEN right after one another: what LOOKUP learned this recently is not
- * asked again, so that a cold open costs one query and cannot lose a race against a busy canister. */
+ * asked again, so that a cold open costs one query and cannot lose a race against a busy canister.
+ */
 #define FRESH_FOR_OPEN_NS 250000000
 
 /* d_ino of a name that was not looked up yet; 0 would hide it from readers. */
@@ -34,9 +36,9 @@ struct fs_entry {
     struct fs_entry *first_child;
     struct fs_entry *next_sibling;
 
-    struct source_stat stat;  /* guarded by tree lock: last answer of the source */
-    int64_t stat_at_ns;       /* guarded by tree lock: when it came, 0 for never */
-    struct fs_node *current;  /* guarded by tree lock: newest node, may be NULL */
+    struct source_stat stat; /* guarded by tree lock: last answer of the source */
+    int64_t stat_at_ns;      /* guarded by tree lock: when it came, 0 for never */
+    struct fs_node *current; /* guarded by tree lock: newest node, may be NULL */
 };
 
 struct fs_node {
@@ -152,7 +154,8 @@ void fs_tree_free(struct fs_tree *tree)
         return;
     struct fs_node *node;
     struct fs_node *next;
-    HASH_ITER (hh, tree->nodes, node, next) {
+    HASH_ITER(hh, tree->nodes, node, next)
+    {
         HASH_DEL(tree->nodes, node);
         free(node);
     }

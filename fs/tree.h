@@ -1,7 +1,7 @@
 /* Names and inodes.
  *
- * An *entry* is a name in a directory; the set of entries is fixed once the mount serves. A *node* is
- * an inode: an entry at one version of its content. The kernel shares cached pages between all
+ * An *entry* is a name in a directory; the set of entries is fixed once the mount serves. A *node*
+ * is an inode: an entry at one version of its content. The kernel shares cached pages between all
  * handles of an inode, so a versioned file gets a new node whenever its version moves; the old one
  * keeps its attributes until the kernel forgets it, and opening it answers ESTALE, on which the
  * kernel looks the name up again (fuse-practice.md, M29).
@@ -43,8 +43,8 @@ int fs_tree_new(struct fs_tree **out, const struct fs_tree_config *config)
 /* Closes every source that was added. No handle may be open any more. */
 void fs_tree_free(struct fs_tree *tree);
 
-/* Building, before the mount serves. parent NULL means the root. `name` is borrowed and must outlive
- * the tree. Return 0 or -ENOMEM. */
+/* Building, before the mount serves. parent NULL means the root. `name` is borrowed and must
+ * outlive the tree. Return 0 or -ENOMEM. */
 int fs_tree_add_dir(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                     struct fs_entry **out) __attribute__((warn_unused_result));
 /* Takes `source` (also on failure). optional: the name exists only while source_stat does not say
@@ -69,7 +69,7 @@ int fs_tree_getattr(struct fs_tree *tree, fuse_ino_t ino, const struct source_io
 /* What open(2) pins. */
 struct fs_opened {
     enum fs_entry_kind kind;
-    struct source *source; /* FILE: borrowed, lives as long as the tree */
+    struct source *source;   /* FILE: borrowed, lives as long as the tree */
     struct source_stat stat; /* FILE: pinned version and size */
     bool keep_cache;         /* the kernel's pages of this inode are of this version */
     fs_render_fn render;     /* GENERATED */

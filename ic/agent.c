@@ -77,6 +77,11 @@ static void tear_down(struct ic_agent *agent)
     free(agent);
 }
 
+int ic_agent_init_process(void)
+{
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -ENOMEM;
+}
+
 int ic_agent_open(struct ic_agent **out, const struct ic_agent_config *config, struct ic_error *err)
 {
     struct ic_agent *agent = calloc(1, sizeof *agent);

@@ -20,7 +20,7 @@
  * IC_E_NOT_FOUND, IC_E_NO_SPACE, IC_E_TOO_LARGE, IC_E_OVERLOADED, IC_E_REJECTED, IC_E_HTTP,
  * IC_E_NO_MEMORY; IC_E_UNKNOWN_OUTCOME from updates only.
  *
- * main() calls curl_global_init() before it starts threads.
+ * main() calls ic_agent_init_process() before it starts threads.
  */
 #ifndef CANISTERFS_IC_AGENT_H
 #define CANISTERFS_IC_AGENT_H
@@ -62,6 +62,10 @@ struct ic_agent_config {
     unsigned connect_ms; /* 0 = 10 s */
     unsigned stall_ms;   /* 0 = 12 s */
 };
+
+/* Prepare the process for agents: once, in main, before any other thread exists (libcurl manual,
+ * curl_global_init). Returns 0 or -ENOMEM. */
+int ic_agent_init_process(void) IC_MUST_CHECK;
 
 /* Make an agent. No network I/O; starts the network thread.
  *

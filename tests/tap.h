@@ -62,9 +62,10 @@ static inline int tap_done(void)
     return tap.n_failed ? 1 : 0;
 }
 
-#define TAP_OK(cond, what)            tap_report((cond), (what), __FILE__, __LINE__)
-#define TAP_INT(got, want, what)      tap_report_int((got), (want), (what), __FILE__, __LINE__)
-#define TAP_MEM(got, want, len, what) tap_report_mem((got), (want), (len), (what), __FILE__, __LINE__)
-#define TAP_STR(got, want, what)      tap_report(strcmp((got), (want)) == 0, (what), __FILE__, __LINE__)
+#define TAP_OK(cond, what)       tap_report((cond), (what), __FILE__, __LINE__)
+#define TAP_INT(got, want, what) tap_report_int((got), (want), (what), __FILE__, __LINE__)
+#define TAP_MEM(got, want, len, what)                                                              \
+    tap_report_mem((got), (want), (len), (what), __FILE__, __LINE__)
+#define TAP_STR(got, want, what) tap_report(strcmp((got), (want)) == 0, (what), __FILE__, __LINE__)
 
 #endif

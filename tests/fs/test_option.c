@@ -26,7 +26,8 @@ static void test_defaults(void)
     const char *argv[] = {"canisterfs", "aaaaa-aa", "/mnt"};
     struct fs_options o;
     char message[256];
-    TAP_INT(parse(N(argv), argv, &o, message, sizeof(message)), FS_EXIT_OK, "two arguments suffice");
+    TAP_INT(parse(N(argv), argv, &o, message, sizeof(message)), FS_EXIT_OK,
+            "two arguments suffice");
     TAP_STR(o.canister, "aaaaa-aa", "the canister comes first");
     TAP_STR(o.mountpoint, "/mnt", "the mount point second");
     TAP_STR(o.network, "ic", "network defaults to the Internet Computer");

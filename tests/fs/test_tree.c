@@ -33,8 +33,7 @@ static int render(void *arg, char **out, size_t *out_len)
 /* attr_timeout 0 ns: every lookup asks. */
 static void open_world(struct world *w, bool versioned, uint64_t attr_timeout_ns)
 {
-    const struct fs_tree_config config = {
-        .uid = 7, .gid = 8, .attr_timeout_ns = attr_timeout_ns};
+    const struct fs_tree_config config = {.uid = 7, .gid = 8, .attr_timeout_ns = attr_timeout_ns};
     scripted_init(&w->file, 1000000, 5, versioned);
     scripted_init(&w->fact, 10, 1, true);
     struct fs_entry *dir;

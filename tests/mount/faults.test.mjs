@@ -1,0 +1,144 @@
+// Every fault of the local network, on the n-th call and on all: the right bytes or an errno of the table, in time, and
+// nothing wrong is ever kept.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pread, seedBytes, Stage } from './harness.mjs';
+
+const MIB = 2 ** 20;
+const SIZE = 16 * MIB;
+const TIMEOUT_MS = 3000;
+// A failed block's errno is kept for 2 s.
+const FORGET_MS = 2200;
+
+const TABLE = new Set(['ETIMEDOUT', 'EHOSTUNREACH', 'EPROTO', 'EBADMSG', 'EACCES', 'ENOENT', 'ESTALE', 'EIO']);
+
+// kind, parameters, errno when every call fails so.
+const ROWS = [
+  ['refuse', {}, 'EHOSTUNREACH'],
+  ['reset', {}, 'EHOSTUNREACH'],
+  ['stall', {}, 'ETIMEDOUT'],
+  ['stall', { in_body: true }, 'ETIMEDOUT'],
+  ['truncate', {}, 'EPROTO'],
+  ['truncate_body', {}, 'EPROTO'],
+  ['garbage', {}, 'EPROTO'],
+  ['http', { status: 503 }, 'EIO'],
+  ['http', { status: 500 }, 'EIO'],
+  ['http', { status: 429, retry_after: 1 }, 'EIO'],
+  ['http', { status: 403 }, 'EACCES'],
+  ['wrong_node_signature', {}, 'EBADMSG'],
+  ['unknown_node', {}, 'EBADMSG'],
+  ['forged_reply', {}, 'EBADMSG'],
+  ['stale', {}, 'EBADMSG'],
+  ['stale', { seconds: -600 }, 'EBADMSG'],
+  ['short_blob', {}, 'EPROTO'],
+  ['short_blob', { bytes: 60000 }, 'EPROTO'],
+  ['long_blob', {}, 'EPROTO'],
+  ['wrong_candid', {}, 'EPROTO'],
+];
+
+const words = (kind, parameters) => [kind, ...Object.entries(parameters).map(([k, v]) => `${k}=${v}`)].join(' ');
+
+describe('faults', () => {
+  let stage, network, mount, memory;
+
+  before(async () => {
+    stage = await Stage.open();
+    network = await stage.network(['--demo', '--demo-size', '16M']);
+  });
+  after(() => stage.close());
+
+  const remount = async (args = []) => {
+    await network.faults([]);
+    await mount?.unmount();
+    mount = await stage.mount(network, network.canisters.sample, ['-o', `timeout=${TIMEOUT_MS}ms`, ...args]);
+    memory = mount.path('stable_memory');
+  };
+
+  // Right bytes or an errno of the table, within the deadline (and what a busy machine adds).
+  const readChecked = async (offset, length) => {
+    const started = Date.now();
+    const got = await pread(memory, offset, length);
+    const took = Date.now() - started;
+    assert.ok(took < 2 * TIMEOUT_MS + 2000, `took ${took} ms`);
+    if (Buffer.isBuffer(got)) {
+      assert.equal(got.length, length, 'never short');
+      assert.equal(got.compare(seedBytes(1n, offset, length)), 0, 'never other bytes');
+      return 'right';
+    }
+    assert.ok(TABLE.has(got), got);
+    return got;
+  };
+
+  for (const [kind, parameters, errno] of ROWS) {
+    test(`${words(kind, parameters)}: on every call`, async () => {
+      await remount();
+      await network.faults([{ kind, method: 'stable_read_at', ...parameters }]);
+      assert.equal(await readChecked(5 * MIB + 3, 100), errno);
+      await network.faults([]);
+      await sleep(FORGET_MS);
+      assert.equal(await readChecked(5 * MIB + 3, 100), 'right', 'nothing wrong was kept');
+      const status = await mount.json('status');
+      assert.ok(status.last_errors.length > 0, 'the cause stands in status');
+    });
+
+    test(`${words(kind, parameters)}: on the n-th call of a sequential reader`, async () => {
+      await remount();
+      await network.faults([2, 4].map((nth) => ({ kind, method: 'stable_read_at', nth, ...parameters })));
+      const outcomes = new Set();
+      for (let offset = 0; offset < SIZE; offset += MIB) outcomes.add(await readChecked(offset, MIB));
+      outcomes.delete('right');
+      for (const outcome of outcomes) assert.equal(outcome, errno);
+      await network.faults([]);
+      await sleep(FORGET_MS);
+      for (let offset = 0; offset < SIZE; offset += MIB) assert.equal(await readChecked(offset, MIB), 'right');
+    });
+  }
+
+  test('one bad reply among good ones is asked for again', async () => {
+    for (const kind of ['refuse', 'reset', 'truncate', 'garbage', 'wrong_node_signature', 'forged_reply']) {
+      await remount();
+      await network.faults([{ kind, method: 'stable_read_at', nth: 1 }]);
+      assert.equal(await readChecked(7 * MIB, 4096), 'right', kind);
+    }
+  });
+
+  test('a stalled reply is given up and asked for again', async () => {
+    await network.faults([]);
+    await mount?.unmount();
+    mount = await stage.mount(network, network.canisters.sample, ['-o', 'timeout=30s']);
+    memory = mount.path('stable_memory');
+    await network.faults([{ kind: 'stall', method: 'stable_read_at', nth: 1 }]);
+    const got = await pread(memory, MIB, 64);
+    assert.ok(Buffer.isBuffer(got), got);
+    assert.equal(got.compare(seedBytes(1n, MIB, 64)), 0);
+  });
+
+  test('node keys and certificates: a forged or stale one is refused', async () => {
+    for (const kind of ['wrong_certificate', 'stale']) {
+      await remount();
+      // Another mount has no keys yet: it must not come up on a bad certificate.
+      await network.faults([{ kind, endpoint: 'read_state' }]);
+      await assert.rejects(
+        stage.mount(network, network.canisters.sample, ['-o', `timeout=${TIMEOUT_MS}ms`]),
+        /exited 3/,
+        kind,
+      );
+      await network.faults([]);
+    }
+  });
+
+  test('killed readers leave nothing behind, unmounting does not wait', async () => {
+    await remount(['-o', 'timeout=30s']);
+    await network.faults([{ kind: 'stall', method: 'stable_read_at' }]);
+    const reading = pread(memory, 3 * MIB, 100);
+    await sleep(300);
+    const started = Date.now();
+    mount.child.kill('SIGTERM');
+    const { code } = await mount.exited;
+    assert.equal(code, 0);
+    assert.ok(Date.now() - started < 5000, 'ended within 5 s');
+    assert.equal(typeof (await reading), 'string', 'the reader got an errno');
+    await network.faults([]);
+  });
+});
