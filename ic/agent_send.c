@@ -50,8 +50,10 @@ static int fail_status(const struct ic_http_reply *reply, const char *url, struc
     int len = reply->len < 200 ? (int)reply->len : 200; /* a text for people, or none */
     while (len > 0 && (reply->body[len - 1] == '\n' || reply->body[len - 1] == '\r'))
         len--;
-    int rc = ic_fail(err, classify_status(reply), "%s: HTTP status %d%s%.*s", url, reply->status,
-                     len > 0 ? ": " : "", len, len > 0 ? (const char *)reply->body : "");
+    const char *hint =
+        mentions(reply, "Invalid request expiry") ? " (is this computer's clock right?)" : "";
+    int rc = ic_fail(err, classify_status(reply), "%s: HTTP status %d%s%.*s%s", url, reply->status,
+                     len > 0 ? ": " : "", len, len > 0 ? (const char *)reply->body : "", hint);
     err->http_status = reply->status;
     err->retry_after_ms = reply->retry_after_ms;
     return rc;
@@ -142,8 +144,7 @@ bool ic_agent_retry(struct ic_agent *agent, struct ic_retry *retry, const char *
 {
     if (err->code == IC_E_TIMEOUT && retry->before[0] != '\0') {
         struct ic_error timeout = *err;
-        (void)ic_fail(err, IC_E_TIMEOUT, "%.200s; before that: %s", timeout.message,
-                      retry->before);
+        (void)ic_fail(err, IC_E_TIMEOUT, "%.200s; before that: %s", timeout.message, retry->before);
     }
     unsigned next = retry->is_final ? 0 : next_try(retry, err->code);
     if (next == 0)
