@@ -30,7 +30,11 @@ bool ic_view_is_text(struct ic_view a, const char *text) IC_NONNULL(2);
 /* Order of unsigned bytes, a shorter prefix first: <0, 0, >0. */
 int ic_view_compare(struct ic_view a, struct ic_view b);
 
-/* Valid UTF-8 in the sense of RFC 3629: no overlong forms, no surrogates, at most 10ffff. */
+/* Length in bytes (1..4) of the UTF-8 character at the start of left bytes; 0 when there is no
+ * valid one. Valid in the sense of RFC 3629: no overlong forms, no surrogates, at most 10ffff. */
+size_t ic_utf8_char_len(const uint8_t *bytes, size_t left);
+
+/* Nothing but valid UTF-8 characters; NUL is one. */
 bool ic_view_is_utf8(struct ic_view a);
 
 /* A buffer that grows. Zero-initialise it ({0}), append, check once with ic_buf_status, fini.

@@ -5,8 +5,9 @@
  * up untouched and logged once at the top. It is written on failure only. The errno of a code is
  * decided in one table, in error.c, and nowhere else.
  *
- * Text that came over the network (reject messages, HTTP bodies) is put into `message` with every
- * byte outside printable ASCII and valid UTF-8 replaced, so that it can be logged as it is.
+ * Messages carry text that came over the network (reject messages, HTTP bodies). Whatever is not
+ * valid UTF-8, and every control character, is replaced by '?', so that a message can be logged as
+ * it is.
  */
 #ifndef CANISTERFS_IC_ERROR_H
 #define CANISTERFS_IC_ERROR_H
