@@ -30,7 +30,6 @@ struct block *block_add_locked(struct cache *cache, const struct block_key *key,
     block->load = load;
     block->prefetched = load->prefetch;
     block->wanted = !load->prefetch;
-    atomic_init(&block->pins, 0);
     HASH_ADD(hh, cache->table, key, sizeof(block->key), block);
     if (!block->hh.tbl) { /* uthash's way to say that it had no memory */
         free(block);
@@ -50,7 +49,7 @@ static void leave_unread_locked(struct cache *cache, struct block *block) REQUIR
 
 void block_drop_locked(struct cache *cache, struct block *block)
 {
-    assert(atomic_load_explicit(&block->pins, memory_order_acquire) == 0);
+    assert(block->pins == 0);
     leave_unread_locked(cache, block);
     if (block->state == BLOCK_READY)
         DL_DELETE(cache->lru, block);
@@ -144,8 +143,7 @@ bool block_make_room_locked(struct cache *cache, size_t need, bool spare_unread)
         if (!block)
             return false;
         struct block *next = block->next; /* utlist: NULL after the last */
-        bool is_pinned = atomic_load_explicit(&block->pins, memory_order_acquire) > 0;
-        if (!is_pinned && !(spare_unread && block->unread)) {
+        if (block->pins == 0 && !(spare_unread && block->unread)) {
             block_drop_locked(cache, block);
             cache->stats.evictions++;
         }

@@ -10,7 +10,8 @@
  * the kernel makes of a failed buffered read is answered at once.
  *
  * Memory: the budget covers the blocks and, for each load in flight, a reply buffer of the same
- * length that the inner source is taken to hold. One load may always run, whatever the budget.
+ * length that the inner source is taken to hold. It is never exceeded: loads are at most a quarter
+ * of it, and wait for room.
  *
  * Lock order: any lock of the program (tree, node, window) comes before the cache lock and is never
  * held together with it; no lock is held across a call of the inner source.

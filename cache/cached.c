@@ -116,24 +116,28 @@ static unsigned copy_ready_locked(struct cache *cache, const struct reading *r, 
     REQUIRES(cache->lock)
 {
     struct block *pinned[PIN_MAX];
+    const unsigned char *data[PIN_MAX];
     unsigned n = 0;
     while (n < PIN_MAX && blk + n <= r->last) {
         struct block *block = find_locked(cache, r, blk + n);
         if (!block || block->state != BLOCK_READY)
             break;
         block_want_locked(cache, block);
-        atomic_fetch_add_explicit(&block->pins, 1, memory_order_relaxed);
-        pinned[n++] = block;
+        block->pins++;
+        pinned[n] = block;
+        data[n++] = block->buf->data;
     }
     if (n == 0)
         return 0;
 
     lock_release(&cache->lock);
-    for (unsigned i = 0; i < n; i++) {
-        copy_block(r, blk + i, pinned[i]->buf->data);
-        atomic_fetch_sub_explicit(&pinned[i]->pins, 1, memory_order_release);
-    }
+    for (unsigned i = 0; i < n; i++)
+        copy_block(r, blk + i, data[i]);
     lock_acquire(&cache->lock);
+    for (unsigned i = 0; i < n; i++)
+        pinned[i]->pins--;
+    if (cache->seekers)
+        pthread_cond_broadcast(&cache->room);
     return n;
 }
 
@@ -327,6 +331,7 @@ static void cached_close(struct source *source)
             block_drop_locked(cache, block);
     }
     cache->n_sources--;
+    worker_wake_locked(cache); /* the hints of others may have room now */
     lock_release(&cache->lock);
 
     versions_fini(&cached->versions);

@@ -123,7 +123,7 @@ void load_drop_locked(struct cache *cache, struct load *load)
 bool load_can_prefetch_locked(struct cache *cache)
 {
     const struct load *load = cache->hints;
-    if (!load || cache->n_want_room > 0)
+    if (!load || cache->seekers) /* readers first */
         return false;
     block_age_unread_locked(cache, clock_now_ns());
     size_t need = load_room(load);
@@ -132,22 +132,36 @@ bool load_can_prefetch_locked(struct cache *cache)
     return block_make_room_locked(cache, need, true);
 }
 
-/* Have the load counted in in_use; for readers, once there is room or nothing else runs. */
+/* Wait in turn until a load for a reader has room. */
+static int seek_room_locked(struct cache *cache, size_t need, const struct source_io *io)
+    REQUIRES(cache->lock)
+{
+    struct room_seeker seeker;
+    int ret = 0;
+    DL_APPEND(cache->seekers, &seeker);
+    while (ret == 0 && (cache->seekers != &seeker || !block_make_room_locked(cache, need, false)))
+        ret = wait_locked(cache, &cache->room, io);
+    DL_DELETE(cache->seekers, &seeker);
+    if (cache->seekers)
+        pthread_cond_broadcast(&cache->room);
+    else
+        worker_wake_locked(cache); /* hints had to stand back */
+    return ret;
+}
+
+/* Have the load counted in in_use. Room for prefetch was made by load_can_prefetch_locked. */
 static int take_room_locked(struct cache *cache, struct load *load, const struct source_io *io,
                             bool for_read) REQUIRES(cache->lock)
 {
     size_t need = load_room(load);
-    int ret = 0;
     if (for_read) {
-        cache->n_want_room++;
-        while (!block_make_room_locked(cache, need, false) && cache->n_with_room > 0 && ret == 0)
-            ret = wait_locked(cache, &cache->room, io);
-        cache->n_want_room--;
+        int ret = seek_room_locked(cache, need, io);
         if (ret < 0)
             return ret;
     } else {
         cache->ahead_bytes += need;
     }
+    assert(cache->in_use + need <= cache->budget);
     load->has_room = true;
     cache->n_with_room++;
     cache->reply_bytes += block_bytes(load);

@@ -32,8 +32,9 @@
  *     that failed, evicted since) simply becomes the next one to run it.
  *   - A reader that ran a load pins its blocks before it lets go of the lock: progress is certain
  *     even when the budget holds no more than one load.
- *   - Memory is waited for only while other loads run (their end wakes us); if none does, a load
- *     for a reader goes ahead whatever the budget.
+ *   - Loads for readers get room in turn, each as soon as the rest can be evicted. What cannot be
+ *     is in flight or being copied out, and neither waits for room itself; no load needs more than
+ *     half of the budget. So room always comes, and the budget is never exceeded.
  *   - Prefetch takes at most half of the budget, for its loads in flight and for what it brought
  *     that nobody has read yet, and never evicts the latter.
  */
@@ -53,7 +54,8 @@
 #include <stdint.h>
 
 /* Running out of memory while adding to the table is an error to return, not to exit on. */
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM            1
+#define HASH_FUNCTION(key, len, out) ((out) = block_key_hash(key))
 #include <uthash.h>
 
 /* Most blocks of one load: 4 MiB, beyond any reply of the network. */
@@ -69,9 +71,20 @@ struct block_key {
     uint64_t blk;
 };
 
+/* Blocks in a row must not fall into the same buckets; nobody who could choose keys gains by
+ * making them collide, so a multiplication per field is enough. */
+static inline unsigned block_key_hash(const struct block_key *key)
+{
+    uint64_t h = key->source_id * 0x9e3779b97f4a7c15u;
+    h = (h ^ key->version) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ (h >> 32) ^ key->blk) * 0x94d049bb133111ebu;
+    return (unsigned)(h >> 32);
+}
+
 enum block_state { BLOCK_QUEUED, BLOCK_LOADING, BLOCK_READY, BLOCK_FAILED };
 
-/* Owned by the table. Everything guarded by the cache lock, but for pins. */
+/* Owned by the table. Guarded by the cache lock; the bytes of buf are not: they are written by the
+ * runner of the load while LOADING, and only read while READY. */
 struct block {
     UT_hash_handle hh;
     struct block_key key;
@@ -81,7 +94,7 @@ struct block {
     bool wanted;     /* a read asked for it; its errno is worth keeping */
     int error; /* FAILED, or LOADING and somebody's wait ran out: the errno to repeat; else 0 */
     int64_t since_ns;     /* since when READY, FAILED, or of error */
-    atomic_uint pins;     /* readers copying out of it; raised under the lock, lowered without */
+    unsigned pins;        /* readers that copy out of it */
     struct pool_buf *buf; /* LOADING (maybe), READY */
     struct load *load;    /* QUEUED, LOADING */
     struct block *prev;   /* READY: lru; FAILED: failed */
@@ -112,6 +125,12 @@ struct load {
     struct block *blocks[]; /* n; owned by the table, valid until DONE */
 };
 
+/* A load for a reader that waits for room, on the stack of its runner. */
+struct room_seeker {
+    struct room_seeker *prev;
+    struct room_seeker *next;
+};
+
 struct cache {
     struct lock lock;
     size_t budget;               /* immutable: bytes */
@@ -120,7 +139,7 @@ struct cache {
     int64_t error_keep_ns;       /* immutable */
 
     /* Guarded by lock, all of the following. */
-    pthread_cond_t room;  /* a load ended: in_use fell, or nothing runs any more */
+    pthread_cond_t room;  /* a load ended, a block was unpinned, or the first seeker left */
     pthread_cond_t work;  /* queues, room for prefetch, or stopping changed */
     bool stopping;        /* no more prefetch, workers end */
     struct block *table;  /* uthash, all blocks */
@@ -131,15 +150,15 @@ struct cache {
     struct load *hints;   /* QUEUED, made by hints, in order */
     struct load *running; /* RUNNING */
     struct pool pool;
-    size_t in_use;        /* bytes: blocks with a buffer + reply_bytes */
-    size_t reply_bytes;   /* bytes: of loads with room */
-    size_t unread_bytes;  /* bytes: blocks on the unread list */
-    size_t ahead_bytes;   /* bytes: in_use of prefetch loads that workers run */
-    size_t hinted_bytes;  /* bytes: blocks of hints */
-    size_t n_failed;      /* blocks on the failed list */
-    unsigned n_with_room; /* running loads that are counted in in_use */
-    unsigned n_want_room; /* loads for readers that wait for room */
-    unsigned n_sources;   /* cached sources open */
+    size_t in_use;               /* bytes: blocks with a buffer + reply_bytes */
+    size_t reply_bytes;          /* bytes: of loads with room */
+    size_t unread_bytes;         /* bytes: blocks on the unread list */
+    size_t ahead_bytes;          /* bytes: in_use of prefetch loads that workers run */
+    size_t hinted_bytes;         /* bytes: blocks of hints */
+    size_t n_failed;             /* blocks on the failed list */
+    unsigned n_with_room;        /* running loads that are counted in in_use */
+    struct room_seeker *seekers; /* first come, first served */
+    unsigned n_sources;          /* cached sources open */
     uint64_t last_source_id;
     struct cache_stats stats; /* the counting fields */
 

@@ -13,7 +13,7 @@
 #define RUN_BYTES (128 * KIB)
 
 /* The window of a run that just became one, and of a file read from its start in large pieces. */
-#define SIZE_RUN   (1 * MIB)
+#define SIZE_RUN   (4 * MIB)
 #define SIZE_START (8 * MIB)
 
 /* How far from its place a read of a sequential reader may be: READs of one handle overtake each

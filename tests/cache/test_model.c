@@ -9,7 +9,7 @@
 TAP_STATE;
 
 #define N_SOURCES 3
-#define N_OPS     2500
+#define N_OPS     1500
 
 static uint64_t next_random(uint64_t *state)
 {

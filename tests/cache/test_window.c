@@ -129,8 +129,8 @@ static void test_start(void)
            "third, but not 128 KiB yet");
     TAP_OK(window_advance(&w, at + 112 * KIB, 128 * KIB, GIB, &usual, &hint), "fourth: a stream");
     TAP_INT((int64_t)hint.off, (int64_t)(at + 256 * KIB), "hints are block aligned");
-    TAP_INT((int64_t)hint.len, (int64_t)(960 * KIB), "1 MiB ahead of the reader, in whole loads");
-    TAP_INT((int64_t)hint.load, 64 * KIB, "one block at least");
+    TAP_INT((int64_t)hint.len, (int64_t)(3840 * KIB), "4 MiB ahead of the reader, in whole loads");
+    TAP_INT((int64_t)hint.load, 256 * KIB, "a sixteenth each");
     window_fini(&w);
 }
 
