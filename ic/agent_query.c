@@ -149,8 +149,8 @@ static int fail_rejected(const struct ic_query_response *response, struct ic_err
 static int attempt(struct ic_agent *agent, struct query *q, struct ic_retry *retry,
                    const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
 {
-    struct ic_http_reply reply;
-    struct ic_query_response response;
+    struct ic_http_reply reply = {0};
+    struct ic_query_response response = {0};
     int rc = exchange(agent, q, io, &reply, &response, err);
     if (rc != 0)
         return rc;
@@ -186,12 +186,12 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
         rc = attempt(agent, &q, &retry, io, &reply, &cause);
     } while (rc != 0 && ic_agent_retry(agent, &retry, method, io, &cause));
 
-    if (rc != 0)
-        rc = ic_error_errno(&cause); /* a cancelled pause replaces the cause */
     ic_agent_finish(agent, IC_KIND_QUERY, method, start, reply.len, rc, &cause);
-    if (rc == 0)
+    if (rc == 0) {
         *out = reply;
-    else if (err != NULL)
+        return 0;
+    }
+    if (err != NULL)
         *err = cause;
-    return rc;
+    return ic_error_errno(&cause); /* not rc: a cancelled pause replaced the cause */
 }

@@ -81,14 +81,14 @@ static int read_state(struct ic_agent *agent, const struct state_read *read, con
         rc = attempt(agent, read, &retry, io, &cert, &cause);
     } while (rc != 0 && ic_agent_retry(agent, &retry, "read_state", io, &cause));
 
-    if (rc != 0)
-        rc = ic_error_errno(&cause); /* a cancelled pause replaces the cause */
     ic_agent_finish(agent, IC_KIND_READ_STATE, read->scope, start, 0, rc, &cause);
-    if (rc == 0)
+    if (rc == 0) {
         *out = cert;
-    else if (err != NULL)
+        return 0;
+    }
+    if (err != NULL)
         *err = cause;
-    return rc;
+    return ic_error_errno(&cause); /* not rc: a cancelled pause replaced the cause */
 }
 
 int ic_agent_read_state(struct ic_agent *agent, const struct ic_principal *canister,

@@ -143,12 +143,12 @@ int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
     }
     ic_buf_fini(&u.body);
 
-    if (rc != 0)
-        rc = ic_error_errno(&cause); /* a cancelled pause replaces the cause */
     ic_agent_finish(agent, IC_KIND_UPDATE, method, start, reply.len, rc, &cause);
-    if (rc == 0)
+    if (rc == 0) {
         *out = reply;
-    else if (err != NULL)
+        return 0;
+    }
+    if (err != NULL)
         *err = cause;
-    return rc;
+    return ic_error_errno(&cause); /* not rc: a cancelled pause replaced the cause */
 }

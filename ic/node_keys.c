@@ -104,10 +104,9 @@ static struct entry *find_or_add_locked(struct ic_node_keys *keys,
     return e;
 }
 
+/* May e->set, which is not NULL, be used without fetching? */
 static bool is_usable_locked(const struct entry *e, const struct ic_node_set *lacking)
 {
-    if (e->set == NULL)
-        return false;
     int64_t now = ic_wait_now_ns();
     bool may_retry = !e->fetching && now - e->tried_ns >= RETRY_NS;
     if (now - e->fetched_ns >= USABLE_NS)
@@ -141,11 +140,13 @@ static void fetch_locked(struct ic_node_keys *keys, struct entry *e, const struc
 }
 
 static int get_locked(struct ic_node_keys *keys, struct entry *e, const struct ic_node_set *lacking,
-                      const struct ic_io *io, struct ic_error *err)
+                      const struct ic_io *io, struct ic_node_set **out, struct ic_error *err)
 {
     for (;;) {
-        if (is_usable_locked(e, lacking))
+        if (e->set != NULL && is_usable_locked(e, lacking)) {
+            *out = ic_node_set_ref(e->set);
             return 0;
+        }
         uint64_t round = e->round;
         bool mine = !e->fetching;
         if (mine)
@@ -156,7 +157,8 @@ static int get_locked(struct ic_node_keys *keys, struct entry *e, const struct i
                 return ic_wait_fail(err, rc, "waiting for the node keys");
         }
         bool gave_up = e->last_rc == -EINTR || e->last_rc == -ETIMEDOUT;
-        if (e->last_rc == 0 || (gave_up && !mine) || is_usable_locked(e, lacking))
+        if (e->last_rc == 0 || (gave_up && !mine) ||
+            (e->set != NULL && is_usable_locked(e, lacking)))
             continue;
         if (err != NULL)
             *err = e->last_error;
@@ -175,9 +177,7 @@ int ic_node_keys_get(struct ic_node_keys *keys, const struct ic_principal *canis
         return ic_fail(err, IC_E_NO_MEMORY, "node keys");
     }
     e->n_inside++;
-    int rc = get_locked(keys, e, lacking, io, err);
-    if (rc == 0)
-        *out = ic_node_set_ref(e->set);
+    int rc = get_locked(keys, e, lacking, io, out, err);
     e->n_inside--;
     pthread_mutex_unlock(&keys->lock);
     return rc;
