@@ -110,15 +110,16 @@ static int fetch_nodes_from_subnet(struct ic_agent *agent, const struct ic_princ
     struct ic_certificate *cert = NULL;
     int rc =
         ic_agent_read_state(agent, canister, IC_PATH(ic_label_text("time")), 1, io, &cert, err);
-    if (rc != 0)
+    if (cert == NULL)
         return rc;
     struct ic_principal subnet = *ic_certificate_subnet(cert);
     ic_certificate_free(cert);
+    cert = NULL;
 
     struct state_read read = {
         .scope = "subnet", .id = &subnet, .paths = IC_PATH(ic_label_text("subnet")), .n = 1};
     rc = read_state(agent, &read, io, &cert, err);
-    if (rc != 0)
+    if (cert == NULL)
         return rc;
     rc = ic_node_set_from_certificate(cert, out, err);
     ic_certificate_free(cert);
@@ -133,7 +134,7 @@ int ic_agent_fetch_nodes(void *arg, const struct ic_principal *canister, const s
     int rc =
         ic_agent_read_state(agent, canister, IC_PATH(ic_label_text("subnet")), 1, io, &cert, err);
     bool is_refused = rc != 0 && (err->http_status == 400 || err->http_status == 403);
-    if (rc == 0) {
+    if (cert != NULL) {
         rc = ic_certificate_check_range(cert, canister, err);
         if (rc == 0)
             rc = ic_node_set_from_certificate(cert, out, err);
