@@ -17,8 +17,10 @@
 #include "ic/wait.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_CONNECTIONS 64
 #define DEFAULT_CONNECT_MS  10000
@@ -247,8 +249,13 @@ static int set_up(struct ic_http *http, const struct ic_http_config *config, str
     /* Often enough to see a stall within a quarter more than its time. */
     http->poll_ms = stall_ms < 4000 ? (int)(stall_ms / 4) + 1 : 1000;
 
-    if (config->ca_file != NULL && (http->ca_file = strdup(config->ca_file)) == NULL)
-        return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
+    if (config->ca_file != NULL) {
+        if (access(config->ca_file, R_OK) != 0)
+            return ic_fail(err, IC_E_CONFIG, "certificate file %s: %s", config->ca_file,
+                           strerror(errno));
+        if ((http->ca_file = strdup(config->ca_file)) == NULL)
+            return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
+    }
     http->options.ca_file = http->ca_file;
     http->options.connect_ms = config->connect_ms != 0 ? config->connect_ms : DEFAULT_CONNECT_MS;
 
@@ -287,6 +294,19 @@ static void tear_down(struct ic_http *http)
     free(http);
 }
 
+/* With every signal blocked: they are for the program's own threads, and a broken connection must
+ * not raise SIGPIPE (with CURLOPT_NOSIGNAL libcurl leaves that to us). */
+static int start_thread(struct ic_http *http)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&http->thread, NULL, network_thread, http);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
 int ic_http_open(struct ic_http **out, const struct ic_http_config *config, struct ic_error *err)
 {
     struct ic_http *http = calloc(1, sizeof *http);
@@ -294,7 +314,7 @@ int ic_http_open(struct ic_http **out, const struct ic_http_config *config, stru
         return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
     (void)pthread_mutex_init(&http->lock, NULL); /* default attributes: cannot fail on Linux */
     int rc = set_up(http, config, err);
-    if (rc == 0 && pthread_create(&http->thread, NULL, network_thread, http) != 0)
+    if (rc == 0 && start_thread(http) != 0)
         rc = ic_fail(err, IC_E_NO_MEMORY, "cannot start the network thread");
     if (rc != 0) {
         tear_down(http);

@@ -45,7 +45,7 @@ struct ic_http_reply {
 
 /* Start the network thread. Does no network I/O.
  *
- * Returns 0, -ENOMEM, or -EIO (libcurl or a thread could not be set up; err says which).
+ * Returns 0, -EINVAL (IC_E_CONFIG: ca_file cannot be read, or libcurl lacks an option), -ENOMEM.
  */
 int ic_http_open(struct ic_http **out, const struct ic_http_config *config, struct ic_error *err)
     IC_NONNULL(1, 2) IC_MUST_CHECK;
@@ -69,7 +69,7 @@ void ic_http_wake(struct ic_http *http);
  *   IC_E_UNREACHABLE               DNS, connect, reset, closed before an answer, stalled
  *   IC_E_TLS                       handshake or certificate
  *   IC_E_MALFORMED                 not HTTP, truncated, or longer than reply_max
- *   IC_E_CONFIG                    the URL is not one
+ *   IC_E_CONFIG                    the URL is none, ca_file holds no certificates
  *   IC_E_NO_MEMORY
  *
  * Thread safety: any number of concurrent calls. Blocks until io->deadline_ns at most. Call it with

@@ -198,6 +198,7 @@ static enum ic_errc classify(const struct ic_transfer *transfer)
     case CURLE_OUT_OF_MEMORY:
         return IC_E_NO_MEMORY;
     case CURLE_URL_MALFORMAT:
+    case CURLE_SSL_CACERT_BADFILE:
         return IC_E_CONFIG;
     case CURLE_PARTIAL_FILE: /* the connection closed before Content-Length was reached */
     case CURLE_WEIRD_SERVER_REPLY:
@@ -206,7 +207,6 @@ static enum ic_errc classify(const struct ic_transfer *transfer)
         return IC_E_MALFORMED;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_ISSUER_ERROR:

@@ -1,0 +1,193 @@
+/* ic/http over TLS: a trusted server is talked to, any other is not. */
+#include "ic/http.h"
+#include "ic/wait.h"
+#include "tests/tap.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+TAP_STATE;
+
+#define BODY_LEN 1000000
+
+/* --- a server with one certificate --- */
+
+enum manner { POLITE, HANGS_UP_IN_HANDSHAKE, TRUNCATES };
+
+struct server {
+    SSL_CTX *ctx;
+    char ca_file[64];
+    int listener;
+    unsigned port;
+    enum manner manner;
+    pthread_t thread;
+    atomic_uint n_requests;
+};
+
+static void need(bool ok, const char *what)
+{
+    if (!ok) {
+        printf("Bail out! %s\n", what);
+        exit(1);
+    }
+}
+
+static X509 *make_certificate(EVP_PKEY *key, const char *names, long valid_seconds)
+{
+    X509 *cert = X509_new();
+    need(cert != NULL && X509_set_version(cert, 2) == 1, "certificate");
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -7200);
+    X509_gmtime_adj(X509_getm_notAfter(cert), valid_seconds);
+    X509_set_pubkey(cert, key);
+    X509_NAME *name = X509_get_subject_name(cert);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+    X509_set_issuer_name(cert, name);
+    X509_EXTENSION *alt = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
+    need(alt != NULL && X509_add_ext(cert, alt, -1) == 1, "subjectAltName");
+    X509_EXTENSION_free(alt);
+    need(X509_sign(cert, key, EVP_sha256()) > 0, "sign");
+    return cert;
+}
+
+static void serve(struct server *s, int fd)
+{
+    SSL *ssl = SSL_new(s->ctx);
+    SSL_set_fd(ssl, fd);
+    if (s->manner != HANGS_UP_IN_HANDSHAKE && SSL_accept(ssl) == 1) {
+        char request[4096] = "";
+        int n = SSL_read(ssl, request, sizeof request - 1);
+        if (n > 0 && strstr(request, "\r\n\r\n") != NULL) {
+            atomic_fetch_add(&s->n_requests, 1);
+            char *body = calloc(1, BODY_LEN + 200);
+            int head =
+                snprintf(body, 200, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", BODY_LEN);
+            memset(body + head, 'x', BODY_LEN);
+            int len = s->manner == TRUNCATES ? BODY_LEN / 2 : head + BODY_LEN;
+            (void)SSL_write(ssl, body, len);
+            free(body);
+            (void)SSL_shutdown(ssl);
+        }
+    }
+    SSL_free(ssl);
+    close(fd);
+}
+
+static void *server_thread(void *arg)
+{
+    struct server *s = arg;
+    sigset_t pipe; /* in this thread only: the client has to look after itself */
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
+    for (int fd; (fd = accept(s->listener, NULL, NULL)) >= 0;)
+        serve(s, fd);
+    return NULL;
+}
+
+static void start(struct server *s, const char *names, long valid_seconds, enum manner manner)
+{
+    memset(s, 0, sizeof *s);
+    s->manner = manner;
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    need(key != NULL, "key");
+    X509 *cert = make_certificate(key, names, valid_seconds);
+    s->ctx = SSL_CTX_new(TLS_server_method());
+    need(s->ctx != NULL && SSL_CTX_use_certificate(s->ctx, cert) == 1 &&
+             SSL_CTX_use_PrivateKey(s->ctx, key) == 1,
+         "TLS context");
+
+    strcpy(s->ca_file, "/tmp/canisterfs-test-XXXXXX");
+    FILE *file = fdopen(mkstemp(s->ca_file), "w");
+    need(file != NULL && PEM_write_X509(file, cert) == 1 && fclose(file) == 0, "certificate file");
+    X509_free(cert);
+    EVP_PKEY_free(key);
+
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+    } address = {.in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    need(bind(s->listener, &address.any, len) == 0 && listen(s->listener, 16) == 0 &&
+             getsockname(s->listener, &address.any, &len) == 0,
+         "listen");
+    s->port = ntohs(address.in.sin_port);
+    need(pthread_create(&s->thread, NULL, server_thread, s) == 0, "thread");
+}
+
+static void stop(struct server *s)
+{
+    shutdown(s->listener, SHUT_RDWR);
+    pthread_join(s->thread, NULL);
+    close(s->listener);
+    SSL_CTX_free(s->ctx);
+    unlink(s->ca_file);
+}
+
+/* --- the client --- */
+
+static enum ic_errc get(const struct server *s, const char *host, const char *ca_file)
+{
+    char url[128];
+    snprintf(url, sizeof url, "https://%s:%u/", host, s->port);
+    struct ic_http *http;
+    struct ic_error err = {0};
+    struct ic_http_config config = {.ca_file = ca_file};
+    if (ic_http_open(&http, &config, &err) != 0)
+        return err.code;
+    struct ic_http_request request = {.url = url, .reply_max = BODY_LEN};
+    struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 5 * IC_NS_PER_SEC};
+    struct ic_http_reply reply;
+    int rc = ic_http_perform(http, &request, &io, &reply, &err);
+    if (rc != 0)
+        printf("# %s\n", err.message);
+    else if (reply.status != 200 || reply.len != BODY_LEN || reply.body[BODY_LEN - 1] != 'x')
+        err.code = IC_E_MALFORMED;
+    ic_http_reply_fini(&reply);
+    ic_http_close(http);
+    return err.code;
+}
+
+int main(void)
+{
+    struct server s;
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+
+    start(&s, "IP:127.0.0.1", 7200, POLITE);
+    TAP_INT(get(&s, "127.0.0.1", s.ca_file), IC_OK, "a trusted server: the whole body");
+    TAP_INT(get(&s, "127.0.0.1", NULL), IC_E_TLS, "a server that the system does not trust");
+    TAP_INT(get(&s, "localhost", s.ca_file), IC_E_TLS, "a certificate for another name");
+    TAP_INT(get(&s, "127.0.0.1", "/no/such/file"), IC_E_CONFIG, "a CA file that is not there");
+    TAP_INT(get(&s, "127.0.0.1", "/dev/null"), IC_E_CONFIG, "a CA file without certificates");
+    TAP_INT(atomic_load(&s.n_requests), 1, "only the first one sent its request");
+    stop(&s);
+
+    start(&s, "IP:127.0.0.1", -3600, POLITE);
+    TAP_INT(get(&s, "127.0.0.1", s.ca_file), IC_E_TLS, "an expired certificate");
+    TAP_INT(atomic_load(&s.n_requests), 0, "nothing was sent");
+    stop(&s);
+
+    start(&s, "IP:127.0.0.1", 7200, HANGS_UP_IN_HANDSHAKE);
+    TAP_INT(get(&s, "127.0.0.1", s.ca_file), IC_E_TLS, "a server that hangs up in the handshake");
+    stop(&s);
+
+    start(&s, "IP:127.0.0.1", 7200, TRUNCATES);
+    TAP_INT(get(&s, "127.0.0.1", s.ca_file), IC_E_MALFORMED, "half a body, orderly closed");
+    stop(&s);
+
+    curl_global_cleanup();
+    return tap_done();
+}
