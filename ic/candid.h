@@ -210,7 +210,7 @@ struct ic_candid;
  * concurrent calls.
  */
 int ic_candid_decode(const uint8_t *bytes, size_t len, const struct ic_candid_limits *limits,
-                     struct ic_candid **out, struct ic_error *err) IC_NONNULL(1, 4) IC_MUST_CHECK;
+                     struct ic_candid **out, struct ic_error *err) IC_NONNULL(4) IC_MUST_CHECK;
 
 void ic_candid_free(struct ic_candid *msg);
 

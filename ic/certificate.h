@@ -11,7 +11,9 @@
 #define CANISTERFS_IC_CERTIFICATE_H
 
 #include "ic/attr.h"
+#include "ic/delegation_cache.h"
 #include "ic/error.h"
+#include "ic/hash_tree.h"
 #include "ic/path.h"
 #include "ic/principal.h"
 
@@ -26,8 +28,6 @@ extern const uint8_t ic_mainnet_root_key[IC_ROOT_KEY_LEN];
 #define IC_CERTIFICATE_MAX_AGE_NS   (300LL * 1000000000) /* the spec's advice: 5 minutes */
 #define IC_CERTIFICATE_MAX_AHEAD_NS (300LL * 1000000000)
 
-struct ic_delegation_cache;
-
 /* What a certificate is judged by. Borrowed for the call. */
 struct ic_trust {
     const uint8_t *root_key; /* DER */
@@ -36,20 +36,6 @@ struct ic_trust {
     int64_t max_age_ns;   /* refuse when /time is older than now by more than this ... */
     int64_t max_ahead_ns; /* ... or further ahead. Neither applies to the delegation's time */
     struct ic_delegation_cache *delegations; /* may be NULL */
-};
-
-/* Remembers which delegation signatures were found good, so that each costs its BLS check (about a
- * millisecond) once and not per certificate. Only the arithmetic is remembered: form, keys, ranges
- * and subnet id are checked every time. Owned by whoever owns the connection; safe to use from many
- * threads. Holds a fixed number of entries, oldest out first. */
-int ic_delegation_cache_new(struct ic_delegation_cache **out) IC_NONNULL(1) IC_MUST_CHECK;
-void ic_delegation_cache_free(struct ic_delegation_cache *cache);
-
-enum ic_lookup {
-    IC_LOOKUP_FOUND,
-    IC_LOOKUP_ABSENT,  /* proven: there is no such path */
-    IC_LOOKUP_UNKNOWN, /* a pruned part of the tree may hold it: nothing is proven */
-    IC_LOOKUP_ERROR,   /* the path exists and is not a leaf */
 };
 
 /* A verified certificate. Owns its bytes; immutable, so any number of threads may look into it. */
@@ -70,13 +56,13 @@ struct ic_certificate;
  */
 int ic_certificate_verify_canister(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
                                    const struct ic_principal *canister, struct ic_certificate **out,
-                                   struct ic_error *err) IC_NONNULL(1, 3, 4, 5) IC_MUST_CHECK;
+                                   struct ic_error *err) IC_NONNULL(3, 4, 5) IC_MUST_CHECK;
 
 /* Verify a certificate that came from a /subnet/ endpoint: the delegation's subnet (the root subnet
  * when there is none) must be this one; ranges play no part. Otherwise the same. */
 int ic_certificate_verify_subnet(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
                                  const struct ic_principal *subnet, struct ic_certificate **out,
-                                 struct ic_error *err) IC_NONNULL(1, 3, 4, 5) IC_MUST_CHECK;
+                                 struct ic_error *err) IC_NONNULL(3, 4, 5) IC_MUST_CHECK;
 
 void ic_certificate_free(struct ic_certificate *cert);
 
@@ -90,12 +76,11 @@ enum ic_lookup ic_certificate_lookup(const struct ic_certificate *cert, const st
 
 /* List the labels directly below a path, in order.
  *
- * labels  fills with an array the caller frees (NULL when n is 0); the labels point into the
- *         certificate
- * n       fills
+ * labels  fills with an array the caller frees; the labels point into the certificate
+ * n       fills; at least 1
  *
  * Labels that are pruned away are not listed. Returns 0, -ENOENT when the path is not in the tree
- * or is a leaf, -ENOMEM.
+ * or has no labels below it (a leaf, or all of them pruned), -ENOMEM.
  */
 int ic_certificate_list(const struct ic_certificate *cert, const struct ic_path *path,
                         struct ic_label **labels, size_t *n) IC_NONNULL(1, 2, 3, 4) IC_MUST_CHECK;
@@ -104,10 +89,10 @@ int ic_certificate_list(const struct ic_certificate *cert, const struct ic_path 
  * there is no delegation. Borrowed. */
 const struct ic_principal *ic_certificate_subnet(const struct ic_certificate *cert) IC_NONNULL(1);
 
-/* Does the signing subnet's own tree say that it hosts this canister? For the keys that query
- * signatures are checked with, when the certificate has no delegation: verify_canister makes no
- * range check then (IC interface spec, Query call), so this looks the ranges up in the certificate
- * itself. With a delegation the answer is the one verify_canister already enforced.
+/* Does the signing subnet host this canister? The ranges are taken from the delegation, or from the
+ * certificate itself when there is none: verify_canister makes no range check then, but the keys
+ * that query signatures are checked with must be those of the canister's own subnet (IC interface
+ * spec, Query call).
  *
  * Returns 0, -EBADMSG (not covered, or no ranges in the certificate), -EPROTO. */
 int ic_certificate_check_range(const struct ic_certificate *cert,

@@ -21,9 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IC_NODE_KEY_LEN        32 /* Ed25519 */
-#define IC_RESPONSE_SIGNATURES 64 /* more than the largest subnet has nodes; the replica sends 1   \
-                                   */
+#define IC_NODE_KEY_LEN 32 /* Ed25519 */
+#define IC_RESPONSE_SIGNATURES                                                                     \
+    64 /* more than the largest subnet has nodes; the replica sends 1                              \
+        */
 
 struct ic_node_signature {
     uint64_t timestamp_ns;
@@ -45,7 +46,7 @@ struct ic_query_response {
 
 /* Returns 0, -EPROTO. */
 int ic_response_decode_query(const uint8_t *body, size_t len, struct ic_query_response *out,
-                             struct ic_error *err) IC_NONNULL(1, 3) IC_MUST_CHECK;
+                             struct ic_error *err) IC_NONNULL(3) IC_MUST_CHECK;
 
 /* Find the Ed25519 key of a node of the canister's subnet: 0 and key filled, or -ENOENT for a node
  * it does not know, or another negative errno. */
@@ -80,11 +81,11 @@ struct ic_call_response {
 
 /* Returns 0, -EPROTO. */
 int ic_response_decode_call(const uint8_t *body, size_t len, struct ic_call_response *out,
-                            struct ic_error *err) IC_NONNULL(1, 3) IC_MUST_CHECK;
+                            struct ic_error *err) IC_NONNULL(3) IC_MUST_CHECK;
 
 /* The certificate of a read_state answer. Returns 0, -EPROTO. */
 int ic_response_decode_read_state(const uint8_t *body, size_t len, struct ic_view *certificate,
-                                  struct ic_error *err) IC_NONNULL(1, 3) IC_MUST_CHECK;
+                                  struct ic_error *err) IC_NONNULL(3) IC_MUST_CHECK;
 
 struct ic_status_response {
     struct ic_view root_key;      /* DER, empty when the answer has none */
@@ -93,7 +94,7 @@ struct ic_status_response {
 
 /* Returns 0, -EPROTO. */
 int ic_response_decode_status(const uint8_t *body, size_t len, struct ic_status_response *out,
-                              struct ic_error *err) IC_NONNULL(1, 3) IC_MUST_CHECK;
+                              struct ic_error *err) IC_NONNULL(3) IC_MUST_CHECK;
 
 /* What a certificate says about an update call. */
 enum ic_call_status {
