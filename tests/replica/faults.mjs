@@ -50,7 +50,7 @@ function changeBlob(reply, change) {
       return Buffer.concat([buffer.subarray(0, at), leb(blob.length), blob]);
     }
   }
-  return reply;
+  throw new Error('the fault does not apply: the reply does not end in a blob');
 }
 
 function leb(n) {
@@ -72,15 +72,15 @@ function flipped(bytes, at) {
 const KINDS = {
   // The connection ends before a byte of the answer.
   refuse: {
-    intercept: (rule, req) => req.socket.resetAndDestroy(),
+    intercept: (rule, req) => req.socket?.resetAndDestroy(),
   },
   // It ends in the middle of the body, by a reset.
   reset: {
-    send: (rule, res, ...rest) => sendPart(res, ...rest, (r) => r.socket.resetAndDestroy()),
+    send: (rule, res, ...rest) => sendPart(res, ...rest, (r) => r.socket?.resetAndDestroy()),
   },
   // It ends in the middle of the body, in good order: fewer bytes than Content-Length says.
   truncate: {
-    send: (rule, res, ...rest) => sendPart(res, ...rest, (r) => r.socket.end()),
+    send: (rule, res, ...rest) => sendPart(res, ...rest, (r) => r.socket?.end()),
   },
   // Half of the body, under a Content-Length that agrees.
   truncate_body: {
@@ -131,7 +131,7 @@ const KINDS = {
   },
   // The canister's blob is shorter than what was asked for, or longer; the node signs it all the same.
   short_blob: {
-    reply: (rule, reply) => changeBlob(reply, (blob) => blob.subarray(0, blob.length - (rule.bytes ?? 1))),
+    reply: (rule, reply) => changeBlob(reply, (blob) => blob.subarray(0, Math.max(0, blob.length - (rule.bytes ?? 1)))),
   },
   long_blob: {
     reply: (rule, reply) => changeBlob(reply, (blob) => Buffer.concat([blob, Buffer.alloc(rule.bytes ?? 1)])),
@@ -144,9 +144,15 @@ const KINDS = {
   stale: {
     time: (rule, ns) => ns - BigInt(rule.seconds ?? 600) * NS,
   },
-  // The certificate's signature does not fit, or a byte in its tree changed.
+  // A byte in the middle of the certificate's own BLS signature changed.
   wrong_certificate: {
-    certificate: (rule, bytes) => flipped(bytes, rule.at ?? Math.floor(bytes.length / 2)),
+    certificate: (rule, bytes) => {
+      // The key `signature`, then the head of a byte string of 48: 58 30 (RFC 8949).
+      const key = Buffer.from('697369676e61747572655830', 'hex');
+      const at = Buffer.from(bytes).lastIndexOf(key);
+      if (at < 0) throw new Error('the certificate has no signature');
+      return flipped(bytes, at + key.length + 40);
+    },
   },
 };
 

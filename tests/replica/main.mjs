@@ -122,15 +122,6 @@ async function main() {
   network.testEndpoint = testEndpoint(network, faults);
   if (options.log) writeLog(network, options.log);
 
-  const owner = ownerIdentity(dir);
-  const namesFile = join(dir, 'canisters.json');
-  let canisters = existsSync(namesFile) ? JSON.parse(readFileSync(namesFile, 'utf8')) : {};
-  if (options.demo && !canisters.sample) {
-    const wasmDir = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '.build', 'canisters');
-    canisters = await installDemo(network, owner.principal, wasmDir, { size: options['demo-size'], seed: 1 });
-    writeFileSync(namesFile, JSON.stringify(canisters));
-  }
-
   const stop = async () => {
     if (options.state) await network.save();
     await network.stop();
@@ -139,6 +130,17 @@ async function main() {
   };
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
+
+  const owner = ownerIdentity(dir);
+  const namesFile = join(dir, 'canisters.json');
+  let canisters = existsSync(namesFile) ? JSON.parse(readFileSync(namesFile, 'utf8')) : {};
+  if (options.demo && !canisters.sample) {
+    const wasmDir = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '.build', 'canisters');
+    canisters = await installDemo(network, owner.principal, wasmDir, { size: options['demo-size'], seed: 1 });
+    if (options.state) await network.save(); // before the names: a name must never lead to nothing
+    writeFileSync(namesFile, JSON.stringify(canisters));
+  }
+
   const ready = {
     url: network.url,
     root_key: Buffer.from(network.rootKeyDer).toString('hex'),
