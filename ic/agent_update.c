@@ -2,7 +2,8 @@
  *
  * The body is made once. It goes out again only when nothing of it was sent, or when the network
  * refused it for load: the same bytes have the same request id, so even a copy that did arrive runs
- * once (IC interface spec, Request: Call). Whatever else goes wrong after sending leaves the
+ * once (IC interface spec, Request: Call; libcurl itself sends again when a kept connection turns
+ * out to be dead). Whatever else goes wrong after sending leaves the
  * outcome unknown.
  */
 #include "ic/agent_impl.h"

@@ -14,7 +14,8 @@
 #define FRESH_NS    (300 * IC_NS_PER_SEC) /* refresh after this */
 #define USABLE_NS   (600 * IC_NS_PER_SEC) /* never use after this */
 #define RETRY_NS    (10 * IC_NS_PER_SEC)  /* between fetches that are not strictly needed */
-#define ENTRIES_MAX 16                    /* canisters remembered; a mount has one */
+#define NEVER_NS    (INT64_MIN / 2)
+#define ENTRIES_MAX 16 /* canisters remembered; a mount has one */
 
 struct entry {
     struct entry *next;
@@ -23,6 +24,7 @@ struct entry {
     struct ic_node_set *set;      /* guarded by lock: NULL before the first success */
     int64_t fetched_ns;           /* guarded by lock: when set came */
     int64_t tried_ns;             /* guarded by lock: when the last fetch began */
+    int64_t asked_ns;             /* guarded by lock: the last one because of an unknown node */
     bool fetching;                /* guarded by lock */
     uint64_t round;               /* guarded by lock: fetches ended so far */
     int last_rc;                  /* guarded by lock: result of the last fetch ... */
@@ -98,7 +100,7 @@ static struct entry *find_or_add_locked(struct ic_node_keys *keys,
     if (e == NULL)
         return NULL;
     e->canister = *canister;
-    e->tried_ns = INT64_MIN / 2; /* never */
+    e->tried_ns = e->asked_ns = NEVER_NS;
     e->next = keys->entries;
     keys->entries = e;
     return e;
@@ -108,20 +110,22 @@ static struct entry *find_or_add_locked(struct ic_node_keys *keys,
 static bool is_usable_locked(const struct entry *e, const struct ic_node_set *lacking)
 {
     int64_t now = ic_wait_now_ns();
-    bool may_retry = !e->fetching && now - e->tried_ns >= RETRY_NS;
     if (now - e->fetched_ns >= USABLE_NS)
         return false;
-    if (e->set == lacking) /* another fetch may know the node; wait for one that runs */
-        return !e->fetching && !may_retry;
-    return now - e->fetched_ns < FRESH_NS || !may_retry;
+    if (e->set == lacking) /* a newer set may have the node: wait for a fetch that runs */
+        return !e->fetching && now - e->asked_ns < RETRY_NS;
+    return now - e->fetched_ns < FRESH_NS || e->fetching || now - e->tried_ns < RETRY_NS;
 }
 
-static void fetch_locked(struct ic_node_keys *keys, struct entry *e, const struct ic_io *io)
+static void fetch_locked(struct ic_node_keys *keys, struct entry *e,
+                         const struct ic_node_set *lacking, const struct ic_io *io)
 {
     struct ic_node_set *set = NULL;
     struct ic_error error = {0};
     e->fetching = true;
     e->tried_ns = ic_wait_now_ns();
+    if (lacking != NULL)
+        e->asked_ns = e->tried_ns;
     pthread_mutex_unlock(&keys->lock);
     int rc = keys->fetch(keys->arg, &e->canister, io, &set, &error);
     pthread_mutex_lock(&keys->lock);
@@ -134,7 +138,8 @@ static void fetch_locked(struct ic_node_keys *keys, struct entry *e, const struc
         e->set = set;
         e->fetched_ns = ic_wait_now_ns();
     } else if (rc == -EINTR || rc == -ETIMEDOUT) {
-        e->tried_ns = INT64_MIN / 2; /* given up by its caller: proves nothing about the network */
+        e->tried_ns = e->asked_ns =
+            NEVER_NS; /* given up by its caller: proves nothing about the network */
     }
     pthread_cond_broadcast(&keys->changed);
 }
@@ -150,7 +155,7 @@ static int get_locked(struct ic_node_keys *keys, struct entry *e, const struct i
         uint64_t round = e->round;
         bool mine = !e->fetching;
         if (mine)
-            fetch_locked(keys, e, io);
+            fetch_locked(keys, e, lacking, io);
         while (e->fetching && e->round == round) {
             int rc = ic_wait_cond(&keys->changed, &keys->lock, INT64_MAX, io);
             if (rc != 0)

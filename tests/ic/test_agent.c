@@ -493,7 +493,8 @@ static void check_states(const char *what, struct plan plan, int want)
     struct ic_error err = {0};
     int rc = query(agent, &io, &reply, &err);
     TAP_INT(rc, want, what);
-    TAP_OK(asked(&net.n_states) <= 5, "asked for at most 5 times");
+    /* libcurl itself sends again when a kept connection turns out to be dead. */
+    TAP_OK(asked(&net.n_states) <= 6, "asked for 5 times, 6 with a dead connection");
     if (rc != want)
         printf("# %s\n", err.message);
     ic_reply_fini(&reply);
@@ -714,7 +715,7 @@ static void test_cancel(void)
 
 static int update(struct ic_agent *agent, struct ic_reply *reply, struct ic_error *err)
 {
-    struct ic_io io = within_ms(2000);
+    struct ic_io io = within_ms(1000);
     return ic_agent_update(agent, &canister, &canister, "method", (const uint8_t *)"hello", 5, &io,
                            reply, err);
 }
