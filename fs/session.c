@@ -116,10 +116,10 @@ enum fs_exit fs_session_check_mountpoint(const char *path, char *message, size_t
     return FS_EXIT_MOUNT;
 }
 
-static int add_option(struct fuse_args *args, const char *format, const char *value)
+static int add_option(struct fuse_args *args, const char *name, const char *value)
 {
     char text[512];
-    if (snprintf(text, sizeof(text), format, value) >= (int)sizeof(text))
+    if (snprintf(text, sizeof(text), "%s%s", name, value) >= (int)sizeof(text))
         return -1;
     return fuse_opt_add_arg(args, "-o") || fuse_opt_add_arg(args, text);
 }
@@ -128,12 +128,12 @@ static int build_args(const struct fs_session_config *config, struct fuse_args *
 {
     const struct fs_options *options = config->options;
     if (fuse_opt_add_arg(args, "canisterfs") ||
-        add_option(args, "ro,nosuid,nodev,default_permissions,subtype=%s", "canisterfs") ||
-        add_option(args, "fsname=%s", config->source_name))
+        add_option(args, "ro,nosuid,nodev,default_permissions,subtype=", "canisterfs") ||
+        add_option(args, "fsname=", config->source_name))
         return -ENOMEM;
-    if (options->allow_other && add_option(args, "%s", "allow_other"))
+    if (options->allow_other && add_option(args, "allow_other", ""))
         return -ENOMEM;
-    if (*options->kernel_options && add_option(args, "%s", options->kernel_options))
+    if (*options->kernel_options && add_option(args, options->kernel_options, ""))
         return -ENOMEM;
     return 0;
 }
