@@ -1,0 +1,108 @@
+// Certificates: state versions signed by the subnet, and the root's delegation to the subnet.
+// Rules: IC interface spec, "Certification", certificate and delegation.
+//
+// A BLS signature takes milliseconds of the only thread. So a version of the state is signed once and serves every
+// certificate until the state changes or the version gets old, and calls that finish together share one.
+
+import { encodeTagged } from './cbor.mjs';
+import { leb128, STATE_ROOT } from './hash.mjs';
+import { leaf, level, witness } from './tree.mjs';
+
+const VERSION_AGE_MS = 200;
+
+/** Canister ids of the subnet, closed intervals, as the tree holds them: one shard per interval. */
+export function rangeShards(ranges) {
+  return level(ranges.map((range) => [range[0], leaf(encodeTagged([range]))]));
+}
+
+const signTree = (key, tree) => key.sign(Buffer.concat([STATE_ROOT, tree.hash]));
+
+const encodeCertificate = (tree, signature, delegation) =>
+  encodeTagged(delegation ? { tree: tree.cbor, signature, delegation } : { tree: tree.cbor, signature });
+
+/**
+ * The root subnet's word for the subnet's key and ranges, in both forms that are in use.
+ * @returns {{ sharded: object, flat: object }} the `delegation` field of certificates
+ */
+export function delegate(keys, ranges, time) {
+  const id = keys.subnet.id;
+  const tree = level([
+    ['time', leaf(leb128(time))],
+    ['canister_ranges', level([[id, rangeShards(ranges)]])],
+    [
+      'subnet',
+      level([
+        [id, level([['public_key', leaf(keys.subnet.der)], ['canister_ranges', leaf(encodeTagged(ranges))]])],
+      ]),
+    ],
+  ]);
+  const signature = signTree(keys.root, tree);
+  const form = (rangePath) => {
+    const paths = [['time'], ['subnet', id, 'public_key'], rangePath];
+    return { subnet_id: id, certificate: encodeCertificate(witness(tree, paths), signature) };
+  };
+  return { sharded: form(['canister_ranges', id]), flat: form(['subnet', id, 'canister_ranges']) };
+}
+
+export class Certifier {
+  #key;
+  #delegations;
+  #build;
+  #now;
+  #version = null; // { tree, signature, madeMs }, null when the state changed since
+  #soon = null;
+
+  /**
+   * @param {object} given
+   * @param {object} given.keys
+   * @param {{ sharded: object, flat: object }} given.delegations
+   * @param {(time: bigint) => object} given.build  the state tree at a time
+   * @param {() => bigint} given.now
+   */
+  constructor({ keys, delegations, build, now }) {
+    this.#key = keys.subnet;
+    this.#delegations = delegations;
+    this.#build = build;
+    this.#now = now;
+  }
+
+  /** The state changed: the next certificate shows it. */
+  changed() {
+    this.#version = null;
+  }
+
+  /**
+   * The certificate that reveals the paths, and always the time.
+   * @param {Uint8Array[][]} paths
+   * @param {'sharded'|'flat'} form   of the canister ranges in the delegation
+   * @param {bigint} [time]           when it is not now; such a version is not kept
+   */
+  certify(paths, form, time = null) {
+    const { tree, signature } = time === null ? this.#current() : this.#make(time);
+    return encodeCertificate(witness(tree, [['time'], ...paths]), signature, this.#delegations[form]);
+  }
+
+  /** As certify, after whatever else is ready to run: everything that changes the state now shares a version. */
+  async certifySoon(paths, form, time) {
+    this.#soon ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#soon = null;
+        resolve();
+      });
+    });
+    await this.#soon;
+    return this.certify(paths, form, time);
+  }
+
+  #current() {
+    if (this.#version === null || performance.now() - this.#version.madeMs > VERSION_AGE_MS) {
+      this.#version = this.#make(this.#now());
+    }
+    return this.#version;
+  }
+
+  #make(time) {
+    const tree = this.#build(time);
+    return { tree, signature: signTree(this.#key, tree), madeMs: performance.now() };
+  }
+}

@@ -1,0 +1,107 @@
+// Ingress messages by request id: what became of each update call, for as long as the network remembers.
+// Rules: IC interface spec, "Request status" and "Synchronous/asynchronous call".
+
+import { RejectError } from './engine/reject.mjs';
+import { leb128 } from './hash.mjs';
+import { hexOf } from './principal.mjs';
+import { leaf, level } from './tree.mjs';
+
+/** An outcome is kept this long, and at least until the request expires. */
+const KEEP_NS = 300_000_000_000n;
+
+class Ingress {
+  /** @param {object} given { requestId, sender, effectiveId, expiry, done } */
+  constructor(given) {
+    Object.assign(this, given);
+    this.status = 'received';
+    this.outcome = null; // { reply } or { error: RejectError }
+    this.waiting = false; // a synchronous call waits for the outcome
+    this.forgetAt = null;
+    this.subtree = null;
+  }
+
+  get tree() {
+    this.subtree ??= level([['status', leaf(this.status)], ...this.#details()]);
+    return this.subtree;
+  }
+
+  #details() {
+    if (this.outcome === null) return [];
+    if (this.outcome.reply !== undefined) return [['reply', leaf(this.outcome.reply)]];
+    const { rejectCode, errorCode, message } = this.outcome.error;
+    return [
+      ['reject_code', leaf(leb128(rejectCode))],
+      ['reject_message', leaf(message)],
+      ['error_code', leaf(errorCode)],
+    ];
+  }
+}
+
+export class IngressHistory {
+  #entries = new Map();
+  #now;
+  #changed;
+
+  /** @param {object} given { now(): bigint, changed(): what the state tree says is different } */
+  constructor({ now, changed }) {
+    this.#now = now;
+    this.#changed = changed;
+  }
+
+  find(requestId) {
+    return this.#entries.get(hexOf(requestId)) ?? null;
+  }
+
+  /**
+   * Takes a message in and has it executed.
+   * @param {object} message { requestId, sender, effectiveId, expiry }
+   * @param {(begin: () => void) => Promise<Uint8Array>} execute  calls begin() when it starts; rejects with RejectError
+   */
+  submit(message, execute) {
+    this.#forget();
+    const entry = new Ingress(message);
+    this.#entries.set(hexOf(message.requestId), entry);
+    this.#changed();
+    const begin = () => {
+      // "A call not started by then never starts" (IC interface spec, ingress_expiry).
+      if (this.#now() > message.expiry) {
+        const text = `Ingress message ${hexOf(message.requestId)} timed out waiting to start executing.`;
+        throw new RejectError(2, 'IC0202', text);
+      }
+      this.#set(entry, 'processing', null);
+    };
+    entry.done = execute(begin).then(
+      (reply) => this.#set(entry, 'replied', { reply }),
+      (error) => this.#set(entry, 'rejected', { error: asReject(error) }),
+    );
+    return entry;
+  }
+
+  get tree() {
+    this.#forget();
+    return level([...this.#entries.values()].map((entry) => [entry.requestId, entry.tree]));
+  }
+
+  #set(entry, status, outcome) {
+    Object.assign(entry, { status, outcome, subtree: null });
+    if (outcome !== null) {
+      const kept = this.#now() + KEEP_NS;
+      entry.forgetAt = entry.expiry > kept ? entry.expiry : kept;
+    }
+    this.#changed();
+  }
+
+  #forget() {
+    const now = this.#now();
+    for (const [key, entry] of this.#entries) {
+      if (entry.forgetAt !== null && entry.forgetAt < now) this.#entries.delete(key);
+    }
+  }
+}
+
+/** A bug of this network must not look like the canister's: it says so, and the stack goes to stderr. */
+function asReject(error) {
+  if (error instanceof RejectError) return error;
+  console.error(error);
+  return new RejectError(5, 'IC0503', `local network: internal error: ${error.message}`);
+}

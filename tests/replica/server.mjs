@@ -1,0 +1,304 @@
+// The HTTP front: routes, limits, and the order in which a request is parsed, checked, executed and answered.
+// Rules: IC interface spec, "HTTPS interface"; limits of the replica's HTTP endpoint.
+
+import { createServer } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { encodeTagged } from './cbor.mjs';
+import { isHosted } from './canisters.mjs';
+import { RejectError } from './engine/reject.mjs';
+import { openEnvelope } from './envelope.mjs';
+import { HttpError } from './http_error.mjs';
+import { effectiveCanister } from './management.mjs';
+import { equal, fromText, MANAGEMENT, textOf } from './principal.mjs';
+import { readablePaths } from './read_state.mjs';
+
+const MAX_BODY = 5 * 2 ** 20;
+const MAX_INGRESS = 2 * 2 ** 20;
+/** How long a synchronous call waits for its certificate. */
+const CALL_TIMEOUT_MS = 10_000;
+const MAX_LOG = 100_000;
+
+const ROUTE = /^\/api\/v([234])\/(canister|subnet)\/([^/]+)\/(query|call|read_state)$/;
+const CBOR = { 'content-type': 'application/cbor' };
+const TEXT = { 'content-type': 'text/plain; charset=utf-8' };
+
+/** Which versions of an endpoint exist; below the second number ranges are delegated in the flat form. */
+const VERSIONS = {
+  'canister query': { from: 2, sharded: 3, to: 3 },
+  'canister read_state': { from: 2, sharded: 3, to: 3 },
+  'canister call': { from: 2, sharded: 4, to: 4 },
+  'subnet read_state': { from: 2, sharded: 3, to: 3 },
+};
+
+/** Faults that never happen. */
+const NO_FAULTS = {
+  pick: () => null,
+  intercept: async () => false,
+  alterReply: (rule, reply) => reply,
+  alterSignature: (rule, signature) => signature,
+  signedTime: (rule, time) => time,
+  alterCertificate: (rule, bytes) => bytes,
+  async send(rule, res, status, headers, buffers) {
+    res.writeHead(status, { ...headers, 'content-length': buffers.reduce((sum, { length }) => sum + length, 0) });
+    for (const buffer of buffers) res.write(buffer);
+    res.end();
+  },
+};
+
+export class Server {
+  #network;
+  #faults;
+  #http;
+  #active = 0;
+
+  constructor(network, faults) {
+    this.#network = network;
+    this.#faults = faults ?? NO_FAULTS;
+    this.#http = createServer({ noDelay: true, keepAliveTimeout: 60_000 }, (req, res) => this.#handle(req, res));
+  }
+
+  /** @returns {Promise<string>} the URL */
+  async listen(port) {
+    await new Promise((resolve, reject) => {
+      this.#http.once('error', reject);
+      this.#http.listen(port, '127.0.0.1', resolve);
+    });
+    return `http://127.0.0.1:${this.#http.address().port}`;
+  }
+
+  async close() {
+    await new Promise((resolve) => {
+      this.#http.close(resolve);
+      this.#http.closeAllConnections();
+    });
+  }
+
+  async #handle(req, res) {
+    const path = req.url.split('?')[0];
+    if (path.startsWith('/_test/') && this.#network.testEndpoint) return this.#test(path, req, res);
+    const request = { req, res, rule: null, entry: this.#newEntry() };
+    const started = performance.now();
+    this.#active++;
+    res.once('close', () => {
+      this.#active--;
+      request.entry.ms = performance.now() - started;
+      this.#record(request);
+    });
+    try {
+      const answer = await this.#answer(path, request);
+      if (answer !== null) await this.#send(request, ...answer);
+    } catch (error) {
+      await this.#fail(request, error);
+    }
+  }
+
+  #newEntry() {
+    const unknown = { endpoint: null, canister: null, method: null, fault: null };
+    return { ...unknown, argBytes: 0, status: 0, replyBytes: 0, ms: 0 };
+  }
+
+  #record({ entry }) {
+    const { log } = this.#network;
+    if (log.length >= MAX_LOG) log.splice(0, MAX_LOG / 2);
+    log.push(entry);
+  }
+
+  async #test(path, req, res) {
+    try {
+      const { status, body } = await this.#network.testEndpoint(path, (await readBody(req)).toString());
+      res.writeHead(status, TEXT).end(body);
+    } catch (error) {
+      if (!res.headersSent) res.writeHead(error instanceof HttpError ? error.status : 500, TEXT);
+      res.end(error.message);
+    }
+  }
+
+  async #send({ res, rule, entry }, status, headers, buffers) {
+    entry.status = status;
+    entry.replyBytes = buffers.reduce((sum, { length }) => sum + length, 0);
+    await this.#faults.send(rule, res, status, headers, buffers);
+  }
+
+  async #fail(request, error) {
+    const known = error instanceof HttpError;
+    if (!known && !request.req.destroyed) console.error(error);
+    if (request.res.headersSent || request.res.destroyed) return void request.res.destroy();
+    // The rest of a body that is not read must not be taken for the next request.
+    const headers = request.req.complete ? TEXT : { ...TEXT, connection: 'close' };
+    const text = Buffer.from(known ? error.message : 'Internal server error');
+    await this.#send(request, known ? error.status : 500, headers, [text]);
+  }
+
+  /** @returns {Promise<[number, object, Uint8Array[]]|null>} null when a fault dealt with the request */
+  async #answer(path, request) {
+    if (path === '/api/v2/status') return this.#status(request);
+    const [, digit, scope, idText, endpoint] = ROUTE.exec(path) ?? [];
+    const versions = VERSIONS[`${scope} ${endpoint}`];
+    const version = Number(digit);
+    if (!versions || version < versions.from || version > versions.to) {
+      throw new HttpError(404, 'Invalid path requested.');
+    }
+    Object.assign(request, { scope, endpoint, version, form: version < versions.sharded ? 'flat' : 'sharded' });
+    Object.assign(request.entry, { endpoint, canister: idText });
+    await this.#open(request, idText);
+    if (await this.#injected(request)) return null;
+    return this[`_${endpoint}`](request);
+  }
+
+  /** Asks the faults, once the request is known. */
+  async #injected(request) {
+    const { endpoint, canister, method } = request.entry;
+    request.rule = this.#faults.pick({ endpoint, canister, method });
+    request.entry.fault = request.rule?.kind ?? null;
+    return this.#faults.intercept(request.rule, request.req, request.res);
+  }
+
+  /** Reads and checks the body: what the request is, who sends it. */
+  async #open(request, idText) {
+    const { req, scope, endpoint, entry } = request;
+    const { maxConcurrent } = this.#network.options;
+    if (req.method !== 'POST') throw new HttpError(405, 'Method not allowed');
+    if (maxConcurrent > 0 && this.#active > maxConcurrent) throw new HttpError(429, 'Too many requests');
+    if (req.headers['content-type'] !== 'application/cbor') {
+      throw new HttpError(400, 'Unexpected content-type, expected application/cbor.');
+    }
+    request.effectiveId = fromText(idText);
+    if (request.effectiveId === null) throw new HttpError(400, `Invalid principal in URL: ${idText}`);
+    const body = await readBody(req);
+    Object.assign(request, openEnvelope(body, endpoint, this.#network.now()));
+    const { content } = request;
+    if (endpoint !== 'read_state') {
+      Object.assign(entry, { method: content.method_name, argBytes: content.arg.length });
+    }
+    if (endpoint === 'call' && body.length > MAX_INGRESS) throw new HttpError(413, tooLarge(request, body));
+    this.#checkEffectiveId(request, scope);
+  }
+
+  #checkEffectiveId({ effectiveId, endpoint, content }, scope) {
+    if (scope === 'subnet') {
+      if (equal(effectiveId, this.#network.subnetId)) return;
+      throw new HttpError(400, `Subnet ${textOf(effectiveId)} is not known here`);
+    }
+    const ours = isHosted(effectiveId);
+    if (endpoint !== 'read_state') {
+      const management = content.canister_id.length === 0;
+      const target = management
+        ? effectiveCanister({ method: content.method_name, arg: content.arg })
+        : content.canister_id;
+      if (target !== null && !equal(target, effectiveId)) {
+        throw new HttpError(
+          400,
+          `Specified CanisterId ${textOf(target)} does not match effective canister id in URL ${textOf(effectiveId)}`,
+        );
+      }
+      // The canister that a creating call is sent to does not exist yet.
+      if (management && target === null && equal(effectiveId, MANAGEMENT)) return;
+    }
+    if (!ours) throw new HttpError(400, `No subnet of this network hosts the canister id ${textOf(effectiveId)}`);
+  }
+
+  async #status(request) {
+    if (request.req.method !== 'GET') throw new HttpError(405, 'Method not allowed');
+    request.entry.endpoint = 'status';
+    if (await this.#injected(request)) return null;
+    const body = {
+      root_key: this.#network.rootKeyDer,
+      impl_version: 'local network for tests',
+      replica_health_status: 'healthy',
+    };
+    return [200, CBOR, [encodeTagged(body)]];
+  }
+
+  async _query(request) {
+    const { rule, requestId, content, sender } = request;
+    const { signer } = this.#network;
+    const signed = () => ({ requestId, timestamp: this.#faults.signedTime(rule, this.#network.now()) });
+    const alter = (signature) => this.#faults.alterSignature(rule, signature);
+    const message = { method: content.method_name, arg: content.arg, caller: sender };
+    let buffers;
+    try {
+      buffers = await this.#network.query(content.canister_id, message, (reply) => {
+        const [head, arg] = signer.replied(signed(), this.#faults.alterReply(rule, reply), alter);
+        return [head, Buffer.from(arg)]; // the canister's next message overwrites the reply
+      });
+    } catch (error) {
+      if (!(error instanceof RejectError)) throw error;
+      buffers = signer.rejected(signed(), error, alter);
+    }
+    return [200, CBOR, buffers];
+  }
+
+  async _read_state(request) {
+    const { content, sender, scope, form, effectiveId, rule } = request;
+    const reader = { scope, flat: form === 'flat', effectiveId, sender };
+    const paths = readablePaths(content.paths, reader, this.#network);
+    return [200, CBOR, [encodeTagged({ certificate: await this.#certificate(paths, form, rule) })]];
+  }
+
+  async _call(request) {
+    const { content, requestId, version, effectiveId, sender } = request;
+    const { ingress } = this.#network;
+    let entry = ingress.find(requestId);
+    if (entry === null) {
+      const message = { method: content.method_name, arg: content.arg, caller: sender };
+      try {
+        this.#network.accept(content.canister_id, message);
+      } catch (error) {
+        if (!(error instanceof RejectError)) throw error;
+        return [200, CBOR, [encodeTagged(refusal(error, version))]];
+      }
+      entry = ingress.submit({ requestId, sender, effectiveId, expiry: content.ingress_expiry }, (begin) =>
+        this.#network.update(content.canister_id, message, begin),
+      );
+    }
+    if (version === 2) return [202, TEXT, []];
+    if (!(await this.#outcome(request, entry))) return [202, TEXT, []];
+    const paths = [['request_status', requestId]];
+    const certificate = await this.#certificate(paths, request.form, request.rule);
+    return [200, CBOR, [encodeTagged({ status: 'replied', certificate })]];
+  }
+
+  /** Waits for the outcome of a call; one request at a time does. @returns {Promise<boolean>} whether it is there */
+  async #outcome({ res }, entry) {
+    if (entry.outcome !== null) return true;
+    if (entry.waiting) return false;
+    entry.waiting = true;
+    const stop = new AbortController();
+    res.once('close', () => stop.abort());
+    const timeout = delay(CALL_TIMEOUT_MS, undefined, { signal: stop.signal }).catch(() => {});
+    await Promise.race([entry.done, timeout]);
+    stop.abort();
+    entry.waiting = false;
+    return entry.outcome !== null;
+  }
+
+  async #certificate(paths, form, rule) {
+    const { certifier, now } = this.#network;
+    const real = now();
+    const time = this.#faults.signedTime(rule, real);
+    const bytes = await certifier.certifySoon(paths, form, time === real ? null : time);
+    return this.#faults.alterCertificate(rule, bytes);
+  }
+}
+
+function refusal({ rejectCode, errorCode, message }, version) {
+  const map = { reject_code: rejectCode, reject_message: message, error_code: errorCode };
+  return version === 2 ? map : { status: 'non_replicated_rejection', ...map };
+}
+
+const tooLarge = ({ requestId }, body) =>
+  `Request 0x${requestId.toString('hex')} is too large. ` +
+  `Message byte size ${body.length} is larger than the max allowed ${MAX_INGRESS}.`;
+
+async function readBody(req) {
+  const tooBig = () => new HttpError(413, `The body is larger than ${MAX_BODY} bytes`);
+  if (Number(req.headers['content-length'] ?? 0) > MAX_BODY) throw tooBig();
+  const chunks = [];
+  let size = 0;
+  for await (const chunk of req) {
+    size += chunk.length;
+    if (size > MAX_BODY) throw tooBig();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

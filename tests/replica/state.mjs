@@ -1,0 +1,60 @@
+// The system state tree of the subnet. Paths: IC interface spec, "The system state tree".
+
+import { encodeTagged } from './cbor.mjs';
+import { rangeShards } from './certificate.mjs';
+import { leb128 } from './hash.mjs';
+import { leaf, level } from './tree.mjs';
+
+/**
+ * @param {object} given
+ * @param {bigint} given.time
+ * @param {object} given.keys
+ * @param {Uint8Array[][]} given.ranges     canister ids of the subnet
+ * @param {Iterable<object>} given.canisters
+ * @param {object} given.ingress
+ */
+export function stateTree({ time, subnets, ranges, canisters, ingress }) {
+  return level([
+    ['time', leaf(leb128(time))],
+    ['canister', level([...canisters].map((canister) => [canister.id, canisterTree(canister)]))],
+    ['canister_ranges', ranges],
+    ['request_status', ingress.tree],
+    ['subnet', subnets],
+  ]);
+}
+
+/** The parts that never change: subnets with keys and nodes, and the ranges. */
+export function subnetTrees(keys, ranges) {
+  const { root, subnet, nodes } = keys;
+  const nodeTree = level(nodes.map(({ id, der }) => [id, level([['public_key', leaf(der)]])]));
+  return {
+    subnets: level([
+      [root.id, level([['public_key', leaf(root.der)], ['type', leaf('system')]])],
+      [
+        subnet.id,
+        level([
+          ['public_key', leaf(subnet.der)],
+          ['type', leaf('application')],
+          ['canister_ranges', leaf(encodeTagged(ranges))],
+          ['node', nodeTree],
+        ]),
+      ],
+    ]),
+    ranges: level([[subnet.id, rangeShards(ranges)]]),
+  };
+}
+
+function canisterTree(canister) {
+  canister.subtree ??= makeCanisterTree(canister);
+  return canister.subtree;
+}
+
+function makeCanisterTree({ controllers, engine }) {
+  const entries = [
+    ['controllers', leaf(encodeTagged(controllers))],
+    ['certified_data', leaf(engine.certifiedData)],
+    ['metadata', level([...engine.metadata].map(([name, { content }]) => [name, leaf(content)]))],
+  ];
+  if (engine.moduleHash !== null) entries.push(['module_hash', leaf(engine.moduleHash)]);
+  return level(entries);
+}
