@@ -81,8 +81,7 @@ static int mount_and_serve(struct fs_options *options)
         fprintf(stderr, "canisterfs: %s\n", message);
         return result;
     }
-    if (fs_launch_begin(&run.launch, options->foreground) < 0 ||
-        ic_agent_init_process() < 0 ||
+    if (fs_launch_begin(&run.launch, options->foreground) < 0 || ic_agent_init_process() < 0 ||
         fs_log_open(&run.log, (enum fs_log_level)options->log_level) < 0) {
         fprintf(stderr, "canisterfs: cannot start: out of memory or processes\n");
         return FS_EXIT_CONFIG;

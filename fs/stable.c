@@ -134,7 +134,7 @@ static void number_version_locked(struct fs_stable *stable, struct version *vers
 static int refresh(struct fs_stable *stable, const struct ic_io *io, struct version *out,
                    struct ic_error *err)
 {
-    struct version version;
+    struct version version = {0};
     int result = ask_version(stable, io, &version, err);
     if (result < 0)
         return result;
@@ -152,7 +152,7 @@ static int stable_stat(struct source *source, const struct source_io *io, struct
     struct fs_stable *stable = stable_of(source);
     struct ic_io ic_io = io_from(io);
     struct ic_error err = {0};
-    struct version version;
+    struct version version = {0};
     int result = refresh(stable, &ic_io, &version, &err);
     if (result < 0) {
         log_failure(stable,
@@ -229,7 +229,7 @@ static int read_once(struct fs_stable *stable, const struct version *version, ui
                  proves ? args : args + 1, proves ? 3 : 2, io, &answer, err);
     if (result < 0)
         return result;
-    struct ic_view blob;
+    struct ic_view blob = {0};
     result = judge_reply(stable, &answer, len, &blob, err);
     if (result == 0)
         source_iov_copy(iov, n_iov, pos, blob.bytes, len);
@@ -257,7 +257,7 @@ static int pause_for(int64_t ns, const struct ic_io *io)
 static int judge_stale(struct fs_stable *stable, const struct version *version, unsigned n_tries,
                        const struct ic_io *io, struct ic_error *err)
 {
-    struct version now;
+    struct version now = {0};
     int result = refresh(stable, io, &now, err);
     if (result < 0)
         return result;
@@ -313,7 +313,7 @@ static int stable_readv(struct source *source, uint64_t serial, uint64_t off,
                         const struct iovec *iov, int n_iov, const struct source_io *io)
 {
     struct fs_stable *stable = stable_of(source);
-    struct version version;
+    struct version version = {0};
     if (!find_version(stable, serial, &version))
         return -ESTALE;
     struct ic_io ic_io = io_from(io);
