@@ -54,6 +54,13 @@ struct plan {
     unsigned delay_ms; /* of all, good or bad */
 };
 
+struct nature {
+    bool has_other_node; /* the subnet has it from the second asking on */
+    size_t reply_len;    /* of a query; 0 = echo the argument */
+    int64_t skew_ns;     /* the network's clock is ahead by this */
+};
+
+/* All but the server guarded by lock. */
 struct network {
     pthread_mutex_t lock;
     struct plan query;
@@ -62,10 +69,8 @@ struct network {
     unsigned n_queries;
     unsigned n_states;
     unsigned n_calls;
-    bool has_other_node; /* the subnet has it from the second asking on */
-    size_t reply_len;    /* of a query; 0 = echo the argument */
-    int64_t skew_ns;     /* the network's clock is ahead by this */
-    struct fake_server *server;
+    struct nature nature;
+    struct fake_server *server; /* main thread */
 };
 
 static struct network net = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -136,20 +141,20 @@ static void spoil(struct fake_answer *answer, enum wrong wrong, uint8_t id[32])
 }
 
 static void answer_query(const struct fake_request *request, const struct plan *plan, bool bad,
-                         struct fake_reply *reply)
+                         const struct nature *nature, struct fake_reply *reply)
 {
     uint8_t id[32];
     request_id_of(request, false, id);
-    struct fake_answer answer = {.time_ns = wall_ns() + net.skew_ns};
+    struct fake_answer answer = {.time_ns = wall_ns() + nature->skew_ns};
     size_t len;
     answer.arg = find_field(request, "arg", &len);
     answer.arg_len = len;
     uint8_t *large = NULL;
-    if (net.reply_len > 0) {
-        large = malloc(net.reply_len);
-        memset(large, answer.arg[0], net.reply_len);
+    if (nature->reply_len > 0) {
+        large = malloc(nature->reply_len);
+        memset(large, answer.arg[0], nature->reply_len);
         answer.arg = large;
-        answer.arg_len = net.reply_len;
+        answer.arg_len = nature->reply_len;
     }
     if (bad) {
         spoil(&answer, plan->wrong, id);
@@ -162,12 +167,12 @@ static void answer_query(const struct fake_request *request, const struct plan *
 }
 
 static void answer_call(const struct fake_request *request, const struct plan *plan, bool bad,
-                        struct fake_reply *reply)
+                        const struct nature *nature, struct fake_reply *reply)
 {
     uint8_t id[32];
     request_id_of(request, true, id);
     struct fake_answer answer = {
-        .time_ns = wall_ns() + net.skew_ns, .arg = (const uint8_t *)"done", .arg_len = 4};
+        .time_ns = wall_ns() + nature->skew_ns, .arg = (const uint8_t *)"done", .arg_len = 4};
     if (bad) {
         spoil(&answer, plan->wrong, id);
         answer.reject_code = plan->reject_code;
@@ -188,7 +193,7 @@ static void answer(void *arg, const struct fake_request *request, struct fake_re
     bool is_call = strstr(request->path, "/call") != NULL;
     struct plan plan = is_query ? net.query : is_call ? net.call : net.state;
     unsigned n = is_query ? net.n_queries++ : is_call ? net.n_calls++ : net.n_states++;
-    bool other_node = net.has_other_node && n > 0;
+    struct nature nature = net.nature;
     pthread_mutex_unlock(&net.lock);
 
     bool bad = n >= plan.first_bad && n <= plan.last_bad;
@@ -205,13 +210,13 @@ static void answer(void *arg, const struct fake_request *request, struct fake_re
         return;
     }
     if (is_query)
-        answer_query(request, &plan, bad, reply);
+        answer_query(request, &plan, bad, &nature, reply);
     else if (is_call)
-        answer_call(request, &plan, bad, reply);
+        answer_call(request, &plan, bad, &nature, reply);
     else
         reply->owned = fake_ic_subnet_body(
-            wall_ns() + net.skew_ns - (bad && plan.wrong == TOO_OLD ? 310 * IC_NS_PER_SEC : 0),
-            other_node, bad && plan.wrong == WRONG_SIGNATURE, &reply->len);
+            wall_ns() + nature.skew_ns - (bad && plan.wrong == TOO_OLD ? 310 * IC_NS_PER_SEC : 0),
+            nature.has_other_node && n > 0, bad && plan.wrong == WRONG_SIGNATURE, &reply->len);
     reply->body = reply->owned;
     if (bad && plan.wrong == NOT_CBOR)
         memset(reply->owned, 0xff, reply->len);
@@ -228,9 +233,7 @@ static void plan_queries(struct plan plan)
     net.query = plan;
     net.state = net.call = all_good;
     net.n_queries = net.n_states = net.n_calls = 0;
-    net.has_other_node = false;
-    net.reply_len = 0;
-    net.skew_ns = 0;
+    net.nature = (struct nature){0};
     pthread_mutex_unlock(&net.lock);
 }
 
@@ -247,6 +250,13 @@ static void plan_calls(struct plan plan)
     plan_queries(all_good);
     pthread_mutex_lock(&net.lock);
     net.call = plan;
+    pthread_mutex_unlock(&net.lock);
+}
+
+static void set_nature(struct nature nature)
+{
+    pthread_mutex_lock(&net.lock);
+    net.nature = nature;
     pthread_mutex_unlock(&net.lock);
 }
 
@@ -453,15 +463,15 @@ static void test_faults(void)
 static void test_reply_too_long(void)
 {
     plan_queries(all_good);
-    net.reply_len = 1001;
+    set_nature((struct nature){.reply_len = 1001});
     struct ic_agent *agent = open_agent();
     struct ic_io io = within_ms(5000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
     TAP_INT(query(agent, &io, &reply, &err), -EPROTO, "one byte more than asked for");
-    net.reply_len = 200000; /* cut off while it arrives */
+    set_nature((struct nature){.reply_len = 200000}); /* cut off while it arrives */
     TAP_INT(query(agent, &io, &reply, &err), -EPROTO, "far more than asked for");
-    net.reply_len = 1000;
+    set_nature((struct nature){.reply_len = 1000});
     TAP_INT(query(agent, &io, &reply, &err), 0, "exactly as much");
     TAP_INT((int64_t)reply.len, 1000, "its length");
     ic_reply_fini(&reply);
@@ -473,7 +483,7 @@ static void test_reply_too_long(void)
 static void test_new_node(void)
 {
     plan_queries((struct plan){.last_bad = UINT32_MAX, .wrong = WRONG_NODE});
-    net.has_other_node = true;
+    set_nature((struct nature){.has_other_node = true});
     struct ic_agent *agent = open_agent();
     struct ic_io io = within_ms(5000);
     struct ic_reply reply = {0};
@@ -524,7 +534,7 @@ static void test_node_keys_fail(void)
 static void test_clock_is_wrong(void)
 {
     plan_queries(all_good);
-    net.skew_ns = 310 * IC_NS_PER_SEC;
+    set_nature((struct nature){.skew_ns = 310 * IC_NS_PER_SEC});
     struct ic_agent *agent = open_agent();
     struct ic_io io = within_ms(4000);
     struct ic_reply reply = {0};
@@ -579,7 +589,7 @@ static void *call_often(void *arg)
 static void test_many_threads(void)
 {
     plan_queries((struct plan){.first_bad = 100, .last_bad = 110, .status = 503});
-    net.reply_len = 100000;
+    set_nature((struct nature){.reply_len = 100000});
     struct ic_agent *agent = open_agent();
     struct caller callers[24];
     pthread_t threads[24];
@@ -818,6 +828,7 @@ static uint8_t *load(const char *name, size_t *len)
 
 /* One recording for queries, one for read_state, one for status. */
 struct recording {
+    pthread_mutex_t lock; /* guards the rest */
     uint8_t *query;
     size_t query_len;
     uint8_t *state;
@@ -828,11 +839,13 @@ struct recording {
 
 static void replay(void *arg, const struct fake_request *request, struct fake_reply *reply)
 {
-    const struct recording *r = arg;
+    struct recording *r = arg;
     bool is_query = strstr(request->path, "/query") != NULL;
     bool is_status = strcmp(request->path, "/api/v2/status") == 0;
+    pthread_mutex_lock(&r->lock);
     reply->body = is_query ? r->query : is_status ? r->status : r->state;
     reply->len = is_query ? r->query_len : is_status ? r->status_len : r->state_len;
+    pthread_mutex_unlock(&r->lock);
 }
 
 static int64_t recorded_now(void *arg)
@@ -843,7 +856,7 @@ static int64_t recorded_now(void *arg)
 
 static void test_recordings(void)
 {
-    struct recording r;
+    struct recording r = {.lock = PTHREAD_MUTEX_INITIALIZER};
     r.query = load("root_018_query_greet.resp.bin", &r.query_len);
     r.state = load("root_004_read_state_subnet.resp.bin", &r.state_len);
     r.status = load("deleg_005_status.resp.bin", &r.status_len);
@@ -881,8 +894,10 @@ static void test_recordings(void)
     TAP_STR(path, "/api/v3/canister/" CANISTER "/query", "slashes at the URL's end do not matter");
 
     /* With a delegation. */
-    free(r.state);
+    uint8_t *first_state = r.state; /* may still be on its way out: freed at the end */
+    pthread_mutex_lock(&r.lock);
     r.state = load("deleg_000_read_state_canister.resp.bin", &r.state_len);
+    pthread_mutex_unlock(&r.lock);
     struct ic_certificate *cert = NULL;
     const struct ic_path *asked_path =
         IC_PATH(ic_label_text("canister"), ic_label_principal(&canister), ic_label_text("metadata"),
@@ -901,6 +916,7 @@ static void test_recordings(void)
     ic_agent_close(agent);
     fake_server_close(server);
     free(r.query);
+    free(first_state);
     free(r.state);
     free(r.status);
 }
