@@ -1,10 +1,13 @@
+/* A bump allocator over a list of chunks: see arena.h. */
 #include "ic/arena.h"
 
+#include <errno.h>
 #include <stdalign.h>
+#include <stdint.h>
 #include <stdlib.h>
 
-#define CHUNK_SIZE ((size_t)16384)
-#define ALIGNMENT  alignof(max_align_t)
+#define CHUNK_MIN 1024
+#define ALIGN     alignof(max_align_t)
 
 struct ic_arena_chunk {
     struct ic_arena_chunk *next;
@@ -13,48 +16,57 @@ struct ic_arena_chunk {
     alignas(max_align_t) unsigned char bytes[];
 };
 
-void ic_arena_init(struct ic_arena *arena, size_t max)
+void ic_arena_init(struct ic_arena *a, size_t limit)
 {
-    arena->chunks = NULL;
-    arena->left = max;
+    a->chunks = NULL;
+    a->left = limit;
 }
 
-void ic_arena_fini(struct ic_arena *arena)
+void ic_arena_fini(struct ic_arena *a)
 {
-    while (arena->chunks) {
-        struct ic_arena_chunk *next = arena->chunks->next;
-        free(arena->chunks);
-        arena->chunks = next;
+    while (a->chunks) {
+        struct ic_arena_chunk *next = a->chunks->next;
+        free(a->chunks);
+        a->chunks = next;
     }
-    arena->left = 0;
 }
 
-static struct ic_arena_chunk *add_chunk(struct ic_arena *arena, size_t need)
+/* Put a chunk with room for need bytes in front; each is as large as all before it together. */
+static int add_chunk(struct ic_arena *a, size_t need)
 {
-    size_t size = need > CHUNK_SIZE ? need : CHUNK_SIZE;
-    /* calloc, so that large claims cost address space and not time until they are used. */
-    struct ic_arena_chunk *chunk = calloc(1, sizeof(*chunk) + size);
+    size_t size = a->chunks ? 2 * a->chunks->size : CHUNK_MIN;
+    struct ic_arena_chunk *chunk;
+
+    if (size > a->left)
+        size = a->left;
+    if (size < need)
+        size = need;
+    chunk = malloc(sizeof(*chunk) + size);
     if (!chunk)
-        return NULL;
+        return -ENOMEM;
+    chunk->next = a->chunks;
+    chunk->used = 0;
     chunk->size = size;
-    chunk->next = arena->chunks;
-    arena->chunks = chunk;
-    return chunk;
+    a->chunks = chunk;
+    return 0;
 }
 
-void *ic_arena_alloc(struct ic_arena *arena, size_t n, size_t size)
+int ic_arena_alloc(struct ic_arena *a, size_t n, size_t size, void **out)
 {
     size_t need;
-    if (__builtin_mul_overflow(n, size, &need) || need > arena->left)
-        return NULL;
-    size_t rounded = (need + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    struct ic_arena_chunk *chunk = arena->chunks;
-    if (!chunk || chunk->size - chunk->used < rounded)
-        chunk = add_chunk(arena, rounded);
-    if (!chunk)
-        return NULL;
-    void *bytes = chunk->bytes + chunk->used;
-    chunk->used += rounded;
-    arena->left -= need;
-    return bytes;
+
+    if (__builtin_mul_overflow(n, size, &need) || need > a->left)
+        return -E2BIG;
+    need = (need + ALIGN - 1) / ALIGN * ALIGN;
+    if (need > a->left)
+        return -E2BIG;
+    if (!a->chunks || a->chunks->size - a->chunks->used < need) {
+        int ret = add_chunk(a, need);
+        if (ret < 0)
+            return ret;
+    }
+    *out = a->chunks->bytes + a->chunks->used;
+    a->chunks->used += need;
+    a->left -= need;
+    return 0;
 }

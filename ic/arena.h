@@ -1,5 +1,4 @@
-/* Memory that is given out in pieces, bounded in total, and freed at once. For decoded structures
- * whose size a hostile message decides. */
+/* Memory that is released all at once, with a bound on how much there may be. */
 #ifndef CANISTERFS_IC_ARENA_H
 #define CANISTERFS_IC_ARENA_H
 
@@ -7,18 +6,22 @@
 
 #include <stddef.h>
 
+struct ic_arena_chunk;
+
+/* Embedded in its owner; for one thread while it is filled. */
 struct ic_arena {
-    struct ic_arena_chunk *chunks; /* owned; newest first */
-    size_t left;                   /* bytes that may still be given out */
+    struct ic_arena_chunk *chunks;
+    size_t left; /* bytes that may still be handed out */
 };
 
-/* max: bytes to give out in all. */
-void ic_arena_init(struct ic_arena *arena, size_t max) IC_NONNULL(1);
-void ic_arena_fini(struct ic_arena *arena) IC_NONNULL(1);
+void ic_arena_init(struct ic_arena *a, size_t limit) IC_NONNULL(1);
+void ic_arena_fini(struct ic_arena *a) IC_NONNULL(1);
 
-/* n zeroed items of `size` bytes, aligned for any type; valid until fini. NULL when the bound is
- * reached (then left is below what was asked) or memory is out. n * size may be 0: never NULL then.
+/* Room for n objects of size bytes, aligned for any of them, not initialised.
+ *
+ * Returns 0, -E2BIG (over the limit), -ENOMEM. n may be 0: *out is then not NULL but holds nothing.
  */
-void *ic_arena_alloc(struct ic_arena *arena, size_t n, size_t size) IC_NONNULL(1);
+int ic_arena_alloc(struct ic_arena *a, size_t n, size_t size, void **out)
+    IC_NONNULL(1, 4) IC_MUST_CHECK;
 
 #endif

@@ -93,7 +93,12 @@ struct ic_type {
             const struct ic_type_method *methods;
             size_t n;
         } service;
+        struct { /* future: as it stood in the message */
+            int64_t opcode;
+            struct ic_view body;
+        } future;
     } as;
+    bool is_zero_width; /* values take no bytes: null, reserved, records of nothing else */
 };
 
 /* The primitive types and blob (vec nat8), as constants. */
@@ -127,7 +132,8 @@ struct ic_value {
         struct ic_view bytes; /* principal, service (of a canister id); vec of fixed-width numbers
                                  and bool: the elements as they are on the wire; future: its body */
         const struct ic_value *opt; /* NULL is none */
-        struct {                    /* any other vec, and record: fields in the order of the type */
+        struct { /* any other vec, and record: fields in the order of the type. A vec of a
+                    zero-width type has one item that stands for all n: read it with ic_value_at */
             const struct ic_value *items;
             size_t n;
         } seq;

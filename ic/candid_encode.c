@@ -1,336 +1,382 @@
-/* Encoding values at the types they carry.
+/* Candid values into messages, at the types the values carry. See candid.h.
  *
- * The table gets one entry per compound type that is met, in the order in which they are met,
- * before what they refer to: so a recursive type finds its own index.
+ * The type table holds each compound type once (by address), in the order they are first met, a
+ * type before what it consists of. Lengths and numbers are written in their shortest form.
+ *
+ * Source: Candid specification, Binary format.
  */
-#include "ic/candid.h"
-#include "ic/candid_table.h"
+#include "ic/candid_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define MAX_DEPTH 256
-#define MAX_TYPES 10000
-
-struct encoder {
+struct writer {
     struct ic_buf *out;
-    const struct ic_type **types; /* owned; index is the place in the table */
-    size_t n_types;
+    const struct ic_type **table; /* compound types; a type's index is its code */
+    size_t n;
     size_t cap;
-    int result; /* 0, -EINVAL, -ENOMEM */
+    struct ic_error *err;
 };
 
-static bool fail(struct encoder *e, int result)
+static int refuse(struct writer *w, const char *what)
 {
-    e->result = result;
-    return false;
+    return ic_fail(w->err, IC_E_CONFIG, "candid: cannot encode: %s", what);
 }
+
+/* ---- types ---- */
 
 static bool is_compound(const struct ic_type *type)
 {
-    int code = ic_candid_code(type->kind);
-    return code <= -18 && code >= -23;
+    return type->kind >= IC_TYPE_OPT;
 }
 
-static size_t find_index(const struct encoder *e, const struct ic_type *type)
+static int code_of(const struct writer *w, const struct ic_type *type, int64_t *out)
 {
-    for (size_t i = 0; i < e->n_types; i++)
-        if (e->types[i] == type)
-            return i;
-    return SIZE_MAX;
-}
-
-/* Give a type its place, and then those it refers to. The list itself is the queue of work, so
- * depth does not matter. */
-static bool add_type(struct encoder *e, const struct ic_type *type)
-{
-    if (type->kind == IC_TYPE_FUTURE)
-        return fail(e, -EINVAL);
-    if (!is_compound(type) || find_index(e, type) != SIZE_MAX)
-        return true;
-    if (e->n_types == MAX_TYPES)
-        return fail(e, -EINVAL);
-    if (e->n_types == e->cap) {
-        size_t cap = e->cap ? 2 * e->cap : 16;
-        const struct ic_type **types = realloc(e->types, cap * sizeof(const struct ic_type *));
-        if (!types)
-            return fail(e, -ENOMEM);
-        e->types = types;
-        e->cap = cap;
+    if (!is_compound(type)) {
+        *out = type->kind == IC_TYPE_PRINCIPAL ? -24 : -1 - (int64_t)type->kind;
+        return 0;
     }
-    e->types[e->n_types++] = type;
-    return true;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->table[i] == type) {
+            *out = (int64_t)i;
+            return 0;
+        }
+    return -ENOENT;
 }
 
-static bool add_parts(struct encoder *e, const struct ic_type *type)
+static int add_type(struct writer *w, const struct ic_type *type)
 {
-    bool ok = true;
+    if (w->n == w->cap) {
+        size_t cap = w->cap ? 2 * w->cap : 16;
+        const struct ic_type **table = realloc(w->table, cap * sizeof(*table));
+        if (!table)
+            return ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
+        w->table = table;
+        w->cap = cap;
+    }
+    w->table[w->n++] = type;
+    return 0;
+}
+
+/* Put a type and all it refers to into the table. */
+static int collect(struct writer *w, const struct ic_type *type, unsigned depth)
+{
+    int64_t code;
+    int ret;
+
+    if (code_of(w, type, &code) == 0)
+        return 0;
+    if (depth == 0)
+        return refuse(w, "types nest too deeply");
+    ret = add_type(w, type);
+    if (ret < 0)
+        return ret;
     switch ((int)type->kind) {
     case IC_TYPE_OPT:
     case IC_TYPE_VEC:
-        return add_type(e, type->as.elem);
+        return collect(w, type->as.elem, depth - 1);
     case IC_TYPE_RECORD:
     case IC_TYPE_VARIANT:
-        for (size_t i = 0; ok && i < type->as.fields.n; i++)
-            ok = add_type(e, type->as.fields.fields[i].type);
-        return ok;
+        for (size_t i = 0; ret == 0 && i < type->as.fields.n; i++) {
+            if (i > 0 && type->as.fields.fields[i - 1].id >= type->as.fields.fields[i].id)
+                return refuse(w, "field ids do not increase");
+            ret = collect(w, type->as.fields.fields[i].type, depth - 1);
+        }
+        return ret;
     case IC_TYPE_FUNC:
-        for (size_t i = 0; ok && i < type->as.func.n_args; i++)
-            ok = add_type(e, type->as.func.args[i]);
-        for (size_t i = 0; ok && i < type->as.func.n_results; i++)
-            ok = add_type(e, type->as.func.results[i]);
-        return ok;
+        for (uint32_t i = 0; ret == 0 && i < type->as.func.n_args; i++)
+            ret = collect(w, type->as.func.args[i], depth - 1);
+        for (uint32_t i = 0; ret == 0 && i < type->as.func.n_results; i++)
+            ret = collect(w, type->as.func.results[i], depth - 1);
+        return ret;
     case IC_TYPE_SERVICE:
-        for (size_t i = 0; ok && i < type->as.service.n; i++)
-            ok = add_type(e, type->as.service.methods[i].type);
-        return ok;
-    default:
-        return true;
+        for (size_t i = 0; ret == 0 && i < type->as.service.n; i++)
+            ret = collect(w, type->as.service.methods[i].type, depth - 1);
+        return ret;
+    default: /* future: opaque */
+        return 0;
     }
 }
 
-static void put_ref(struct encoder *e, const struct ic_type *type)
+static void write_ref(struct writer *w, const struct ic_type *type)
 {
-    if (is_compound(type))
-        ic_buf_append_sleb64(e->out, (int64_t)find_index(e, type));
-    else
-        ic_buf_append_sleb64(e->out, ic_candid_code(type->kind));
+    int64_t code = 0;
+    if (code_of(w, type, &code) == 0) /* always: everything was collected */
+        ic_buf_append_sleb64(w->out, code);
 }
 
-static bool put_fields(struct encoder *e, const struct ic_type *type)
+static void write_bytes(struct writer *w, struct ic_view bytes)
 {
-    ic_buf_append_leb64(e->out, type->as.fields.n);
-    for (size_t i = 0; i < type->as.fields.n; i++) {
-        const struct ic_type_field *field = &type->as.fields.fields[i];
-        if (i > 0 && field->id <= field[-1].id)
-            return fail(e, -EINVAL);
-        ic_buf_append_leb64(e->out, field->id);
-        put_ref(e, field->type);
+    ic_buf_append_leb64(w->out, bytes.len);
+    ic_buf_append(w->out, bytes.bytes, bytes.len);
+}
+
+static void write_byte(struct writer *w, uint8_t byte)
+{
+    ic_buf_append(w->out, &byte, 1);
+}
+
+static void write_func_type(struct writer *w, const struct ic_type *type)
+{
+    ic_buf_append_leb64(w->out, type->as.func.n_args);
+    for (uint32_t i = 0; i < type->as.func.n_args; i++)
+        write_ref(w, type->as.func.args[i]);
+    ic_buf_append_leb64(w->out, type->as.func.n_results);
+    for (uint32_t i = 0; i < type->as.func.n_results; i++)
+        write_ref(w, type->as.func.results[i]);
+    write_byte(w, type->as.func.mode != IC_FUNC_UPDATE);
+    if (type->as.func.mode != IC_FUNC_UPDATE)
+        write_byte(w, (uint8_t)type->as.func.mode);
+}
+
+static void write_entry(struct writer *w, const struct ic_type *type)
+{
+    if (type->kind == IC_TYPE_FUTURE) {
+        ic_buf_append_sleb64(w->out, type->as.future.opcode);
+        write_bytes(w, type->as.future.body);
+        return;
     }
-    return true;
-}
-
-static void put_func(struct encoder *e, const struct ic_type *type)
-{
-    static const uint8_t modes[] = {0, 1, 2, 3};
-    ic_buf_append_leb64(e->out, type->as.func.n_args);
-    for (size_t i = 0; i < type->as.func.n_args; i++)
-        put_ref(e, type->as.func.args[i]);
-    ic_buf_append_leb64(e->out, type->as.func.n_results);
-    for (size_t i = 0; i < type->as.func.n_results; i++)
-        put_ref(e, type->as.func.results[i]);
-    bool has_mode = type->as.func.mode != IC_FUNC_UPDATE;
-    ic_buf_append_leb64(e->out, has_mode);
-    ic_buf_append(e->out, &modes[type->as.func.mode], has_mode);
-}
-
-static bool put_service(struct encoder *e, const struct ic_type *type)
-{
-    ic_buf_append_leb64(e->out, type->as.service.n);
-    for (size_t i = 0; i < type->as.service.n; i++) {
-        const struct ic_type_method *method = &type->as.service.methods[i];
-        if (i > 0 && ic_view_compare(method[-1].name, method->name) >= 0)
-            return fail(e, -EINVAL);
-        ic_buf_append_leb64(e->out, method->name.len);
-        ic_buf_append(e->out, method->name.bytes, method->name.len);
-        put_ref(e, method->type);
-    }
-    return true;
-}
-
-static bool put_entry(struct encoder *e, const struct ic_type *type)
-{
-    ic_buf_append_sleb64(e->out, ic_candid_code(type->kind));
+    ic_buf_append_sleb64(w->out, -18 - (int64_t)(type->kind - IC_TYPE_OPT));
     switch ((int)type->kind) {
-    case IC_TYPE_RECORD:
-    case IC_TYPE_VARIANT:
-        return put_fields(e, type);
-    case IC_TYPE_FUNC:
-        put_func(e, type);
-        return true;
-    case IC_TYPE_SERVICE:
-        return put_service(e, type);
-    default: /* opt, vec */
-        put_ref(e, type->as.elem);
-        return true;
-    }
-}
-
-static bool put_value(struct encoder *e, const struct ic_value *v, const struct ic_type *type,
-                      unsigned depth);
-
-static void put_little_endian(struct encoder *e, uint64_t raw, size_t width)
-{
-    for (size_t i = 0; i < width; i++) {
-        uint8_t byte = (uint8_t)(raw >> (8 * i));
-        ic_buf_append(e->out, &byte, 1);
-    }
-}
-
-static void put_prefixed(struct encoder *e, struct ic_view bytes)
-{
-    ic_buf_append_leb64(e->out, bytes.len);
-    ic_buf_append(e->out, bytes.bytes, bytes.len);
-}
-
-static bool put_principal(struct encoder *e, struct ic_view bytes)
-{
-    static const uint8_t transparent = 1;
-    if (bytes.len > IC_PRINCIPAL_MAX)
-        return fail(e, -EINVAL);
-    ic_buf_append(e->out, &transparent, 1);
-    put_prefixed(e, bytes);
-    return true;
-}
-
-static bool put_vec(struct encoder *e, const struct ic_value *v, unsigned depth)
-{
-    const struct ic_type *elem = v->type->as.elem;
-    size_t width = ic_candid_width(elem->kind);
-    ic_buf_append_leb64(e->out, ic_value_count(v));
-    if (width > 0) {
-        if (v->as.bytes.len % width != 0)
-            return fail(e, -EINVAL);
-        ic_buf_append(e->out, v->as.bytes.bytes, v->as.bytes.len);
-        return true;
-    }
-    for (size_t i = 0; i < v->as.seq.n; i++)
-        if (!put_value(e, &v->as.seq.items[i], elem, depth))
-            return false;
-    return true;
-}
-
-static bool put_record(struct encoder *e, const struct ic_value *v, unsigned depth)
-{
-    if (v->as.seq.n != v->type->as.fields.n)
-        return fail(e, -EINVAL);
-    for (size_t i = 0; i < v->as.seq.n; i++)
-        if (!put_value(e, &v->as.seq.items[i], v->type->as.fields.fields[i].type, depth))
-            return false;
-    return true;
-}
-
-static bool put_variant(struct encoder *e, const struct ic_value *v, unsigned depth)
-{
-    uint32_t position = v->as.variant.position;
-    if (position >= v->type->as.fields.n)
-        return fail(e, -EINVAL);
-    ic_buf_append_leb64(e->out, position);
-    return put_value(e, v->as.variant.payload, v->type->as.fields.fields[position].type, depth);
-}
-
-static bool put_func_value(struct encoder *e, const struct ic_func_value *func)
-{
-    static const uint8_t transparent = 1;
-    ic_buf_append(e->out, &transparent, 1);
-    if (!put_principal(e, func->canister))
-        return false;
-    put_prefixed(e, func->method);
-    return ic_view_is_utf8(func->method) || fail(e, -EINVAL);
-}
-
-static bool put_compound(struct encoder *e, const struct ic_value *v, unsigned depth)
-{
-    const uint8_t is_some = v->type->kind == IC_TYPE_OPT && v->as.opt != NULL;
-    switch ((int)v->type->kind) {
     case IC_TYPE_OPT:
-        ic_buf_append(e->out, &is_some, 1);
-        return !is_some || put_value(e, v->as.opt, v->type->as.elem, depth);
     case IC_TYPE_VEC:
-        return put_vec(e, v, depth);
+        write_ref(w, type->as.elem);
+        break;
     case IC_TYPE_RECORD:
-        return put_record(e, v, depth);
     case IC_TYPE_VARIANT:
-        return put_variant(e, v, depth);
+        ic_buf_append_leb64(w->out, type->as.fields.n);
+        for (size_t i = 0; i < type->as.fields.n; i++) {
+            ic_buf_append_leb64(w->out, type->as.fields.fields[i].id);
+            write_ref(w, type->as.fields.fields[i].type);
+        }
+        break;
     case IC_TYPE_FUNC:
-        return put_func_value(e, v->as.func);
-    default: /* empty has no values */
-        return fail(e, -EINVAL);
+        write_func_type(w, type);
+        break;
+    default: /* service */
+        ic_buf_append_leb64(w->out, type->as.service.n);
+        for (size_t i = 0; i < type->as.service.n; i++) {
+            write_bytes(w, type->as.service.methods[i].name);
+            write_ref(w, type->as.service.methods[i].type);
+        }
+        break;
     }
 }
 
-static bool is_type(const struct ic_type *a, const struct ic_type *b)
+/* ---- values ---- */
+
+static int write_value(struct writer *w, const struct ic_value *v, const struct ic_type *type,
+                       unsigned depth);
+
+static void write_fixed(struct writer *w, uint64_t n, size_t width)
 {
-    return a == b || (a->kind == b->kind && !is_compound(a));
+    uint8_t bytes[8];
+    for (size_t i = 0; i < width; i++)
+        bytes[i] = (uint8_t)(n >> (8 * i));
+    ic_buf_append(w->out, bytes, width);
 }
 
-static bool put_value(struct encoder *e, const struct ic_value *v, const struct ic_type *type,
-                      unsigned depth)
+static uint64_t fixed_bits(const struct ic_value *v)
 {
-    if (depth == 0 || !v || !is_type(v->type, type))
-        return fail(e, -EINVAL);
     switch ((int)v->type->kind) {
-    case IC_TYPE_NULL:
-    case IC_TYPE_RESERVED:
-        return true;
     case IC_TYPE_BOOL:
-        put_little_endian(e, v->as.boolean, 1);
-        return true;
-    case IC_TYPE_NAT8:
-    case IC_TYPE_NAT16:
-    case IC_TYPE_NAT32:
-    case IC_TYPE_NAT64:
-        put_little_endian(e, v->as.nat, ic_candid_width(v->type->kind));
-        return true;
+        return v->as.boolean;
     case IC_TYPE_INT8:
     case IC_TYPE_INT16:
     case IC_TYPE_INT32:
     case IC_TYPE_INT64:
-        put_little_endian(e, (uint64_t)v->as.integer, ic_candid_width(v->type->kind));
-        return true;
+        return (uint64_t)v->as.integer;
     case IC_TYPE_FLOAT32:
-        put_little_endian(e, v->as.float32, 4);
-        return true;
+        return v->as.float32;
     case IC_TYPE_FLOAT64:
-        put_little_endian(e, v->as.float64, 8);
-        return true;
-    case IC_TYPE_NAT:
-    case IC_TYPE_INT:
-        ic_buf_append(e->out, v->as.leb.bytes, v->as.leb.len);
-        return true;
-    case IC_TYPE_TEXT:
-        put_prefixed(e, v->as.text);
-        return ic_view_is_utf8(v->as.text) || fail(e, -EINVAL);
-    case IC_TYPE_PRINCIPAL:
-    case IC_TYPE_SERVICE:
-        return put_principal(e, v->as.bytes);
+        return v->as.float64;
     default:
-        return put_compound(e, v, depth - 1);
+        return v->as.nat;
     }
 }
 
-static bool put_message(struct encoder *e, const struct ic_value *args, size_t n)
+/* A nat or int, without the groups that only pad it. */
+static int write_leb(struct writer *w, struct ic_view leb, bool is_signed)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!add_type(e, args[i].type))
-            return false;
-    for (size_t i = 0; i < e->n_types; i++)
-        if (!add_parts(e, e->types[i]))
-            return false;
-    ic_buf_append(e->out, "DIDL", 4);
-    ic_buf_append_leb64(e->out, e->n_types);
-    for (size_t i = 0; i < e->n_types; i++)
-        if (!put_entry(e, e->types[i]))
-            return false;
-    ic_buf_append_leb64(e->out, n);
-    for (size_t i = 0; i < n; i++)
-        put_ref(e, args[i].type);
-    for (size_t i = 0; i < n; i++)
-        if (!put_value(e, &args[i], args[i].type, MAX_DEPTH))
+    size_t n = leb.len;
+
+    if (n == 0 || (leb.bytes[n - 1] & 0x80))
+        return refuse(w, "a number is not LEB128");
+    for (size_t i = 0; i + 1 < n; i++)
+        if (!(leb.bytes[i] & 0x80))
+            return refuse(w, "a number is not LEB128");
+    while (n > 1) {
+        uint8_t last = leb.bytes[n - 1] & 0x7f;
+        bool negative = is_signed && (leb.bytes[n - 2] & 0x40);
+        if (is_signed ? last != (negative ? 0x7f : 0) : last != 0)
+            break;
+        n--;
+    }
+    ic_buf_append(w->out, leb.bytes, n - 1);
+    write_byte(w, leb.bytes[n - 1] & 0x7f);
+    return 0;
+}
+
+static int write_text(struct writer *w, struct ic_view text)
+{
+    if (!ic_view_is_utf8(text))
+        return refuse(w, "text is not UTF-8");
+    write_bytes(w, text);
+    return 0;
+}
+
+static int write_principal(struct writer *w, struct ic_view principal)
+{
+    if (principal.len > IC_PRINCIPAL_MAX)
+        return refuse(w, "a principal is longer than 29 bytes");
+    write_byte(w, 1);
+    write_bytes(w, principal);
+    return 0;
+}
+
+static int write_func(struct writer *w, const struct ic_func_value *func)
+{
+    int ret;
+    write_byte(w, 1);
+    ret = write_principal(w, func->canister);
+    return ret < 0 ? ret : write_text(w, func->method);
+}
+
+static int write_vec(struct writer *w, const struct ic_value *v, const struct ic_type *type,
+                     unsigned depth)
+{
+    const struct ic_type *elem = type->as.elem;
+    size_t width = candid_fixed_width(elem->kind);
+    int ret = 0;
+
+    if (width) {
+        if (v->type->as.elem->kind != elem->kind || v->as.bytes.len % width)
+            return refuse(w, "a vec is not of its declared type");
+        ic_buf_append_leb64(w->out, v->as.bytes.len / width);
+        ic_buf_append(w->out, v->as.bytes.bytes, v->as.bytes.len);
+        return 0;
+    }
+    if (candid_fixed_width(v->type->as.elem->kind))
+        return refuse(w, "a vec is not of its declared type");
+    ic_buf_append_leb64(w->out, v->as.seq.n);
+    if (v->type->as.elem->is_zero_width) /* one item stands for all, and none has bytes */
+        return v->as.seq.n ? write_value(w, v->as.seq.items, elem, depth) : 0;
+    for (size_t i = 0; ret == 0 && i < v->as.seq.n; i++)
+        ret = write_value(w, &v->as.seq.items[i], elem, depth);
+    return ret;
+}
+
+/* Are the fields the declared ones? */
+static bool has_fields(const struct ic_type *type, const struct ic_type *declared)
+{
+    if (type == declared)
+        return true;
+    if (type->as.fields.n != declared->as.fields.n)
+        return false;
+    for (size_t i = 0; i < declared->as.fields.n; i++)
+        if (type->as.fields.fields[i].id != declared->as.fields.fields[i].id)
             return false;
     return true;
+}
+
+static int write_record(struct writer *w, const struct ic_value *v, const struct ic_type *type,
+                        unsigned depth)
+{
+    int ret = 0;
+    if (!has_fields(v->type, type) || v->as.seq.n != type->as.fields.n)
+        return refuse(w, "a record has not its declared fields");
+    for (size_t i = 0; ret == 0 && i < v->as.seq.n; i++)
+        ret = write_value(w, &v->as.seq.items[i], type->as.fields.fields[i].type, depth);
+    return ret;
+}
+
+static int write_variant(struct writer *w, const struct ic_value *v, const struct ic_type *type,
+                         unsigned depth)
+{
+    uint32_t position = v->as.variant.position;
+    if (!has_fields(v->type, type) || position >= type->as.fields.n || !v->as.variant.payload)
+        return refuse(w, "a variant has not its declared cases");
+    ic_buf_append_leb64(w->out, position);
+    return write_value(w, v->as.variant.payload, type->as.fields.fields[position].type, depth);
+}
+
+static int write_value(struct writer *w, const struct ic_value *v, const struct ic_type *type,
+                       unsigned depth)
+{
+    size_t width = candid_fixed_width(type->kind);
+
+    if (v->type->kind != type->kind)
+        return refuse(w, "a value is not of its declared type");
+    if (depth == 0)
+        return refuse(w, "values nest too deeply");
+    depth--;
+    if (width) {
+        write_fixed(w, fixed_bits(v), width);
+        return 0;
+    }
+    switch ((int)type->kind) {
+    case IC_TYPE_NULL:
+    case IC_TYPE_RESERVED:
+        return 0;
+    case IC_TYPE_NAT:
+    case IC_TYPE_INT:
+        return write_leb(w, v->as.leb, type->kind == IC_TYPE_INT);
+    case IC_TYPE_TEXT:
+        return write_text(w, v->as.text);
+    case IC_TYPE_PRINCIPAL:
+    case IC_TYPE_SERVICE:
+        return write_principal(w, v->as.bytes);
+    case IC_TYPE_OPT:
+        write_byte(w, v->as.opt != NULL);
+        return v->as.opt ? write_value(w, v->as.opt, type->as.elem, depth) : 0;
+    case IC_TYPE_VEC:
+        return write_vec(w, v, type, depth);
+    case IC_TYPE_RECORD:
+        return write_record(w, v, type, depth);
+    case IC_TYPE_VARIANT:
+        return write_variant(w, v, type, depth);
+    case IC_TYPE_FUNC:
+        return write_func(w, v->as.func);
+    case IC_TYPE_FUTURE:
+        ic_buf_append_leb64(w->out, v->as.bytes.len);
+        ic_buf_append_leb64(w->out, 0);
+        ic_buf_append(w->out, v->as.bytes.bytes, v->as.bytes.len);
+        return 0;
+    default:
+        return refuse(w, "type empty has no values");
+    }
+}
+
+/* ---- messages ---- */
+
+static int write_message(struct writer *w, const struct ic_value *args, size_t n)
+{
+    int ret = 0;
+
+    for (size_t i = 0; ret == 0 && i < n; i++)
+        ret = collect(w, args[i].type, CANDID_MAX_DEPTH);
+    if (ret < 0)
+        return ret;
+    ic_buf_append(w->out, "DIDL", 4);
+    ic_buf_append_leb64(w->out, w->n);
+    for (size_t i = 0; i < w->n; i++)
+        write_entry(w, w->table[i]);
+    ic_buf_append_leb64(w->out, n);
+    for (size_t i = 0; i < n; i++)
+        write_ref(w, args[i].type);
+    for (size_t i = 0; ret == 0 && i < n; i++)
+        ret = write_value(w, &args[i], args[i].type, CANDID_MAX_DEPTH);
+    if (ret == 0 && ic_buf_status(w->out) < 0)
+        ret = ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
+    return ret;
 }
 
 int ic_candid_encode(const struct ic_value *args, size_t n, struct ic_buf *out,
                      struct ic_error *err)
 {
-    struct encoder e = {.out = out};
-    if (put_message(&e, args, n))
-        e.result = ic_buf_status(out);
-    free(e.types);
-    if (e.result == -ENOMEM)
-        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
-    if (e.result < 0)
-        return ic_fail(err, IC_E_CONFIG, "Candid: a value does not fit its type");
-    return 0;
+    struct writer w = {.out = out, .err = err};
+    int ret = write_message(&w, args, n);
+    free(w.table);
+    return ret;
 }

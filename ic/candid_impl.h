@@ -1,0 +1,42 @@
+/* Shared by the files of candid: the state of a decoder. Private to ic/candid*.c. */
+#ifndef CANISTERFS_IC_CANDID_IMPL_H
+#define CANISTERFS_IC_CANDID_IMPL_H
+
+#include "ic/arena.h"
+#include "ic/candid.h"
+
+/* Longest nat or int we take, in bytes of LEB128: far beyond honest use, and small enough that
+ * turning one into decimal digits later costs nothing. */
+#define CANDID_LEB_MAX   8192
+#define CANDID_MAX_DEPTH 256
+
+/* A message being read. For one thread. */
+struct candid_reader {
+    struct ic_cursor in;
+    const uint8_t *start; /* for offsets in messages */
+    struct ic_arena *arena;
+    struct ic_type *types; /* the table */
+    size_t n_types;
+    size_t values_left; /* the budget: one per value visited, also those without bytes */
+    unsigned max_depth;
+    struct ic_error *err; /* may be NULL */
+};
+
+/* Fail with -EPROTO, or with what an allocation failed with: say what was read, and where. */
+int candid_fail(struct candid_reader *r, int ret, const char *what) IC_NONNULL(1, 3);
+
+/* Read the type table and leave the cursor behind it. Returns 0, -EPROTO, -ENOMEM. */
+int candid_read_table(struct candid_reader *r, size_t max_types) IC_NONNULL(1) IC_MUST_CHECK;
+
+/* Read a type reference. Returns 0, -EPROTO. */
+int candid_read_ref(struct candid_reader *r, const struct ic_type **out)
+    IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* Read a length or count of things that take at least width bytes each. Returns 0, -EPROTO. */
+int candid_read_count(struct candid_reader *r, size_t width, size_t *out)
+    IC_NONNULL(1, 3) IC_MUST_CHECK;
+
+/* Bytes a value of this kind always has; 0 when it depends on the value. */
+size_t candid_fixed_width(enum ic_type_kind kind);
+
+#endif
