@@ -366,6 +366,25 @@ static void test_prefetch_room(void)
     close_bench(&b);
 }
 
+static void test_prefetch_spares(void)
+{
+    /* Prefetched blocks are the longest unused, then reads fill the cache, then comes a hint. */
+    struct bench b = open_bench((struct cache_config){.budget = 4 * MIB, .n_workers = 1},
+                                (struct fake_config){.size = 1000 * BS, .max_io = 4 * BS});
+    source_prefetch(b.source, 1, 0, 20 * BS, 4 * BS);
+    TAP_OK(bench_settle(&b), "hints");
+    bool ok = true;
+    for (uint64_t blk = 100; blk < 144 && ok; blk++)
+        ok = get(&b, blk * BS, 10) == 0;
+    TAP_OK(ok && stats_of(&b).in_use >= 62 * BS, "reads fill the rest");
+    uint64_t wasted = stats_of(&b).prefetch_wasted;
+    source_prefetch(b.source, 1, 200 * BS, 4 * BS, 4 * BS);
+    TAP_OK(bench_settle(&b), "another hint");
+    TAP_OK(stats_of(&b).evictions > 0, "evicts something");
+    TAP_INT((int64_t)(stats_of(&b).prefetch_wasted - wasted), 0, "but nothing prefetched");
+    close_bench(&b);
+}
+
 static void test_concurrency(void)
 {
     struct bench b = open_bench(
@@ -465,6 +484,9 @@ static void test_stop(void)
     TAP_INT(get(&b, 10, 9 * BS), 0, "reads still work, without workers");
     source_prefetch(b.source, 1, 50 * BS, 10 * BS, BS);
     TAP_INT(stats_of(&b).queued, 0, "hints are ignored");
+    fake_fail(b.fake, 1, 1, -EACCES);
+    TAP_INT(get(&b, 60 * BS, 9 * BS), -EACCES, "the first of several loads fails");
+    TAP_INT(stats_of(&b).queued, 0, "and the read takes the others back");
     close_bench(&b);
     cache_close(NULL);
 }
@@ -479,6 +501,7 @@ int main(void)
     test_waiting();
     test_prefetch();
     test_prefetch_room();
+    test_prefetch_spares();
     test_concurrency();
     test_versions();
     test_two_sources();
