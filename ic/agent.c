@@ -41,9 +41,9 @@ static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
 {
     if (!is_usable_url(config->url))
         return ic_fail(err, IC_E_CONFIG, "not a URL of a network: %s", config->url);
-    if (config->root_key_der == NULL || config->root_key_len != IC_ROOT_KEY_LEN)
-        return ic_fail(err, IC_E_CONFIG, "the root key must be %d bytes, not %zu", IC_ROOT_KEY_LEN,
-                       config->root_key_len);
+    if (config->root_key_der == NULL ||
+        !ic_certificate_is_root_key(config->root_key_der, config->root_key_len))
+        return ic_fail(err, IC_E_CONFIG, "the root key is not a BLS key in DER form");
 
     agent->url = without_slashes(config->url);
     agent->root_key = malloc(config->root_key_len);

@@ -19,6 +19,12 @@ static bool load_signature(const uint8_t bytes[IC_BLS_SIGNATURE_LEN], blst_p1_af
     return blst_p1_uncompress(sig, bytes) == BLST_SUCCESS && blst_p1_affine_in_g1(sig);
 }
 
+bool ic_bls_is_key(const uint8_t key[IC_BLS_KEY_LEN])
+{
+    blst_p2_affine k;
+    return load_key(key, &k);
+}
+
 int ic_bls_verify(const uint8_t key[IC_BLS_KEY_LEN], const uint8_t sig[IC_BLS_SIGNATURE_LEN],
                   const uint8_t *msg, size_t len)
 {

@@ -8,6 +8,7 @@
 
 #include "ic/attr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,5 +24,8 @@
  */
 int ic_bls_verify(const uint8_t key[IC_BLS_KEY_LEN], const uint8_t sig[IC_BLS_SIGNATURE_LEN],
                   const uint8_t *msg, size_t len) IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
+
+/* Are these the bytes of a key: canonical, on the curve, in the subgroup, not infinity? */
+bool ic_bls_is_key(const uint8_t key[IC_BLS_KEY_LEN]) IC_NONNULL(1);
 
 #endif

@@ -354,3 +354,9 @@ int ic_certificate_check_range(const struct ic_certificate *cert,
     const struct ic_hash_tree *tree = cert->inner.tree ? cert->inner.tree : cert->outer.tree;
     return ic_canister_ranges_check(tree, &cert->subnet, canister, err);
 }
+
+bool ic_certificate_is_root_key(const uint8_t *der, size_t len)
+{
+    const uint8_t *key = bls_key(ic_view(der, len));
+    return key && ic_bls_is_key(key);
+}

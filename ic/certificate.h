@@ -17,6 +17,7 @@
 #include "ic/path.h"
 #include "ic/principal.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@
 
 /* The root key of the Internet Computer, DER. */
 extern const uint8_t ic_mainnet_root_key[IC_ROOT_KEY_LEN];
+
+/* Can these bytes be a network's root key: DER of a valid BLS key? */
+bool ic_certificate_is_root_key(const uint8_t *der, size_t len) IC_NONNULL(1);
 
 #define IC_CERTIFICATE_MAX_AGE_NS   (300LL * 1000000000) /* the spec's advice: 5 minutes */
 #define IC_CERTIFICATE_MAX_AHEAD_NS (300LL * 1000000000)

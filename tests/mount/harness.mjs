@@ -170,13 +170,17 @@ export async function pread(path, offset, length) {
     const { bytesRead } = await file.read(buffer, 0, length, offset);
     return buffer.subarray(0, bytesRead);
   } catch (error) {
-    return error.code;
+    return errnoName(error);
   } finally {
     await file?.close();
   }
 }
 
-export const errnoNames = Object.fromEntries(Object.entries(constants.errno).map(([name, n]) => [n, name]));
+// The name of an error's errno. error.code does not do: libuv has no name for ESTALE.
+export function errnoName(error) {
+  const found = Object.entries(constants.errno).find(([, number]) => number === -error.errno);
+  return found ? found[0] : error.code;
+}
 
 const MASK = (1n << 64n) - 1n;
 
