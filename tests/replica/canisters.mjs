@@ -22,6 +22,7 @@ const DEFAULT_CYCLES = 100_000_000_000_000n;
 const STATUS_NUMBER = { running: 1, stopping: 2, stopped: 3 };
 
 export class Canister {
+  #world;
   #turn = Promise.resolve();
 
   /**
@@ -36,7 +37,7 @@ export class Canister {
     this.cycles = cycles;
     this.status = status;
     this.subtree = null; // of the state tree, until the next change
-    this.world = world;
+    this.#world = world;
     const env = {
       time: world.time,
       rootKey: world.rootKey,
@@ -80,7 +81,7 @@ export class Canister {
   /** What the state tree says of this canister may be different now. */
   changed() {
     this.subtree = null;
-    this.world.changed();
+    this.#world.changed();
   }
 
   /**

@@ -50,7 +50,8 @@ export function openEnvelope(body, type, now) {
   const requestId = hashOfMap(content);
   checkExpiry(content, now);
   checkSender(envelope, content.sender, requestId);
-  return { content, sender: content.sender, requestId };
+  // The sender outlives the request: as a view it would keep the whole body.
+  return { content, sender: new Uint8Array(content.sender), requestId };
 }
 
 function decodeBody(body) {

@@ -64,11 +64,14 @@ const METHODS = {
 /** Argument and result are blobs; Candid may give arrays of numbers. */
 const toBytes = (blob) => (blob instanceof Uint8Array ? blob : Uint8Array.from(blob));
 
+/** IDL.decode reads a view's buffer from its beginning: give it bytes that are a buffer of their own. */
+const whole = (view) => new Uint8Array(view);
+
 const find = (name) => (Object.hasOwn(METHODS, name) ? METHODS[name] : null);
 
 function decode({ type }, name, arg) {
   try {
-    return IDL.decode([type], arg)[0];
+    return IDL.decode([type], whole(arg))[0];
   } catch (error) {
     throw new RejectError(4, 'IC0408', `Error decoding the argument of ${name}: ${error.message}`);
   }
@@ -112,7 +115,7 @@ export function effectiveCanister({ method, arg }) {
   const entry = find(method);
   if (entry === null) return null;
   try {
-    const id = IDL.decode([entry.type], arg)[0].canister_id;
+    const id = IDL.decode([entry.type], whole(arg))[0].canister_id;
     return id ? bytesOf(id) : null;
   } catch {
     return null;

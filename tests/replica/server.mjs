@@ -13,6 +13,7 @@ import { equal, fromText, MANAGEMENT, textOf } from './principal.mjs';
 import { readablePaths } from './read_state.mjs';
 
 const MAX_BODY = 5 * 2 ** 20;
+const MAX_DRAINED = 8 * MAX_BODY;
 const MAX_INGRESS = 2 * 2 ** 20;
 /** How long a synchronous call waits for its certificate. */
 const CALL_TIMEOUT_MS = 10_000;
@@ -79,6 +80,7 @@ export class Server {
     const request = { req, res, rule: null, entry: this.#newEntry() };
     const started = performance.now();
     this.#active++;
+    res.on('error', () => {}); // writing to a client that is gone
     res.once('close', () => {
       this.#active--;
       request.entry.ms = performance.now() - started;
@@ -121,12 +123,10 @@ export class Server {
 
   async #fail(request, error) {
     const known = error instanceof HttpError;
-    if (!known && !request.req.destroyed) console.error(error);
+    if (!known && error.code !== 'ECONNRESET') console.error(error); // a client that goes away is no error
     if (request.res.headersSent || request.res.destroyed) return void request.res.destroy();
-    // The rest of a body that is not read must not be taken for the next request.
-    const headers = request.req.complete ? TEXT : { ...TEXT, connection: 'close' };
     const text = Buffer.from(known ? error.message : 'Internal server error');
-    await this.#send(request, known ? error.status : 500, headers, [text]);
+    await this.#send(request, known ? error.status : 500, TEXT, [text]);
   }
 
   /** @returns {Promise<[number, object, Uint8Array[]]|null>} null when a fault dealt with the request */
@@ -158,13 +158,13 @@ export class Server {
     const { req, scope, endpoint, entry } = request;
     const { maxConcurrent } = this.#network.options;
     if (req.method !== 'POST') throw new HttpError(405, 'Method not allowed');
+    const body = await readBody(req); // first, so that a refusal leaves the connection usable
     if (maxConcurrent > 0 && this.#active > maxConcurrent) throw new HttpError(429, 'Too many requests');
     if (req.headers['content-type'] !== 'application/cbor') {
       throw new HttpError(400, 'Unexpected content-type, expected application/cbor.');
     }
     request.effectiveId = fromText(idText);
     if (request.effectiveId === null) throw new HttpError(400, `Invalid principal in URL: ${idText}`);
-    const body = await readBody(req);
     Object.assign(request, openEnvelope(body, endpoint, this.#network.now()));
     const { content } = request;
     if (endpoint !== 'read_state') {
@@ -290,15 +290,15 @@ const tooLarge = ({ requestId }, body) =>
   `Request 0x${requestId.toString('hex')} is too large. ` +
   `Message byte size ${body.length} is larger than the max allowed ${MAX_INGRESS}.`;
 
+/** Reads a body to its end even when it is too large, or the client would see a reset instead of the answer. */
 async function readBody(req) {
-  const tooBig = () => new HttpError(413, `The body is larger than ${MAX_BODY} bytes`);
-  if (Number(req.headers['content-length'] ?? 0) > MAX_BODY) throw tooBig();
   const chunks = [];
   let size = 0;
   for await (const chunk of req) {
     size += chunk.length;
-    if (size > MAX_BODY) throw tooBig();
-    chunks.push(chunk);
+    if (size <= MAX_BODY) chunks.push(chunk);
+    if (size > MAX_DRAINED) break;
   }
+  if (size > MAX_BODY) throw new HttpError(413, `The body is larger than ${MAX_BODY} bytes`);
   return Buffer.concat(chunks);
 }
