@@ -49,7 +49,7 @@ static void leave_unread_locked(struct cache *cache, struct block *block) REQUIR
 
 void block_drop_locked(struct cache *cache, struct block *block)
 {
-    assert(block->pins == 0);
+    assert(cache->table && block->pins == 0);
     leave_unread_locked(cache, block);
     if (block->state == BLOCK_READY)
         DL_DELETE(cache->lru, block);

@@ -323,8 +323,8 @@ static void cached_close(struct source *source)
     }
     while (cached->n_loads > 0) /* the inner source ends them: their deadlines are finite */
         cond_wait_until(&cache->room, &cache->lock, clock_now_ns() + NS_PER_S);
-    struct block *block;
-    struct block *next;
+    struct block *block = NULL;
+    struct block *next = NULL;
     HASH_ITER(hh, cache->table, block, next)
     {
         if (block->key.source_id == cached->id)

@@ -59,7 +59,7 @@ int load_queue_locked(struct cache *cache, struct cached *source, uint64_t versi
     assert(n >= 1 && n <= LOAD_BLOCKS_MAX && size > blk * CACHE_BLOCK_SIZE);
     block_reap_failed_locked(cache, clock_now_ns());
 
-    struct load *load = calloc(1, sizeof(*load) + n * sizeof(load->blocks[0]));
+    struct load *load = calloc(1, sizeof(*load) + n * sizeof(struct block *));
     if (!load)
         return -ENOMEM;
     load->source = source;
