@@ -21,32 +21,50 @@ const encodeCertificate = (tree, signature, delegation) =>
   encodeTagged(delegation ? { tree: tree.cbor, signature, delegation } : { tree: tree.cbor, signature });
 
 /**
- * The root subnet's word for the subnet's key and ranges, in both forms that are in use.
- * @returns {{ sharded: object, flat: object }} the `delegation` field of certificates
+ * The root subnet's word for the subnet's key and canister ids: the `delegation` field of certificates, in each form
+ * that endpoints need. A certificate about a canister reveals that canister's shard alone, as the mainnet does;
+ * @icp-sdk/core 6.1.0 takes the wrong one of two.
  */
-export function delegate(keys, ranges, time) {
-  const id = keys.subnet.id;
-  const tree = level([
-    ['time', leaf(leb128(time))],
-    ['canister_ranges', level([[id, rangeShards(ranges)]])],
-    [
-      'subnet',
-      level([
-        [id, level([['public_key', leaf(keys.subnet.der)], ['canister_ranges', leaf(encodeTagged(ranges))]])],
-      ]),
-    ],
-  ]);
-  const signature = signTree(keys.root, tree);
-  const form = (rangePath) => {
-    const paths = [['time'], ['subnet', id, 'public_key'], rangePath];
-    return { subnet_id: id, certificate: encodeCertificate(witness(tree, paths), signature) };
-  };
-  return { sharded: form(['canister_ranges', id]), flat: form(['subnet', id, 'canister_ranges']) };
+export class Delegations {
+  #shards; // [{ low, high, delegation }]
+  #flat;
+  #bare;
+
+  constructor(keys, ranges, time) {
+    const id = keys.subnet.id;
+    const own = [
+      ['public_key', leaf(keys.subnet.der)],
+      ['canister_ranges', leaf(encodeTagged(ranges))],
+    ];
+    const tree = level([
+      ['time', leaf(leb128(time))],
+      ['canister_ranges', level([[id, rangeShards(ranges)]])],
+      ['subnet', level([[id, level(own)]])],
+    ]);
+    const signature = signTree(keys.root, tree);
+    const form = (...more) => {
+      const paths = [['time'], ['subnet', id, 'public_key'], ...more];
+      return { subnet_id: id, certificate: encodeCertificate(witness(tree, paths), signature) };
+    };
+    this.#shards = ranges.map(([low, high]) => ({ low, high, delegation: form(['canister_ranges', id, low]) }));
+    this.#flat = form(['subnet', id, 'canister_ranges']);
+    this.#bare = form();
+  }
+
+  /**
+   * @param {'sharded'|'flat'} form     of the canister ranges
+   * @param {Uint8Array|null} canister  null: the certificate is about the subnet
+   */
+  find(form, canister) {
+    if (form === 'flat') return this.#flat;
+    if (canister === null) return this.#bare;
+    const inside = ({ low, high }) => Buffer.compare(low, canister) <= 0 && Buffer.compare(canister, high) <= 0;
+    return (this.#shards.find(inside) ?? this.#shards[0]).delegation;
+  }
 }
 
 export class Certifier {
   #key;
-  #delegations;
   #build;
   #now;
   #version = null; // { tree, signature, madeMs }, null when the state changed since
@@ -55,13 +73,11 @@ export class Certifier {
   /**
    * @param {object} given
    * @param {object} given.keys
-   * @param {{ sharded: object, flat: object }} given.delegations
    * @param {(time: bigint) => object} given.build  the state tree at a time
    * @param {() => bigint} given.now
    */
-  constructor({ keys, delegations, build, now }) {
+  constructor({ keys, build, now }) {
     this.#key = keys.subnet;
-    this.#delegations = delegations;
     this.#build = build;
     this.#now = now;
   }
@@ -74,16 +90,16 @@ export class Certifier {
   /**
    * The certificate that reveals the paths, and always the time.
    * @param {Uint8Array[][]} paths
-   * @param {'sharded'|'flat'} form   of the canister ranges in the delegation
-   * @param {bigint} [time]           when it is not now; such a version is not kept
+   * @param {object} delegation  of Delegations
+   * @param {bigint} [time]      when it is not now; such a version is not kept
    */
-  certify(paths, form, time = null) {
+  certify(paths, delegation, time = null) {
     const { tree, signature } = time === null ? this.#current() : this.#make(time);
-    return encodeCertificate(witness(tree, [['time'], ...paths]), signature, this.#delegations[form]);
+    return encodeCertificate(witness(tree, [['time'], ...paths]), signature, delegation);
   }
 
   /** As certify, after whatever else is ready to run: everything that changes the state now shares a version. */
-  async certifySoon(paths, form, time) {
+  async certifySoon(paths, delegation, time) {
     this.#soon ??= new Promise((resolve) => {
       setImmediate(() => {
         this.#soon = null;
@@ -91,7 +107,7 @@ export class Certifier {
       });
     });
     await this.#soon;
-    return this.certify(paths, form, time);
+    return this.certify(paths, delegation, time);
   }
 
   #current() {

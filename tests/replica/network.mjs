@@ -7,7 +7,7 @@ import { IDL } from '@icp-sdk/core/candid';
 import { Principal } from '@icp-sdk/core/principal';
 import { CanisterId } from './candid_types.mjs';
 import { Canisters, RANGES } from './canisters.mjs';
-import { Certifier, delegate } from './certificate.mjs';
+import { Certifier, Delegations } from './certificate.mjs';
 import { IngressHistory } from './ingress.mjs';
 import { makeKeys, makeSecret } from './keys.mjs';
 import { callManagement, checkManagementCall, queryManagement } from './management.mjs';
@@ -80,12 +80,13 @@ class Network {
       rootKey: keys.root.der,
       subnetId: keys.subnet.id,
       log: (text) => process.stderr.write(`${text}\n`),
-      dataCertificate: (id) => this.certifier.certify([['canister', id, 'certified_data']], 'sharded'),
+      dataCertificate: (id) =>
+        this.certifier.certify([['canister', id, 'certified_data']], this.delegations.find('sharded', id)),
       changed,
     });
+    this.delegations = new Delegations(keys, RANGES, now());
     this.certifier = new Certifier({
       keys,
-      delegations: delegate(keys, RANGES, now()),
       build: (time) => stateTree({ time, subnets, ranges, canisters: this.canisters, ingress: this.ingress }),
       now,
     });

@@ -229,10 +229,10 @@ export class Server {
   }
 
   async _read_state(request) {
-    const { content, sender, scope, form, effectiveId, rule } = request;
+    const { content, sender, scope, form, effectiveId } = request;
     const reader = { scope, flat: form === 'flat', effectiveId, sender };
     const paths = readablePaths(content.paths, reader, this.#network);
-    return [200, CBOR, [encodeTagged({ certificate: await this.#certificate(paths, form, rule) })]];
+    return [200, CBOR, [encodeTagged({ certificate: await this.#certificate(request, paths) })]];
   }
 
   async _call(request) {
@@ -253,8 +253,7 @@ export class Server {
     }
     if (version === 2) return [202, TEXT, []];
     if (!(await this.#outcome(request, entry))) return [202, TEXT, []];
-    const paths = [['request_status', requestId]];
-    const certificate = await this.#certificate(paths, request.form, request.rule);
+    const certificate = await this.#certificate(request, [['request_status', requestId]]);
     return [200, CBOR, [encodeTagged({ status: 'replied', certificate })]];
   }
 
@@ -272,11 +271,12 @@ export class Server {
     return entry.outcome !== null;
   }
 
-  async #certificate(paths, form, rule) {
-    const { certifier, now } = this.#network;
+  async #certificate({ scope, form, effectiveId, rule }, paths) {
+    const { certifier, delegations, now } = this.#network;
+    const delegation = delegations.find(form, scope === 'canister' ? effectiveId : null);
     const real = now();
     const time = this.#faults.signedTime(rule, real);
-    const bytes = await certifier.certifySoon(paths, form, time === real ? null : time);
+    const bytes = await certifier.certifySoon(paths, delegation, time === real ? null : time);
     return this.#faults.alterCertificate(rule, bytes);
   }
 }

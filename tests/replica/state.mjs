@@ -8,13 +8,13 @@ import { leaf, level } from './tree.mjs';
 /**
  * @param {object} given
  * @param {bigint} given.time
- * @param {object} given.keys
- * @param {Uint8Array[][]} given.ranges     canister ids of the subnet
+ * @param {object} given.subnets  of subnetTrees()
+ * @param {object} given.ranges   of subnetTrees()
  * @param {Iterable<object>} given.canisters
  * @param {object} given.ingress
  */
 export function stateTree({ time, subnets, ranges, canisters, ingress }) {
-  return level([
+  return filled([
     ['time', leaf(leb128(time))],
     ['canister', level([...canisters].map((canister) => [canister.id, canisterTree(canister)]))],
     ['canister_ranges', ranges],
@@ -22,6 +22,9 @@ export function stateTree({ time, subnets, ranges, canisters, ingress }) {
     ['subnet', subnets],
   ]);
 }
+
+/** A level without the subtrees that have nothing in them: not every client can walk over an empty node. */
+const filled = (entries) => level(entries.filter(([, child]) => !child.isEmpty));
 
 /** The parts that never change: subnets with keys and nodes, and the ranges. */
 export function subnetTrees(keys, ranges) {
@@ -56,5 +59,5 @@ function makeCanisterTree({ controllers, engine }) {
     ['metadata', level([...engine.metadata].map(([name, { content }]) => [name, leaf(content)]))],
   ];
   if (engine.moduleHash !== null) entries.push(['module_hash', leaf(engine.moduleHash)]);
-  return level(entries);
+  return filled(entries);
 }

@@ -63,6 +63,9 @@ class Level {
     this.top = nodes.length === 0 ? new Empty() : balance(nodes, 0, nodes.length);
     this.hash = this.top.hash;
   }
+  get isEmpty() {
+    return this.nodes.length === 0;
+  }
   get cbor() {
     return this.top.cbor;
   }
@@ -83,18 +86,6 @@ export function level(entries) {
   const nodes = entries.map(([label, child]) => new Labeled(labelBytes(label), child));
   nodes.sort((a, b) => Buffer.compare(a.label, b.label));
   return new Level(nodes);
-}
-
-/** The value or level at a path, or null. */
-export function find(tree, path) {
-  let at = tree;
-  for (const label of path) {
-    if (!(at instanceof Level)) return null;
-    const index = position(at, labelBytes(label));
-    if (!index.found) return null;
-    at = at.nodes[index.at].child;
-  }
-  return at;
 }
 
 /** Where a label is among the nodes of a level, or would be. */
