@@ -32,6 +32,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define THREADS_MAX 64
 
@@ -69,7 +70,8 @@ static void die(const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     fprintf(stderr, "\n");
     va_end(ap);
-    exit(1);
+    fflush(NULL);
+    _exit(1); /* exit() would clean up libraries that other threads are using */
 }
 
 /* --- hex --- */
