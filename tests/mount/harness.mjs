@@ -161,14 +161,20 @@ export async function refused(args) {
   return { code, stderr };
 }
 
-// One pread: its bytes, or the name of its errno.
+// Bytes [offset, offset + length) up to the end of the file, or the name of an errno. read(2) may return the bytes before a
+// failed page first: only 0 means the end.
 export async function pread(path, offset, length) {
   let file;
   try {
     file = await open(path, 'r');
     const buffer = Buffer.alloc(length);
-    const { bytesRead } = await file.read(buffer, 0, length, offset);
-    return buffer.subarray(0, bytesRead);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await file.read(buffer, done, length - done, offset + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return buffer.subarray(0, done);
   } catch (error) {
     return errnoName(error);
   } finally {

@@ -37,7 +37,7 @@ function untilGone(res, ms) {
 // blob comes last in both, behind its LEB128 length, so both ends can be found without a decoder.
 function changeBlob(reply, change) {
   const buffer = Buffer.from(reply);
-  for (let at = 4; at < Math.min(buffer.length, 64); at++) {
+  for (let at = 4; at < Math.min(buffer.length, 256); at++) {
     let length = 0;
     let end = at;
     for (let shift = 0; end < buffer.length && shift < 35; shift += 7) {
