@@ -69,7 +69,8 @@ int ic_agent_init_process(void) IC_MUST_CHECK;
 
 /* Make an agent. No network I/O; starts the network thread.
  *
- * Returns 0, -EINVAL (IC_E_CONFIG: the URL or the root key is none, ca_file cannot be read), -ENOMEM.
+ * Returns 0, -EINVAL (IC_E_CONFIG: the URL or the root key is none, ca_file cannot be read),
+ * -ENOMEM.
  */
 int ic_agent_open(struct ic_agent **out, const struct ic_agent_config *config, struct ic_error *err)
     IC_NONNULL(1, 2) IC_MUST_CHECK;
