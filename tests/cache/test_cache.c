@@ -179,7 +179,7 @@ static void test_shared_load(void)
 
 static void test_kept_errors(void)
 {
-    struct bench b = open_bench((struct cache_config){.error_keep_ns = 300 * NS_PER_MS},
+    struct bench b = open_bench((struct cache_config){.error_keep_ns = 800 * NS_PER_MS},
                                 (struct fake_config){.size = 100 * BS});
     fake_fail(b.fake, 1, 1, -EHOSTUNREACH);
     TAP_INT(get(&b, 2 * BS, 2 * BS), -EHOSTUNREACH, "a load fails");
@@ -191,7 +191,7 @@ static void test_kept_errors(void)
     source_prefetch(b.source, 1, 2 * BS, 2 * BS, BS);
     sleep_ms(20);
     TAP_INT(fake_n_reads(b.fake), 2, "a hint does not ask either");
-    sleep_ms(350);
+    sleep_ms(900);
     TAP_INT(get(&b, 2 * BS, 2 * BS), 0, "after its time it is tried again");
 
     fake_forget(b.fake);
@@ -204,16 +204,16 @@ static void test_kept_errors(void)
     TAP_INT(read_checked(b.source, SEED, 1, 20 * BS, BS, 60), -ETIMEDOUT, "a load times out");
     int64_t start_ns = clock_now_ns();
     TAP_INT(read_checked(b.source, SEED, 1, 20 * BS, 4096, 5000), -ETIMEDOUT, "asked again");
-    TAP_OK(clock_now_ns() - start_ns < 40 * NS_PER_MS, "is answered at once");
+    TAP_OK(clock_now_ns() - start_ns < NS_PER_S, "is answered at once");
     fake_hold(b.fake, false);
-    sleep_ms(350);
+    sleep_ms(900);
     TAP_INT(get(&b, 20 * BS, BS), 0, "after its time it is tried again");
     close_bench(&b);
 }
 
 static void test_waiting(void)
 {
-    struct bench b = open_bench((struct cache_config){.error_keep_ns = 300 * NS_PER_MS},
+    struct bench b = open_bench((struct cache_config){.error_keep_ns = 800 * NS_PER_MS},
                                 (struct fake_config){.size = 100 * BS});
     struct reader first;
     struct reader second;
@@ -227,8 +227,8 @@ static void test_waiting(void)
     TAP_OK(took_ms >= 95 && took_ms < 1000, "is kept");
     start_ns = clock_now_ns();
     TAP_INT(read_checked(b.source, SEED, 1, 10, 10, 5000), -ETIMEDOUT, "repeated at once");
-    TAP_OK((clock_now_ns() - start_ns) / NS_PER_MS < 80, "without another wait");
-    sleep_ms(350);
+    TAP_OK((clock_now_ns() - start_ns) / NS_PER_MS < 500, "without another wait");
+    sleep_ms(900);
 
     reader_start(&second, b.source, 1, 10, 10, 5000, true);
     sleep_ms(30);
@@ -236,7 +236,7 @@ static void test_waiting(void)
     atomic_store(&second.cancel, true);
     TAP_INT(reader_join(&second, SEED), -EINTR, "a waiter's cancel flag");
     took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
-    TAP_OK(took_ms < 200, "is noticed soon");
+    TAP_OK(took_ms < 500, "is noticed soon");
     printf("# after %" PRId64 " ms\n", took_ms);
     fake_hold(b.fake, false);
     TAP_INT(reader_join(&first, SEED), 0, "the load itself goes on");
