@@ -1,0 +1,586 @@
+/* Responses: those of real clients, the hash vectors by signature, and malformed ones. */
+#include "ic/cbor.h"
+#include "ic/identity.h"
+#include "ic/map_hash.h"
+#include "ic/response.h"
+#include "tests/ic/forge.h"
+#include "tests/ic/vectors.h"
+#include "tests/tap.h"
+
+#include <errno.h>
+
+TAP_STATE;
+
+#define SECOND  1000000000LL
+#define MINUTES (60 * SECOND)
+
+/* One known node. */
+struct node {
+    struct ic_principal id;
+    uint8_t key[IC_NODE_KEY_LEN];
+    int n_asked;
+    int fail; /* what find_key returns; 0: look */
+};
+
+static int find_key(void *arg, const struct ic_principal *id, uint8_t key[IC_NODE_KEY_LEN])
+{
+    struct node *node = arg;
+    node->n_asked++;
+    if (node->fail)
+        return node->fail;
+    if (!ic_principal_is_equal(id, &node->id))
+        return -ENOENT;
+    memcpy(key, node->key, IC_NODE_KEY_LEN);
+    return 0;
+}
+
+/* The node whose secret seed is 32 times the byte, as in vectors/client/mock_keys.json. */
+static struct ic_identity *node_identity(uint8_t byte, struct node *node)
+{
+    uint8_t seed[32];
+    struct ic_identity *id;
+    struct ic_view der;
+
+    memset(seed, byte, sizeof(seed));
+    if (ic_identity_new_ed25519(seed, &id) < 0)
+        vector_die("out of memory", "identity");
+    der = ic_identity_public_key_der(id);
+    *node = (struct node){.id = *ic_identity_principal(id)};
+    memcpy(node->key, der.bytes + der.len - IC_NODE_KEY_LEN, IC_NODE_KEY_LEN);
+    return id;
+}
+
+/* ---- query answers that the real clients accepted ---- */
+
+static void test_client_query(const char *data_dir, const char *name)
+{
+    char file[128], text[IC_PRINCIPAL_TEXT];
+    struct ic_buf body, arg, id;
+    struct ic_query_response r;
+    struct ic_error err = {0};
+    struct node node;
+    int64_t now;
+    json_t *json, *response;
+
+    snprintf(file, sizeof(file), "client/%s.json", name);
+    json = vector_json(data_dir, file);
+    response = json_object_get(json, "response");
+    snprintf(file, sizeof(file), "client/%s.resp.bin", name);
+    body = vector_file(data_dir, file);
+    arg = vector_unhex(vector_text(response, "reply"));
+    id = vector_unhex(vector_text(json_object_get(json, "request"), "request_id"));
+    now = (int64_t)strtoull(vector_text(response, "timestamp"), NULL, 10);
+    ic_identity_free(node_identity(3, &node));
+
+    TAP_INT(ic_response_decode_query(body.bytes, body.len, &r, &err), 0, name);
+    TAP_OK(r.replied, "replied");
+    TAP_OK(ic_view_equal(ic_view(r.arg, r.arg_len), ic_view(arg.bytes, arg.len)), "with its reply");
+    TAP_OK(r.arg > body.bytes && r.arg < body.bytes + body.len, "that is a view");
+    TAP_INT((int64_t)r.n_signatures, 1, "one signature");
+    ic_principal_format(&r.signatures[0].identity, text);
+    TAP_STR(text, vector_text(response, "node"), "of its node");
+    TAP_INT(ic_response_verify_query(&r, id.bytes, find_key, &node, now, 5 * MINUTES, &err), 0,
+            "verifies");
+    TAP_INT(node.n_asked, 1, "the key was asked for once");
+    id.bytes[7] ^= 4;
+    TAP_INT(ic_response_verify_query(&r, id.bytes, find_key, &node, now, 5 * MINUTES, &err),
+            -EBADMSG, "not for another request");
+    ic_buf_fini(&body);
+    ic_buf_fini(&arg);
+    ic_buf_fini(&id);
+    json_decref(json);
+}
+
+/* ---- answers of our own making ---- */
+
+struct made {
+    bool replied;
+    struct ic_view arg;
+    uint32_t reject_code;
+    const char *message, *error_code;
+    uint64_t timestamp;
+};
+
+static const uint8_t request_id[IC_REQUEST_ID_LEN] = "thirty-two bytes of a request id";
+
+static void sign(const struct made *m, const struct ic_identity *id, uint8_t sig[IC_SIGNATURE_LEN])
+{
+    struct ic_map_hash h;
+    uint8_t digest[32], msg[12 + 32];
+    int ret = ic_map_hash_init(&h);
+
+    if (ret == 0 && m->replied) {
+        ic_map_hash_bytes(&h, "arg", m->arg);
+        ret = ic_map_hash_fini(&h, digest);
+        if (ret == 0)
+            ret = ic_map_hash_init(&h);
+    }
+    if (ret < 0)
+        vector_die("out of memory", "sign");
+    ic_map_hash_text(&h, "status", m->replied ? "replied" : "rejected");
+    if (m->replied) {
+        ic_map_hash_digest(&h, "reply", digest);
+    } else {
+        ic_map_hash_nat(&h, "reject_code", m->reject_code);
+        ic_map_hash_text(&h, "reject_message", m->message);
+        if (m->error_code)
+            ic_map_hash_text(&h, "error_code", m->error_code);
+    }
+    ic_map_hash_nat(&h, "timestamp", m->timestamp);
+    ic_map_hash_bytes(&h, "request_id", ic_view(request_id, sizeof(request_id)));
+    memcpy(msg, "\x0Bic-response", 12);
+    if (ic_map_hash_fini(&h, msg + 12) < 0 || ic_identity_sign(id, msg, sizeof(msg), sig) < 0)
+        vector_die("out of memory", "sign");
+}
+
+static void put_signatures(struct ic_buf *b, const struct made *m, const struct ic_identity *id,
+                           size_t n)
+{
+    uint8_t sig[IC_SIGNATURE_LEN];
+    sign(m, id, sig);
+    ic_cbor_put_text(b, "signatures");
+    ic_cbor_put_array(b, n);
+    for (size_t i = 0; i < n; i++) {
+        ic_cbor_put_map(b, 3);
+        ic_cbor_put_text(b, "timestamp");
+        ic_cbor_put_uint(b, m->timestamp);
+        ic_cbor_put_text(b, "signature");
+        ic_cbor_put_bytes(b, ic_view(sig, sizeof(sig)));
+        ic_cbor_put_text(b, "identity");
+        ic_cbor_put_bytes(b, ic_principal_view(ic_identity_principal(id)));
+    }
+}
+
+static struct ic_buf make(const struct made *m, const struct ic_identity *id, size_t n_signatures)
+{
+    struct ic_buf b = {0};
+    ic_cbor_put_self_described(&b);
+    ic_cbor_put_map(&b, m->replied ? 3 : m->error_code ? 5 : 4);
+    ic_cbor_put_text(&b, "status");
+    ic_cbor_put_text(&b, m->replied ? "replied" : "rejected");
+    if (m->replied) {
+        ic_cbor_put_text(&b, "reply");
+        ic_cbor_put_map(&b, 1);
+        ic_cbor_put_text(&b, "arg");
+        ic_cbor_put_bytes(&b, m->arg);
+    } else {
+        ic_cbor_put_text(&b, "reject_code");
+        ic_cbor_put_uint(&b, m->reject_code);
+        ic_cbor_put_text(&b, "reject_message");
+        ic_cbor_put_text(&b, m->message);
+        if (m->error_code) {
+            ic_cbor_put_text(&b, "error_code");
+            ic_cbor_put_text(&b, m->error_code);
+        }
+    }
+    put_signatures(&b, m, id, n_signatures);
+    if (ic_buf_status(&b) < 0)
+        vector_die("out of memory", "make");
+    return b;
+}
+
+static int check(const struct ic_buf *body, struct node *node, int64_t now)
+{
+    struct ic_query_response r;
+    int ret = ic_response_decode_query(body->bytes, body->len, &r, NULL);
+    if (ret == 0)
+        ret = ic_response_verify_query(&r, request_id, find_key, node, now, 5 * MINUTES, NULL);
+    return ret;
+}
+
+#define NOW (1800000000LL * SECOND)
+
+static void test_rejected(void)
+{
+    struct node node;
+    struct ic_identity *id = node_identity(3, &node);
+    struct made m = {.reject_code = 5, .message = "no", .error_code = "IC0503", .timestamp = NOW};
+    struct ic_query_response r;
+    struct ic_buf b = make(&m, id, 1);
+
+    TAP_INT(ic_response_decode_query(b.bytes, b.len, &r, NULL), 0, "a rejection");
+    TAP_OK(!r.replied, "is none of the replied");
+    TAP_INT(r.reject_code, 5, "its code");
+    TAP_OK(ic_view_is_text(r.reject_message, "no"), "its message");
+    TAP_OK(r.has_error_code && ic_view_is_text(r.error_code, "IC0503"), "its error code");
+    TAP_INT(check(&b, &node, NOW), 0, "verifies");
+    r.reject_code = 4;
+    TAP_INT(ic_response_verify_query(&r, request_id, find_key, &node, NOW, 5 * MINUTES, NULL),
+            -EBADMSG, "not with another code");
+    r.reject_code = 5;
+    r.has_error_code = false;
+    TAP_INT(ic_response_verify_query(&r, request_id, find_key, &node, NOW, 5 * MINUTES, NULL),
+            -EBADMSG, "not without the error code");
+    ic_buf_fini(&b);
+
+    m.error_code = NULL;
+    b = make(&m, id, 1);
+    TAP_INT(check(&b, &node, NOW), 0, "a rejection without an error code");
+    ic_buf_fini(&b);
+    m.error_code = "";
+    b = make(&m, id, 1);
+    TAP_INT(check(&b, &node, NOW), 0, "an empty error code is not an absent one");
+    ic_buf_fini(&b);
+    ic_identity_free(id);
+}
+
+static void test_signatures(void)
+{
+    struct node node, other;
+    struct ic_identity *id = node_identity(3, &node);
+    struct made m = {.replied = true, .arg = ic_view("reply", 5), .timestamp = NOW};
+    struct ic_buf b = make(&m, id, 1);
+    struct ic_query_response r;
+    size_t n_taken = 0;
+
+    ic_identity_free(node_identity(4, &other));
+    TAP_INT(check(&b, &node, NOW), 0, "a good answer");
+    TAP_INT(check(&b, &node, NOW + 5 * MINUTES), 0, "5 minutes old");
+    TAP_INT(check(&b, &node, NOW + 5 * MINUTES + 1), -EBADMSG, "and a nanosecond");
+    TAP_INT(check(&b, &node, NOW - 5 * MINUTES), 0, "5 minutes ahead");
+    TAP_INT(check(&b, &node, NOW - 5 * MINUTES - 1), -EBADMSG, "and a nanosecond");
+    TAP_INT(check(&b, &node, -1), -EBADMSG, "a clock before 1970");
+    TAP_INT(check(&b, &other, NOW), -EBADMSG, "an unknown node");
+    TAP_INT(other.n_asked, 1, "which was asked for");
+    node.fail = -EHOSTUNREACH;
+    TAP_INT(check(&b, &node, NOW), -EHOSTUNREACH, "an error of the look-up comes through");
+    node.fail = 0;
+    other.id = node.id;
+    TAP_INT(check(&b, &other, NOW), -EBADMSG, "the node with another key");
+    memset(other.key, 0xff, sizeof(other.key));
+    TAP_INT(check(&b, &other, NOW), -EBADMSG, "a key that is no point");
+
+    TAP_INT(ic_response_decode_query(b.bytes, b.len, &r, NULL), 0, "decoded");
+    r.signatures[0].signature.len = 63;
+    TAP_INT(ic_response_verify_query(&r, request_id, find_key, &node, NOW, 5 * MINUTES, NULL),
+            -EBADMSG, "a signature too short");
+    r.n_signatures = 0;
+    TAP_INT(ic_response_verify_query(&r, request_id, find_key, &node, NOW, 5 * MINUTES, NULL),
+            -EBADMSG, "no signature at all");
+
+    for (size_t i = 3; i < b.len; i++) {
+        b.bytes[i] ^= (uint8_t)(1 << i % 8);
+        n_taken += check(&b, &node, NOW) == 0;
+        b.bytes[i] ^= (uint8_t)(1 << i % 8);
+    }
+    TAP_INT((int64_t)n_taken, 0, "with any bit flipped it is refused");
+    ic_buf_fini(&b);
+
+    b = make(&m, id, 3);
+    TAP_INT(check(&b, &node, NOW), 0, "three good signatures");
+    b.bytes[b.len - 45] ^= 1; /* in the last signature */
+    TAP_INT(check(&b, &node, NOW), -EBADMSG, "one of three is bad");
+    ic_buf_fini(&b);
+    b = make(&m, id, IC_RESPONSE_SIGNATURES);
+    TAP_INT(check(&b, &node, NOW), 0, "as many signatures as there may be");
+    ic_buf_fini(&b);
+    b = make(&m, id, IC_RESPONSE_SIGNATURES + 1);
+    TAP_INT(check(&b, &node, NOW), -EPROTO, "one more");
+    ic_buf_fini(&b);
+    b = make(&m, id, 0);
+    TAP_INT(check(&b, &node, NOW), -EPROTO, "an empty list of signatures");
+    ic_buf_fini(&b);
+    ic_identity_free(id);
+}
+
+/* A reply as large as they come is decoded in place. */
+static void test_large(void)
+{
+    size_t len = 3000000;
+    uint8_t *arg = calloc(1, len);
+    struct node node;
+    struct ic_identity *id = node_identity(3, &node);
+    struct made m = {.replied = true, .arg = ic_view(arg, len), .timestamp = NOW};
+    struct ic_query_response r;
+    struct ic_buf b;
+
+    if (!arg)
+        vector_die("out of memory", "large");
+    b = make(&m, id, 1);
+    TAP_INT(ic_response_decode_query(b.bytes, b.len, &r, NULL), 0, "three million bytes");
+    TAP_INT((int64_t)r.arg_len, (int64_t)len, "all of them");
+    TAP_OK(r.arg > b.bytes && r.arg + len < b.bytes + b.len, "in place");
+    TAP_INT(check(&b, &node, NOW), 0, "verify");
+    ic_buf_fini(&b);
+    free(arg);
+    ic_identity_free(id);
+}
+
+/* ---- malformed ones ---- */
+
+static void test_malformed(void)
+{
+    static const struct {
+        const char *json, *what;
+    } table[] = {
+        /* a tiny notation: keys and values as CBOR hex below */
+        {"", "nothing"},
+        {"80", "an array"},
+        {"a0", "an empty map"},
+        {"a1667374617475736772657"
+         "06c69656400",
+         "trailing bytes"},
+        {"a16673746174757367"
+         "7265706c696564",
+         "replied and nothing else"},
+        {"a166737461747573"
+         "01",
+         "a status that is a number"},
+        {"a166737461747573"
+         "6161",
+         "an unknown status"},
+        {"a266737461747573"
+         "677265706c696564"
+         "657265706c79"
+         "01",
+         "a reply that is a number"},
+        {"a266737461747573"
+         "677265706c696564"
+         "657265706c79"
+         "a0",
+         "a reply without arg"},
+        {"a266737461747573"
+         "677265706c696564"
+         "657265706c79"
+         "a16361726701",
+         "arg is a number"},
+        {"a266737461747573"
+         "677265706c696564"
+         "657265706c79"
+         "a16361726740",
+         "no signatures"},
+        {"a366737461747573"
+         "677265706c696564"
+         "657265706c79"
+         "a16361726740"
+         "6a7369676e617475726573"
+         "01",
+         "signatures are a number"},
+        {"a366737461747573"
+         "677265706c696564"
+         "657265706c79"
+         "a16361726740"
+         "6a7369676e617475726573"
+         "80",
+         "no signature in the list"},
+        {"a366737461747573"
+         "677265706c696564"
+         "657265706c79"
+         "a16361726740"
+         "6a7369676e617475726573"
+         "81a0",
+         "an empty signature"},
+        {"a166737461747573"
+         "6872656a6563746564",
+         "rejected and nothing else"},
+        {"a266737461747573"
+         "6872656a6563746564"
+         "6b72656a6563745f636f6465"
+         "1b0000000100000000",
+         "a reject code too large"},
+    };
+    struct ic_query_response r;
+    struct ic_call_response call;
+    struct ic_view cert;
+    struct ic_status_response status;
+    struct ic_buf b;
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct ic_error err = {0};
+        b = vector_unhex(table[i].json);
+        TAP_INT(ic_response_decode_query(b.bytes, b.len, &r, &err), -EPROTO, table[i].what);
+        TAP_INT(err.code, IC_E_MALFORMED, "is malformed");
+        TAP_INT(ic_response_decode_call(b.bytes, b.len, &call, NULL), -EPROTO, "also as a call");
+        TAP_INT(ic_response_decode_read_state(b.bytes, b.len, &cert, NULL), -EPROTO,
+                "also as a read_state");
+        ic_buf_fini(&b);
+    }
+    b = vector_unhex("a168726f6f745f6b657901");
+    TAP_INT(ic_response_decode_status(b.bytes, b.len, &status, NULL), -EPROTO,
+            "a root key that is a number");
+    ic_buf_fini(&b);
+}
+
+/* ---- call, status, outcome ---- */
+
+static void test_call(void)
+{
+    struct ic_buf b = {0};
+    struct ic_call_response r;
+
+    ic_cbor_put_map(&b, 4);
+    ic_cbor_put_text(&b, "status");
+    ic_cbor_put_text(&b, "non_replicated_rejection");
+    ic_cbor_put_text(&b, "reject_code");
+    ic_cbor_put_uint(&b, 4);
+    ic_cbor_put_text(&b, "reject_message");
+    ic_cbor_put_text(&b, "refused");
+    ic_cbor_put_text(&b, "error_code");
+    ic_cbor_put_text(&b, "IC0406");
+    TAP_INT(ic_response_decode_call(b.bytes, b.len, &r, NULL), 0, "refused before it ran");
+    TAP_OK(!r.certified && r.reject_code == 4 && ic_view_is_text(r.reject_message, "refused") &&
+               ic_view_is_text(r.error_code, "IC0406"),
+           "with code, message and error code");
+    ic_buf_fini(&b);
+}
+
+static void test_status(const char *data_dir)
+{
+    struct ic_buf b = vector_file(data_dir, "client/deleg_005_status.resp.bin");
+    uint8_t root[IC_ROOT_KEY_LEN];
+    struct ic_status_response r;
+
+    forge_key_der(7, root);
+    TAP_INT(ic_response_decode_status(b.bytes, b.len, &r, NULL), 0, "a status");
+    TAP_OK(ic_view_equal(r.root_key, ic_view(root, sizeof(root))), "with the root key");
+    TAP_OK(ic_view_is_text(r.health_status, "healthy"), "healthy");
+    ic_buf_fini(&b);
+    b = vector_unhex("a0");
+    TAP_INT(ic_response_decode_status(b.bytes, b.len, &r, NULL), 0, "an empty status");
+    TAP_INT((int64_t)r.root_key.len, 0, "without a root key");
+    ic_buf_fini(&b);
+}
+
+/* /request_status/<request_id>/<tree>, and the time. */
+static struct ic_certificate *certificate_of(struct ic_buf tree)
+{
+    static uint8_t root[IC_ROOT_KEY_LEN];
+    struct ic_trust trust = {.root_key = root,
+                             .root_key_len = sizeof(root),
+                             .now_ns = NOW,
+                             .max_age_ns = MINUTES,
+                             .max_ahead_ns = MINUTES};
+    struct ic_principal canister = ic_principal_management();
+    struct ic_certificate *cert = NULL;
+    struct ic_buf b = forge_certificate(
+        forge_fork(forge_text("request_status",
+                              forge_labeled(ic_view(request_id, sizeof(request_id)), tree)),
+                   forge_text("time", forge_nat_leaf((uint64_t)NOW))),
+        7, NULL, forge_nothing());
+
+    forge_key_der(7, root);
+    if (ic_certificate_verify_canister(b.bytes, b.len, &trust, &canister, &cert, NULL) < 0)
+        vector_die("cannot verify", "own certificate");
+    ic_buf_fini(&b);
+    return cert;
+}
+
+static struct ic_buf status_leaf(const char *status)
+{
+    return forge_text("status", forge_text_leaf(status));
+}
+
+/* A rejection: fields in label order, error_code first (or what stands in its place). */
+static struct ic_buf rejected_tree(struct ic_buf error_code, struct ic_buf code,
+                                   struct ic_buf message)
+{
+    struct ic_buf rest = forge_fork(
+        forge_fork(forge_text("reject_code", code), forge_text("reject_message", message)),
+        status_leaf("rejected"));
+    return error_code.len ? forge_fork(error_code, rest) : rest;
+}
+
+static void expect_outcome(struct ic_buf tree, int want, enum ic_call_status status,
+                           const char *what)
+{
+    struct ic_certificate *cert = certificate_of(tree);
+    struct ic_call_outcome o;
+    int ret = ic_response_call_outcome(cert, request_id, &o, NULL);
+    TAP_INT(ret, want, what);
+    if (ret == 0)
+        TAP_INT(o.status, status, "its status");
+    ic_certificate_free(cert);
+}
+
+static void test_outcome(void)
+{
+    static const uint8_t other_id[IC_REQUEST_ID_LEN] = {0xff};
+    struct ic_certificate *cert;
+    struct ic_call_outcome o;
+
+    cert = certificate_of(
+        forge_fork(forge_text("reply", forge_text_leaf("DIDL")), status_leaf("replied")));
+    TAP_INT(ic_response_call_outcome(cert, request_id, &o, NULL), 0, "replied");
+    TAP_INT(o.status, IC_CALL_REPLIED, "its status");
+    TAP_OK(ic_view_is_text(o.reply, "DIDL"), "its reply");
+    TAP_INT(ic_response_call_outcome(cert, other_id, &o, NULL), 0, "another request");
+    TAP_INT(o.status, IC_CALL_ABSENT, "is proven not to be known");
+    ic_certificate_free(cert);
+
+    cert = certificate_of(rejected_tree(forge_text("error_code", forge_text_leaf("IC0503")),
+                                        forge_nat_leaf(5), forge_text_leaf("trap")));
+    TAP_INT(ic_response_call_outcome(cert, request_id, &o, NULL), 0, "rejected");
+    TAP_OK(o.status == IC_CALL_REJECTED && o.reject_code == 5 &&
+               ic_view_is_text(o.reject_message, "trap") && ic_view_is_text(o.error_code, "IC0503"),
+           "with all its fields");
+    ic_certificate_free(cert);
+    expect_outcome(rejected_tree(forge_nothing(), forge_nat_leaf(5), forge_text_leaf("trap")), 0,
+                   IC_CALL_REJECTED, "rejected without an error code");
+    expect_outcome(rejected_tree(forge_pruned(forge_text("error_code", forge_text_leaf("x"))),
+                                 forge_nat_leaf(5), forge_text_leaf("trap")),
+                   -EPROTO, IC_CALL_ABSENT, "the error code pruned away");
+    expect_outcome(rejected_tree(forge_nothing(), forge_text_leaf("\x80"), forge_text_leaf("trap")),
+                   -EPROTO, IC_CALL_ABSENT, "a malformed reject code");
+    expect_outcome(rejected_tree(forge_nothing(), forge_nat_leaf(5), forge_text_leaf("\xff")),
+                   -EPROTO, IC_CALL_ABSENT, "a message that is not UTF-8");
+    expect_outcome(status_leaf("rejected"), -EPROTO, IC_CALL_ABSENT, "rejected without its fields");
+    expect_outcome(status_leaf("replied"), -EPROTO, IC_CALL_ABSENT, "replied without a reply");
+    expect_outcome(status_leaf("received"), 0, IC_CALL_RECEIVED, "received");
+    expect_outcome(status_leaf("processing"), 0, IC_CALL_PROCESSING, "processing");
+    expect_outcome(status_leaf("done"), 0, IC_CALL_DONE, "done");
+    expect_outcome(status_leaf("new"), -EPROTO, IC_CALL_ABSENT, "an unknown status");
+    expect_outcome(forge_pruned(status_leaf("replied")), -EPROTO, IC_CALL_ABSENT,
+                   "everything pruned away");
+}
+
+static void test_client_call(const char *data_dir)
+{
+    struct ic_buf body = vector_file(data_dir, "client/deleg_001_call_greet.resp.bin"), id;
+    json_t *json = vector_json(data_dir, "client/deleg_001_call_greet.json");
+    uint8_t root[IC_ROOT_KEY_LEN];
+    struct ic_trust trust = {.root_key = root,
+                             .root_key_len = sizeof(root),
+                             .max_age_ns = MINUTES,
+                             .max_ahead_ns = MINUTES};
+    struct ic_principal canister;
+    struct ic_call_response r = {0};
+    struct ic_call_outcome o = {0};
+    struct ic_certificate *cert = NULL;
+
+    forge_key_der(7, root);
+    id = vector_unhex(vector_text(json_object_get(json, "request"), "request_id"));
+    trust.now_ns = (int64_t)strtoull(
+        vector_text(json_object_get(json, "response_certificate"), "time_ns"), NULL, 10);
+    TAP_INT(ic_principal_parse("bkyz2-fmaaa-aaaaa-qaaaq-cai", &canister), 0, "a canister");
+    TAP_INT(ic_response_decode_call(body.bytes, body.len, &r, NULL), 0, "a call icp made");
+    TAP_INT(ic_certificate_verify_canister(r.certificate.bytes, r.certificate.len, &trust,
+                                           &canister, &cert, NULL),
+            0, "its certificate");
+    TAP_INT(ic_response_call_outcome(cert, id.bytes, &o, NULL), 0, "its outcome");
+    TAP_INT(o.status, IC_CALL_REPLIED, "replied");
+    TAP_OK(o.reply.len > 4 && memcmp(o.reply.bytes, "DIDL", 4) == 0, "with Candid");
+    ic_certificate_free(cert);
+    ic_buf_fini(&body);
+    ic_buf_fini(&id);
+    json_decref(json);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const queries[] = {"deleg_003_query_greet", "deleg_006_query_greet",
+                                          "root_003_query_greet",  "root_008_query_greet",
+                                          "root_013_query_greet",  "root_018_query_greet"};
+    if (argc != 2)
+        return 1;
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++)
+        test_client_query(argv[1], queries[i]);
+    test_rejected();
+    test_signatures();
+    test_large();
+    test_malformed();
+    test_call();
+    test_status(argv[1]);
+    test_outcome();
+    test_client_call(argv[1]);
+    return tap_done();
+}
