@@ -105,7 +105,7 @@ static int read_leb(struct candid_reader *r, struct ic_view *out)
 
 static int read_bytes(struct candid_reader *r, struct ic_view *out)
 {
-    size_t len;
+    size_t len = 0;
     int ret = candid_read_count(r, 1, &len);
     if (ret < 0)
         return ret;
@@ -173,8 +173,10 @@ static int alloc_values(struct candid_reader *r, size_t n, struct ic_value **out
 {
     void *memory;
     int ret = ic_arena_alloc(r->arena, n, sizeof(**out), &memory);
-    if (ret < 0)
-        return candid_fail(r, ret, "values");
+    if (ret < 0) {
+        candid_note(r, ret, "values");
+        return ret == -ENOMEM ? -ENOMEM : -EPROTO;
+    }
     *out = memory;
     return 0;
 }
@@ -200,7 +202,7 @@ static int read_opt(struct candid_reader *r, unsigned depth, struct ic_value *ou
 /* Numbers and bools: kept as bytes. */
 static int read_packed(struct candid_reader *r, size_t width, struct ic_value *out)
 {
-    size_t n;
+    size_t n = 0;
     int ret = candid_read_count(r, width, &n);
     if (ret == 0)
         ret = charge(r, n);
@@ -384,11 +386,11 @@ static int read_args(struct candid_reader *r, struct ic_candid *msg)
     const struct ic_type **types;
     struct ic_value *args = NULL;
     void *memory;
-    size_t n;
+    size_t n = 0;
     int ret = candid_read_count(r, 1, &n);
     if (ret < 0)
         return ret;
-    ret = ic_arena_alloc(r->arena, n, sizeof(*types), &memory);
+    ret = ic_arena_alloc(r->arena, n, sizeof(const struct ic_type *), &memory);
     if (ret < 0)
         return candid_fail(r, ret, "arguments");
     types = memory;

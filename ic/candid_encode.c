@@ -49,7 +49,7 @@ static int add_type(struct writer *w, const struct ic_type *type)
 {
     if (w->n == w->cap) {
         size_t cap = w->cap ? 2 * w->cap : 16;
-        const struct ic_type **table = realloc(w->table, cap * sizeof(*table));
+        const struct ic_type **table = realloc(w->table, cap * sizeof(const struct ic_type *));
         if (!table)
             return ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
         w->table = table;

@@ -5,6 +5,8 @@
 #include "ic/arena.h"
 #include "ic/candid.h"
 
+#include <errno.h>
+
 /* Longest nat or int we take, in bytes of LEB128: far beyond honest use, and small enough that
  * turning one into decimal digits later costs nothing. */
 #define CANDID_LEB_MAX   8192
@@ -22,8 +24,15 @@ struct candid_reader {
     struct ic_error *err; /* may be NULL */
 };
 
-/* Fail with -EPROTO, or with what an allocation failed with: say what was read, and where. */
-int candid_fail(struct candid_reader *r, int ret, const char *what) IC_NONNULL(1, 3);
+/* Fill r->err: what was being read, and where. */
+void candid_note(struct candid_reader *r, int ret, const char *what) IC_NONNULL(1, 3);
+
+/* Fail with -EPROTO, or with -ENOMEM when that is what ret says. */
+static inline int candid_fail(struct candid_reader *r, int ret, const char *what)
+{
+    candid_note(r, ret, what);
+    return ret == -ENOMEM ? -ENOMEM : -EPROTO;
+}
 
 /* Read the type table and leave the cursor behind it. Returns 0, -EPROTO, -ENOMEM. */
 int candid_read_table(struct candid_reader *r, size_t max_types) IC_NONNULL(1) IC_MUST_CHECK;

@@ -71,14 +71,16 @@ size_t candid_fixed_width(enum ic_type_kind kind)
     return widths[kind];
 }
 
-int candid_fail(struct candid_reader *r, int ret, const char *what)
+void candid_note(struct candid_reader *r, int ret, const char *what)
 {
-    if (ret == -ENOMEM)
-        return ic_fail(r->err, IC_E_NO_MEMORY, "candid: out of memory");
+    if (ret == -ENOMEM) {
+        ic_fail(r->err, IC_E_NO_MEMORY, "candid: out of memory");
+        return;
+    }
     if (ret == -E2BIG)
         what = "needs more memory than its size justifies";
-    return ic_fail(r->err, IC_E_MALFORMED, "candid: %s (at byte %zu)", what,
-                   (size_t)(r->in.pos - r->start));
+    ic_fail(r->err, IC_E_MALFORMED, "candid: %s (at byte %zu)", what,
+            (size_t)(r->in.pos - r->start));
 }
 
 int candid_read_count(struct candid_reader *r, size_t width, size_t *out)
@@ -115,7 +117,7 @@ static int read_fields(struct candid_reader *r, struct ic_type *type)
 {
     struct ic_type_field *fields;
     void *memory;
-    size_t n;
+    size_t n = 0;
     int ret = candid_read_count(r, 2, &n); /* an id and a reference */
     if (ret < 0)
         return ret;
@@ -143,13 +145,13 @@ static int read_refs(struct candid_reader *r, const struct ic_type *const **out,
 {
     const struct ic_type **refs;
     void *memory;
-    size_t n;
+    size_t n = 0;
     int ret = candid_read_count(r, 1, &n);
     if (ret < 0)
         return ret;
     if (n > UINT32_MAX)
         return candid_fail(r, -EPROTO, "too many arguments");
-    ret = ic_arena_alloc(r->arena, n, sizeof(*refs), &memory);
+    ret = ic_arena_alloc(r->arena, n, sizeof(const struct ic_type *), &memory);
     if (ret < 0)
         return candid_fail(r, ret, "arguments");
     refs = memory;
@@ -164,7 +166,7 @@ static int read_func(struct candid_reader *r, struct ic_type *type)
 {
     static const enum ic_func_mode modes[] = {IC_FUNC_QUERY, IC_FUNC_ONEWAY,
                                               IC_FUNC_COMPOSITE_QUERY};
-    size_t n_modes;
+    size_t n_modes = 0;
     uint8_t mode;
     int ret = read_refs(r, &type->as.func.args, &type->as.func.n_args);
     if (ret == 0)
@@ -184,7 +186,7 @@ static int read_func(struct candid_reader *r, struct ic_type *type)
 
 static int read_text(struct candid_reader *r, struct ic_view *out)
 {
-    size_t len;
+    size_t len = 0;
     int ret = candid_read_count(r, 1, &len);
     if (ret < 0)
         return ret;
@@ -197,7 +199,7 @@ static int read_service(struct candid_reader *r, struct ic_type *type)
 {
     struct ic_type_method *methods;
     void *memory;
-    size_t n;
+    size_t n = 0;
     int ret = candid_read_count(r, 2, &n);
     if (ret < 0)
         return ret;
@@ -222,7 +224,7 @@ static int read_service(struct candid_reader *r, struct ic_type *type)
 
 static int read_future(struct candid_reader *r, int64_t opcode, struct ic_type *type)
 {
-    size_t len;
+    size_t len = 0;
     int ret = candid_read_count(r, 1, &len);
     if (ret < 0)
         return ret;
@@ -320,7 +322,7 @@ static int mark_all_zero_width(struct candid_reader *r)
 
 int candid_read_table(struct candid_reader *r, size_t max_types)
 {
-    size_t n;
+    size_t n = 0;
     void *memory;
     int ret = candid_read_count(r, 2, &n); /* an opcode and what it applies to */
     if (ret < 0)

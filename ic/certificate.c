@@ -56,12 +56,14 @@ struct ic_certificate {
 
 static int no_memory(struct ic_error *err)
 {
-    return ic_fail(err, IC_E_NO_MEMORY, "certificate: out of memory");
+    ic_fail(err, IC_E_NO_MEMORY, "certificate: out of memory");
+    return -ENOMEM;
 }
 
 static int malformed(struct ic_error *err, const char *what)
 {
-    return ic_fail(err, IC_E_MALFORMED, "certificate: %s", what);
+    ic_fail(err, IC_E_MALFORMED, "certificate: %s", what);
+    return -EPROTO;
 }
 
 /* Decode tree and signature; delegation is filled with its encoded map, empty when there is none.
@@ -91,7 +93,7 @@ static int decode_part(const uint8_t *bytes, size_t len, struct part *part,
 static int decode_delegation(struct ic_view item, struct ic_certificate *cert, struct ic_error *err)
 {
     struct ic_cbor_map map;
-    struct ic_view subnet, inner, nested;
+    struct ic_view subnet, inner, nested = {0};
     int ret;
 
     if (ic_cbor_map(item, &map) < 0 || ic_cbor_map_bytes(&map, "subnet_id", &subnet) < 0 ||
@@ -214,7 +216,7 @@ static int verify_time(struct ic_certificate *cert, const struct ic_trust *trust
 static int open_verified(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
                          struct ic_certificate **out, struct ic_error *err)
 {
-    struct ic_view delegation;
+    struct ic_view delegation = {0};
     int ret;
     struct ic_certificate *cert = calloc(1, sizeof(*cert));
     if (!cert)
@@ -247,9 +249,9 @@ int ic_certificate_verify_canister(const uint8_t *cbor, size_t len, const struct
                                    const struct ic_principal *canister, struct ic_certificate **out,
                                    struct ic_error *err)
 {
-    struct ic_certificate *cert;
+    struct ic_certificate *cert = NULL;
     int ret = open_verified(cbor, len, trust, &cert, err);
-    if (ret < 0)
+    if (!cert)
         return ret;
     if (cert->inner.tree)
         ret = ic_certificate_check_range(cert, canister, err);
@@ -265,9 +267,9 @@ int ic_certificate_verify_subnet(const uint8_t *cbor, size_t len, const struct i
                                  struct ic_error *err)
 {
     char text[IC_PRINCIPAL_TEXT];
-    struct ic_certificate *cert;
+    struct ic_certificate *cert = NULL;
     int ret = open_verified(cbor, len, trust, &cert, err);
-    if (ret < 0)
+    if (!cert)
         return ret;
     if (!ic_principal_is_equal(&cert->subnet, subnet)) {
         ic_principal_format(&cert->subnet, text);

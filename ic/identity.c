@@ -249,7 +249,7 @@ int ic_identity_open_pem(const char *path, struct ic_identity **out, struct ic_e
     ret = read_file(path, pem, PEM_FILE_MAX, &len, &is_exposed, err);
     if (ret == 0)
         ret = from_pem(path, pem, len, &id, err);
-    if (ret == 0) {
+    if (id) {
         id->is_exposed = is_exposed;
         *out = id;
     }
