@@ -1,0 +1,113 @@
+// The `icp` command of DFINITY against the network, as a user would run it.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { install } from '../demo.mjs';
+import { buildCanisters, scratch } from './engine_fixture.mjs';
+import { hex, makeIdentity, nat64s, network, Principal } from './wire_fixture.mjs';
+
+const net = await network();
+const owner = makeIdentity();
+const stranger = makeIdentity();
+const build = buildCanisters();
+const id = await install(net, owner.sender, build('sample'));
+await net.callAs(owner.sender, id, 'seed', nat64s(100_000, 0));
+const canister = Principal.fromUint8Array(id).toText();
+
+const home = scratch();
+const packageFile = createRequire(import.meta.url).resolve('@icp-sdk/icp-cli-linux-x64/package.json');
+const binary = join(dirname(packageFile), 'bin/icp');
+
+/** Runs icp with a home of its own. Returns { code, out, err }. */
+function icp(...args) {
+  const env = { PATH: process.env.PATH, HOME: home, ICP_HOME: join(home, 'icp'), DO_NOT_TRACK: '1', NO_COLOR: '1' };
+  return new Promise((resolve) => {
+    execFile(binary, args, { env, cwd: home, timeout: 60_000 }, (error, out, err) => {
+      resolve({ code: error ? error.code : 0, out, err });
+    });
+  });
+}
+
+async function good(...args) {
+  const { code, out, err } = await icp(...args);
+  assert.equal(code, 0, `icp ${args.join(' ')}: ${err}`);
+  return out;
+}
+
+const target = (identity) => ['-n', net.url, '-k', hex(net.rootKeyDer), '--identity', identity];
+const calling = (method, arg, ...more) => ['canister', 'call', canister, method, arg, ...more];
+
+for (const [name, { pem }] of Object.entries({ owner, stranger })) {
+  const file = join(home, `${name}.pem`);
+  writeFileSync(file, pem, { mode: 0o600 });
+  await good('identity', 'import', name, '--from-pem', file, '--storage', 'plaintext');
+}
+
+test('network ping', async () => {
+  assert.match(await good('network', 'ping', net.url), /"replica_health_status": "healthy"/);
+});
+
+test('call as query', async () => {
+  assert.match(await good(...calling('stable_size', '()', '--query', ...target('owner'))), /^\(131_072 : nat64\)/);
+  const read = await good(...calling('stable_read', '(0, 8)', '--query', ...target('anonymous')));
+  assert.equal(read.trim(), String.raw`(blob "\af\cd\1d\7b\39\a8\20\e2")`);
+});
+
+test('call as update, for the controller', async () => {
+  assert.match(await good(...calling('stable_grow', '(1)', ...target('owner'))), /^\(2 : int64\)/);
+  assert.match(await good(...calling('stable_size', '()', '--query', ...target('owner'))), /^\(196_608 : nat64\)/);
+  const refused = await icp(...calling('stable_grow', '(1)', ...target('stranger')));
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.err, /IC0406/);
+});
+
+test('traps and missing methods', async () => {
+  const trap = await icp(...calling('stable_read', '(9_999_999, 1)', ...target('owner')));
+  assert.notEqual(trap.code, 0);
+  assert.match(trap.err, /IC0503/);
+  const missing = await icp(...calling('nope', '()', '--query', ...target('owner')));
+  assert.notEqual(missing.code, 0);
+  assert.match(missing.err, /IC0536/);
+});
+
+test('status: all of it for the controller, the public part for others', async () => {
+  const out = await good('canister', 'status', canister, ...target('owner'));
+  assert.match(out, /Status: Running/);
+  assert.match(out, new RegExp(`controller: ${Principal.fromUint8Array(owner.sender).toText()}`));
+  assert.match(out, /Module hash: 0x[0-9a-f]{64}/);
+  assert.match(out, /Cycles: 100_000_000_000_000/);
+  const others = await good('canister', 'status', canister, ...target('stranger'));
+  assert.match(others, /Module hash: 0x[0-9a-f]{64}/);
+  assert.doesNotMatch(others, /Cycles/);
+});
+
+test('metadata', async () => {
+  const out = await good('canister', 'metadata', canister, 'candid:service', ...target('owner'));
+  assert.match(out, /stable_read : \(nat64, nat64\) -> \(blob\) query;/);
+  assert.notEqual((await icp('canister', 'metadata', canister, 'none', ...target('owner'))).code, 0);
+});
+
+test('stop and start', async () => {
+  await good('canister', 'stop', canister, ...target('owner'));
+  assert.match(await good('canister', 'status', canister, ...target('owner')), /Status: Stopped/);
+  const refused = await icp(...calling('stable_size', '()', '--query', ...target('owner')));
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.err, /IC0508/);
+  const stranger = await icp('canister', 'start', canister, ...target('stranger'));
+  assert.notEqual(stranger.code, 0);
+  assert.match(stranger.err, /IC0512/);
+  await good('canister', 'start', canister, ...target('owner'));
+  assert.match(await good(...calling('stable_size', '()', '--query', ...target('owner'))), /^\(196_608 : nat64\)/);
+});
+
+test('a wrong root key is noticed', async () => {
+  const other = await network({ seed: 'another' });
+  const key = ['-n', net.url, '-k', hex(other.rootKeyDer), '--identity', 'owner'];
+  const { code, err } = await icp(...calling('stable_size', '()', '--query', ...key));
+  assert.notEqual(code, 0);
+  assert.match(err, /[Cc]ertificate|[Ss]ignature/);
+});
