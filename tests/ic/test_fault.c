@@ -1,0 +1,245 @@
+/* Every allocation fails once: each operation gives -ENOMEM, leaves its out-parameters alone, leaks
+ * nothing (the sanitizer build watches), and works when nothing fails any more.
+ *
+ * The linker replaces malloc, calloc and realloc in our own objects (-Wl,--wrap).
+ */
+#include "ic/candid.h"
+#include "ic/certificate.h"
+#include "ic/request.h"
+#include "ic/response.h"
+#include "tests/ic/forge.h"
+#include "tests/ic/vectors.h"
+#include "tests/tap.h"
+
+#include <errno.h>
+
+TAP_STATE;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static long until_failure = -1; /* allocations that still succeed; negative: all */
+
+static bool fails(void)
+{
+    return until_failure >= 0 && until_failure-- == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    return fails() ? NULL : __real_realloc(p, size);
+}
+
+static const char *data_dir;
+
+/* Run with the first, the second, ... allocation failing, until one run succeeds. */
+static void test_all(int (*operation)(struct ic_error *err), const char *what)
+{
+    long n = 0;
+    int ret = -ENOMEM;
+    size_t n_other = 0, n_untold = 0;
+
+    for (; n < 10000 && ret != 0; n++) {
+        struct ic_error err = {0};
+        until_failure = n;
+        ret = operation(&err);
+        n_other += ret != 0 && ret != -ENOMEM;
+        n_untold += ret != 0 && err.code != IC_E_NO_MEMORY;
+        if (ret != 0 && until_failure >= 0) /* it did not even get there */
+            break;
+    }
+    until_failure = -1;
+    TAP_INT(ret, 0, what);
+    TAP_INT((int64_t)n_other, 0, "a failed allocation is -ENOMEM and nothing else");
+    TAP_INT((int64_t)n_untold, 0, "and the error says so");
+    TAP_OK(n > 1, "at least one allocation was made to fail");
+}
+
+/* ---- operations ---- */
+
+static int no_error_struct(struct ic_error *err, int ret)
+{
+    if (ret == -ENOMEM)
+        err->code = IC_E_NO_MEMORY;
+    return ret;
+}
+
+static int decode_candid(struct ic_error *err)
+{
+    static const uint8_t msg[] = {
+        'D',  'I',  'D',  'L',  7,              /* table of seven */
+        0x6c, 3,    0,    1,    1, 3,   2,   5, /* 0: record { 0 : 1; 1 : 3; 2 : 5 } */
+        0x6e, 2,                                /* 1: opt 2 */
+        0x6d, 4,                                /* 2: vec 4 */
+        0x6b, 1,    9,    6,                    /* 3: variant { 9 : 6 } */
+        0x6c, 1,    0,    0x71,                 /* 4: record { text } */
+        0x6d, 0x7f,                             /* 5: vec null */
+        0x6a, 1,    0x7d, 0,    1, 1,           /* 6: func (nat) -> () query */
+        2,    0,    0x7d,                       /* arguments: 0 and nat */
+        1,    2,    1,    'a',  1, 'b',         /* opt: two records */
+        0,    1,    1,    1,    4, 1,   'm',    /* variant: a func */
+        100,                                    /* a hundred nulls */
+        5,                                      /* nat */
+    };
+    struct ic_candid *out = NULL;
+    int ret = ic_candid_decode(msg, sizeof(msg), NULL, &out, err);
+    if (ret < 0 && out)
+        return -EIO;
+    ic_candid_free(out);
+    return ret;
+}
+
+static int encode_candid(struct ic_error *err)
+{
+    static const struct ic_type opt = {.kind = IC_TYPE_OPT, .as.elem = &ic_type_blob};
+    static const struct ic_type_field fields[] = {{1, &opt}, {2, &ic_type_text}};
+    static const struct ic_type record = {.kind = IC_TYPE_RECORD, .as.fields = {fields, 2}};
+    static const uint8_t blob[500];
+    struct ic_value content = ic_blob(blob, sizeof(blob));
+    struct ic_value items[] = {{.type = &opt, .as.opt = &content}, ic_text("text")};
+    struct ic_value args[] = {{.type = &record, .as.seq = {items, 2}}, ic_nat64(7)};
+    struct ic_buf out = {0};
+    int ret = ic_candid_encode(args, 2, &out, err);
+    ic_buf_fini(&out);
+    return ret;
+}
+
+static int encode_request(struct ic_error *err)
+{
+    static const uint8_t seed[32] = {1}, arg[3000];
+    struct ic_principal canister = ic_principal_management();
+    struct ic_identity *id = NULL;
+    struct ic_buf body = {0};
+    uint8_t request_id[IC_REQUEST_ID_LEN];
+    int ret = ic_identity_new_ed25519(seed, &id);
+    if (ret == 0)
+        ret = ic_request_call(id, &canister, "m", arg, sizeof(arg), 1, NULL, &body, request_id);
+    ic_buf_fini(&body);
+    if (ret == 0)
+        ret = ic_request_read_state(id, IC_PATH(ic_label_text("time")), 1, 1, NULL, &body,
+                                    request_id);
+    ic_buf_fini(&body);
+    ic_identity_free(id);
+    return no_error_struct(err, ret);
+}
+
+static int open_identity(struct ic_error *err)
+{
+    char path[VECTOR_PATH];
+    struct ic_identity *id = NULL;
+    int ret;
+    vector_path(data_dir, "pem/decrypted_pkcs8_ed25519.pem", path);
+    ret = ic_identity_open_pem(path, &id, err);
+    if (ret < 0 && id)
+        return -EIO;
+    ic_identity_free(id);
+    return ret;
+}
+
+static struct ic_buf certificate; /* a read_state answer with a delegation */
+static struct ic_buf query;       /* a signed query answer */
+static uint8_t root_key[IC_ROOT_KEY_LEN];
+static int64_t certificate_time, query_time;
+static struct ic_buf query_id;
+
+static int verify_certificate(struct ic_error *err)
+{
+    struct ic_trust trust = {.root_key = root_key,
+                             .root_key_len = sizeof(root_key),
+                             .now_ns = certificate_time,
+                             .max_age_ns = IC_CERTIFICATE_MAX_AGE_NS,
+                             .max_ahead_ns = IC_CERTIFICATE_MAX_AHEAD_NS};
+    struct ic_principal canister;
+    struct ic_certificate *cert = NULL;
+    struct ic_label *labels = NULL;
+    struct ic_view view;
+    size_t n;
+    int ret = ic_delegation_cache_new(&trust.delegations);
+    if (ret < 0)
+        return no_error_struct(err, ret);
+    if (ic_principal_parse("bkyz2-fmaaa-aaaaa-qaaaq-cai", &canister) < 0)
+        ret = -EIO;
+    if (ret == 0)
+        ret = ic_response_decode_read_state(certificate.bytes, certificate.len, &view, err);
+    if (ret == 0)
+        ret = ic_certificate_verify_canister(view.bytes, view.len, &trust, &canister, &cert, err);
+    if (ret == 0)
+        ret = no_error_struct(
+            err, ic_certificate_list(cert, IC_PATH(ic_label_text("canister")), &labels, &n));
+    free(labels);
+    ic_certificate_free(cert);
+    ic_delegation_cache_free(trust.delegations);
+    return ret;
+}
+
+static int find_key(void *arg, const struct ic_principal *node, uint8_t key[IC_NODE_KEY_LEN])
+{
+    struct ic_buf *bytes = arg;
+    (void)node;
+    memcpy(key, bytes->bytes, IC_NODE_KEY_LEN);
+    return 0;
+}
+
+static struct ic_buf node_key;
+
+static int verify_query(struct ic_error *err)
+{
+    struct ic_query_response r;
+    int ret = ic_response_decode_query(query.bytes, query.len, &r, err);
+    if (ret == 0)
+        ret = ic_response_verify_query(&r, query_id.bytes, find_key, &node_key, query_time,
+                                       1000000000, err);
+    return ret;
+}
+
+static void load(void)
+{
+    json_t *json = vector_json(data_dir, "client/deleg_000_read_state_canister.json");
+    certificate = vector_file(data_dir, "client/deleg_000_read_state_canister.resp.bin");
+    certificate_time = (int64_t)strtoull(
+        vector_text(json_object_get(json, "response_certificate"), "time_ns"), NULL, 10);
+    json_decref(json);
+    json = vector_json(data_dir, "client/deleg_003_query_greet.json");
+    query = vector_file(data_dir, "client/deleg_003_query_greet.resp.bin");
+    query_id = vector_unhex(vector_text(json_object_get(json, "request"), "request_id"));
+    query_time =
+        (int64_t)strtoull(vector_text(json_object_get(json, "response"), "timestamp"), NULL, 10);
+    json_decref(json);
+    json = vector_json(data_dir, "client/mock_keys.json");
+    node_key = vector_unhex(vector_text(json, "node_pk"));
+    json_decref(json);
+    forge_key_der(7, root_key);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2)
+        return 1;
+    data_dir = argv[1];
+    load();
+    test_all(decode_candid, "decode Candid");
+    test_all(encode_candid, "encode Candid");
+    test_all(encode_request, "encode and sign requests");
+    test_all(open_identity, "open an identity file");
+    test_all(verify_certificate, "verify a certificate");
+    test_all(verify_query, "verify a query answer");
+    ic_buf_fini(&certificate);
+    ic_buf_fini(&query);
+    ic_buf_fini(&query_id);
+    ic_buf_fini(&node_key);
+    return tap_done();
+}
