@@ -41,7 +41,8 @@ const keys = await nodeKeys(net, id);
 const name = Principal.fromUint8Array(id).toText();
 
 const blobOf = (reply) => Buffer.from(IDL.decode([IDL.Vec(IDL.Nat8)], new Uint8Array(reply))[0]);
-const read = (offset, length, options) => query(net, { canister: id, method: 'stable_read', arg: nat64s(offset, length) }, options);
+const reading = (offset, length) => ({ canister: id, method: 'stable_read', arg: nat64s(offset, length) });
+const read = (offset, length, options) => query(net, reading(offset, length), options);
 
 /** The data of seed(size, 1), as tests/canisters/README.md defines it. */
 function stream(offset, length) {
@@ -103,9 +104,9 @@ describe('queries', () => {
   });
 
   test('a query leaves no trace, also as an update', async () => {
-    const { reply } = outcome(await call(net, { canister: id, method: 'stable_read', arg: nat64s(0, 100) }), net.rootKeyDer);
+    const { reply } = outcome(await call(net, reading(0, 100)), net.rootKeyDer);
     assert.deepEqual(blobOf(reply), stream(0, 100));
-    const large = await call(net, { canister: id, method: 'stable_read', arg: nat64s(0, 2 * MIB) });
+    const large = await call(net, reading(0, 2 * MIB));
     const refusal = outcome(large, net.rootKeyDer);
     assert.deepEqual([refusal.code, refusal.error], [5, 'IC0504']);
   });
@@ -170,7 +171,7 @@ describe('update calls', () => {
     const before = await version();
     const stranger = outcome(await call(net, grow({ identity: makeIdentity() })), net.rootKeyDer);
     assert.deepEqual([stranger.code, stranger.error], [4, 'IC0406']); // the canister's own refusal
-    const trap = await call(net, { canister: id, method: 'stable_read', arg: nat64s(2 ** 40, 1) });
+    const trap = await call(net, reading(2 ** 40, 1));
     const trapped = outcome(trap, net.rootKeyDer);
     assert.deepEqual([trapped.code, trapped.error], [5, 'IC0503']);
     assert.match(trapped.message, /^Error from Canister [\w-]+: Canister called `ic0\.trap` with message: stable_read: /);

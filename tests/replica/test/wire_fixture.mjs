@@ -2,7 +2,7 @@
 // specification, with none of the network's code but its CBOR decoder.
 
 import assert from 'node:assert/strict';
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { encodeWithSelfDescribedTag as encode } from '@dfinity/cbor';
@@ -30,11 +30,12 @@ export function makeIdentity() {
   return identityOf(privateKey);
 }
 
-export function identityOf(privateKey) {
+function identityOf(privateKey) {
   const der = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
   const sender = Buffer.concat([createHash('sha224').update(der).digest(), Uint8Array.of(2)]);
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
-  return { sender: new Uint8Array(sender), der: new Uint8Array(der), pem, sign: (bytes) => new Uint8Array(sign(null, bytes, privateKey)) };
+  const signing = (bytes) => new Uint8Array(sign(null, bytes, privateKey));
+  return { sender: new Uint8Array(sender), der: new Uint8Array(der), pem, sign: signing };
 }
 
 /** A network for one test file, stopped when its tests are done. */
@@ -94,17 +95,20 @@ const text = (id) => Principal.fromUint8Array(id).toText();
 
 export async function query(net, given, { version = 3, effective = given.canister } = {}) {
   const content = message('query', given);
-  const answer = await post(net.url, `/api/v${version}/canister/${text(effective)}/query`, encode(envelope(content, given.identity)));
+  const path = `/api/v${version}/canister/${text(effective)}/query`;
+  const answer = await post(net.url, path, encode(envelope(content, given.identity)));
   return { ...answer, content };
 }
 
 export async function call(net, given, { version = 4, effective = given.canister } = {}) {
   const content = message('call', { nonce: randomBytes(16), ...given });
-  const answer = await post(net.url, `/api/v${version}/canister/${text(effective)}/call`, encode(envelope(content, given.identity)));
+  const path = `/api/v${version}/canister/${text(effective)}/call`;
+  const answer = await post(net.url, path, encode(envelope(content, given.identity)));
   return { ...answer, content, requestId: hashValue(content) };
 }
 
-export async function readState(net, id, paths, { identity = ANONYMOUS, version = 3, scope = 'canister', expiry = inFuture() } = {}) {
+export async function readState(net, id, paths, options = {}) {
+  const { identity = ANONYMOUS, version = 3, scope = 'canister', expiry = inFuture() } = options;
   const bytes = paths.map((path) => path.map((label) => (typeof label === 'string' ? Buffer.from(label) : label)));
   const content = { request_type: 'read_state', sender: identity.sender, ingress_expiry: expiry, paths: bytes };
   return post(net.url, `/api/v${version}/${scope}/${text(id)}/read_state`, encode(envelope(content, identity)));
@@ -200,7 +204,8 @@ export function checkNodeSignature({ body, content }, keys) {
 export async function nodeKeys(net, id) {
   const { body } = await readState(net, id, [['subnet']]);
   const { tree, subnetId } = openCertificate(body.certificate, net.rootKeyDer);
-  const at = (node, label) => flatten(node).find((item) => item[0] === 2n && Buffer.compare(item[1], Buffer.from(label)) === 0)[2];
+  const fits = (item, label) => item[0] === 2n && Buffer.compare(item[1], Buffer.from(label)) === 0;
+  const at = (node, label) => flatten(node).find((item) => fits(item, label))[2];
   const nodes = flatten(at(at(at(tree, 'subnet'), subnetId), 'node'));
   return Object.fromEntries(nodes.map((node) => [hex(node[1]), at(node[2], 'public_key')[1]]));
 }
@@ -214,7 +219,6 @@ export function outcome(answer, rootKey) {
   const status = Buffer.from(at('status')).toString();
   if (status === 'replied') return { reply: at('reply') };
   assert.equal(status, 'rejected');
-  return { code: Number(number(at('reject_code'))), error: `${Buffer.from(at('error_code'))}`, message: `${Buffer.from(at('reject_message'))}` };
+  const text = (field) => Buffer.from(at(field)).toString();
+  return { code: Number(number(at('reject_code'))), error: text('error_code'), message: text('reject_message') };
 }
-
-export const keyFromPem = (pem) => identityOf(createPrivateKey(pem));
