@@ -173,9 +173,12 @@ static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *
     const struct fs_ops_config *config = &ops_of(req)->config;
     const struct fs_opened *opened = &handle->opened;
     struct window_hint hint;
+    /* One query is left for the read itself: it must not queue behind what is fetched ahead of it.
+     */
+    unsigned n_inflight = config->max_inflight(config->arg);
     const struct window_limits limits = {
         .max_io = source_max_io(opened->source),
-        .n_inflight = config->max_inflight(config->arg),
+        .n_inflight = n_inflight > 1 ? n_inflight - 1 : 1,
         .budget = config->cache_budget,
     };
     if (window_advance(&handle->window, off, len, opened->stat.size, &limits, &hint))

@@ -1,6 +1,7 @@
 /* The agent's life, clock and numbers; the calls are in agent_query.c, agent_update.c and
  * agent_state.c, what they share in agent_send.c. */
 #include "ic/agent_impl.h"
+#include "ic/body.h"
 #include "ic/wait.h"
 
 #include <curl/curl.h>
@@ -179,7 +180,7 @@ void ic_agent_get_stats(struct ic_agent *agent, struct ic_agent_stats *out)
 
 void ic_reply_fini(struct ic_reply *reply)
 {
-    free(reply->body);
+    ic_body_free(reply->body);
     ic_certificate_free(reply->certificate);
     *reply = (struct ic_reply){0};
 }

@@ -78,7 +78,8 @@ int ic_agent_open(struct ic_agent **out, const struct ic_agent_config *config, s
 /* Cancel every call, now and later: IC_E_CANCELLED. Idempotent. */
 void ic_agent_stop(struct ic_agent *agent) IC_NONNULL(1);
 
-/* Stop, join the network thread, free. Every caller must have returned from its call. */
+/* Stop, join the network thread, free. Every caller must have returned from its call and released
+ * its reply. */
 void ic_agent_close(struct ic_agent *agent);
 
 /* To be called after setting a cancel flag: its waiter looks at once, else within 50 ms. */
@@ -90,7 +91,7 @@ struct ic_reply {
         *arg; /* the Candid message; valid until ic_reply_fini; may be NULL when len is 0 */
     size_t len;
     /* private: what arg points into */
-    uint8_t *body;
+    uint8_t *body; /* an ic_body */
     struct ic_certificate *certificate;
 };
 

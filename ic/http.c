@@ -227,7 +227,7 @@ int ic_http_perform(struct ic_http *http, const struct ic_http_request *request,
 
 void ic_http_reply_fini(struct ic_http_reply *reply)
 {
-    free(reply->body);
+    ic_body_free(reply->body);
     reply->body = NULL;
     reply->len = 0;
 }
@@ -256,6 +256,8 @@ static int set_up(struct ic_http *http, const struct ic_http_config *config, str
         if ((http->ca_file = strdup(config->ca_file)) == NULL)
             return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
     }
+    if (ic_bodies_new(&http->options.bodies) < 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
     http->options.ca_file = http->ca_file;
     http->options.connect_ms = config->connect_ms != 0 ? config->connect_ms : DEFAULT_CONNECT_MS;
 
@@ -289,6 +291,7 @@ static void tear_down(struct ic_http *http)
     }
     (void)curl_multi_cleanup(http->multi);
     curl_slist_free_all(http->options.headers);
+    ic_bodies_free(http->options.bodies);
     free(http->ca_file);
     (void)pthread_mutex_destroy(&http->lock);
     free(http);

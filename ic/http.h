@@ -39,7 +39,7 @@ struct ic_http_reply {
     int status; /* 200, 503, ... */
     bool sent;  /* some of the request may have reached the server; set on failure too */
     uint32_t retry_after_ms; /* Retry-After header, 0 when there was none */
-    uint8_t *body;           /* owned; NULL when empty */
+    uint8_t *body;           /* owned (an ic_body); NULL when empty */
     size_t len;
 };
 
@@ -53,7 +53,8 @@ int ic_http_open(struct ic_http **out, const struct ic_http_config *config, stru
 /* Cancel every transfer, now and later: their callers get IC_E_CANCELLED. Idempotent. */
 void ic_http_stop(struct ic_http *http);
 
-/* Stop, join the network thread, free. All callers of ic_http_perform must have returned. */
+/* Stop, join the network thread, free. All callers of ic_http_perform must have returned, and every
+ * reply must have been released. */
 void ic_http_close(struct ic_http *http);
 
 /* Make every waiting caller look at its cancel flag at once (else within 50 ms). */

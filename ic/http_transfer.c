@@ -31,7 +31,8 @@ static bool reserve(struct ic_transfer *transfer, size_t more)
     if (capacity > transfer->reply_max)
         capacity = transfer->reply_max;
 
-    uint8_t *body = realloc(transfer->body, capacity);
+    uint8_t *body = transfer->body == NULL ? ic_body_new(transfer->bodies, capacity, &capacity)
+                                           : ic_body_grow(transfer->body, capacity);
     if (body == NULL)
         return false;
     transfer->body = body;
@@ -115,6 +116,7 @@ int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *
         ic_transfer_free(transfer);
         return ic_fail(err, IC_E_NO_MEMORY, "HTTP transfer: curl_easy_init");
     }
+    transfer->bodies = options->bodies;
     CURLcode result = set_lasting_options(transfer, options);
     if (result != CURLE_OK) {
         ic_transfer_free(transfer);
@@ -131,7 +133,7 @@ void ic_transfer_free(struct ic_transfer *transfer)
         return;
     curl_easy_cleanup(transfer->easy);
     (void)pthread_cond_destroy(&transfer->done);
-    free(transfer->body);
+    ic_body_free(transfer->body);
     free(transfer);
 }
 
@@ -244,7 +246,7 @@ int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_
     else if (transfer->result != CURLE_OK)
         rc = ic_fail(err, classify(transfer), "%s: %s", url, describe(transfer));
     if (rc != 0) {
-        free(transfer->body);
+        ic_body_free(transfer->body);
         transfer->body = NULL;
         return rc;
     }

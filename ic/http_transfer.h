@@ -5,6 +5,7 @@
 #ifndef CANISTERFS_IC_HTTP_TRANSFER_H
 #define CANISTERFS_IC_HTTP_TRANSFER_H
 
+#include "ic/body.h"
 #include "ic/http.h"
 
 #include <curl/curl.h>
@@ -12,10 +13,11 @@
 
 struct ic_transfer {
     CURL *easy;                         /* immutable after new */
+    struct ic_bodies *bodies;           /* immutable after new; borrowed */
     char curl_message[CURL_ERROR_SIZE]; /* libcurl's words for the last failure */
 
     /* Reused from exchange to exchange: reset by ic_transfer_prepare. */
-    uint8_t *body;
+    uint8_t *body; /* an ic_body */
     size_t len;
     size_t capacity;
     size_t reply_max;
@@ -41,6 +43,7 @@ struct ic_transfer_options {
     const char *ca_file;
     long connect_ms;
     struct curl_slist *headers;
+    struct ic_bodies *bodies; /* outlives the transfers */
 };
 
 int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *options,
