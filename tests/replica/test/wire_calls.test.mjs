@@ -84,6 +84,16 @@ describe('queries', () => {
     }
   });
 
+  test('queries begun in the same turn get each its own reply', async () => {
+    const offsets = [0, 100, 200, 300];
+    const ask = (offset) => {
+      const given = { method: 'stable_read', arg: nat64s(offset, 64), caller: owner.sender };
+      return net.query(id, given, (reply) => Buffer.from(reply)); // the engine's reply is a view
+    };
+    const replies = await Promise.all(offsets.map(ask));
+    assert.deepEqual(replies.map(blobOf), offsets.map((offset) => stream(offset, 64)));
+  });
+
   test('rejections are signed, with their codes', async () => {
     const blank = await net.createCanister({ controllers: [owner.sender] });
     const nobody = Principal.fromText('ekjw2-zyaaa-aaaaq-p777q-cai').toUint8Array();
