@@ -14,10 +14,10 @@
 #include <time.h>
 #include <uthash.h>
 
-/* open(2) sends LOOKUP and OPEN right after one another: what LOOKUP learned this recently is not
- * asked again, so that a cold open costs one query and cannot lose a race against a busy canister.
- */
-#define FRESH_FOR_OPEN_NS 250000000
+/* open(2) sends LOOKUP and OPEN right after one another: what LOOKUP learned this recently serves
+ * one OPEN, so that a cold open costs one query and does not lose a race against a busy canister.
+ * Once and not for long, because an open must see every change that was complete before it. */
+#define FRESH_FOR_OPEN_NS 50000000
 
 /* d_ino of a name that was not looked up yet; 0 would hide it from readers. */
 #define UNKNOWN_INO 0xffffffff
@@ -38,6 +38,7 @@ struct fs_entry {
 
     struct source_stat stat; /* guarded by tree lock: last answer of the source */
     int64_t stat_at_ns;      /* guarded by tree lock: when it came, 0 for never */
+    bool stat_is_for_open;   /* guarded by tree lock: no OPEN has used this answer yet */
     struct fs_node *current; /* guarded by tree lock: newest node, may be NULL */
 };
 
@@ -217,6 +218,7 @@ static int refresh(struct fs_tree *tree, struct fs_entry *entry, uint64_t max_ag
     pthread_mutex_lock(&tree->lock);
     entry->stat = stat;
     entry->stat_at_ns = clock_ns(CLOCK_MONOTONIC);
+    entry->stat_is_for_open = true;
     pthread_mutex_unlock(&tree->lock);
     *out = stat;
     return 0;
@@ -378,7 +380,8 @@ int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *i
     }
     pthread_mutex_lock(&tree->lock);
     /* Live memory gets a serial of its own at every open. */
-    uint64_t max_age_ns = entry->stat.versioned ? FRESH_FOR_OPEN_NS : 0;
+    uint64_t max_age_ns = entry->stat.versioned && entry->stat_is_for_open ? FRESH_FOR_OPEN_NS : 0;
+    entry->stat_is_for_open = false;
     pthread_mutex_unlock(&tree->lock);
     int result = refresh(tree, entry, max_age_ns, io, &out->stat);
     if (result < 0)
@@ -386,6 +389,7 @@ int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *i
     out->source = entry->source;
     out->keep_cache = out->stat.versioned;
     pthread_mutex_lock(&tree->lock);
+    entry->stat_is_for_open = false;
     struct fs_node *node = find_node_locked(tree, ino);
     if (!node || (out->stat.versioned && node->stat.version != out->stat.version))
         result = -ESTALE;

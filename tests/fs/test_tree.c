@@ -122,6 +122,8 @@ static void test_versions(void)
     TAP_INT(fs_tree_open(w.tree, first.ino, &io, &opened), 0, "it opens");
     TAP_INT(w.file.n_stats, n, "without asking what the lookup just learned");
     TAP_INT((int64_t)opened.stat.version, 5, "pinned");
+    TAP_INT(fs_tree_open(w.tree, first.ino, &io, &opened), 0, "a second open");
+    TAP_INT(w.file.n_stats, n + 1, "asks: the canister may have changed in between");
     TAP_OK(opened.keep_cache, "with the kernel's pages");
 
     w.file.stat.version = 6;

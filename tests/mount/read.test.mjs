@@ -238,6 +238,21 @@ describe('a canister that changes', () => {
   });
   after(() => stage.close());
 
+  test('an open sees every change that was made before it, at once', async () => {
+    const mount = await stage.mount(network, network.canisters.sample);
+    const memory = mount.path('stable_memory');
+    await run('cp', [memory, '/dev/null']);
+    for (let i = 0; i < 8; i++) {
+      const held = await open(memory);
+      const bytes = Buffer.from(`change ${i}`);
+      await client.stableWrite(network.canisters.sample, 4096, bytes);
+      const seen = await pread(memory, 4096, bytes.length);
+      await held.close();
+      assert.equal(seen.toString(), bytes.toString());
+    }
+    await client.stableWrite(network.canisters.sample, 4096, seedBytes(1n, 4096, 8));
+  });
+
   test('an open file fails with ESTALE instead of mixing versions; a new open reads the new one', async () => {
     const mount = await stage.mount(network, network.canisters.sample, ['-o', 'attr_timeout=100ms']);
     const memory = mount.path('stable_memory');
