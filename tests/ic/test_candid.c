@@ -1,5 +1,5 @@
-/* Candid: bytes of the specification's kind, hostile claims, round trips. The official suite
- * follows with the typed decoder. */
+/* Candid: bytes of the specification's kind, hostile claims, round trips. The official suite is in
+ * test_candid_suite.c. */
 #include "ic/candid.h"
 #include "tests/tap.h"
 
@@ -242,8 +242,8 @@ static void test_round_trips(void)
         "4449444c 02 69 01 01 61 01 6a 00 00 00 01 00 01 01 aa",
         "4449444c 01 6d 7c 01 00 03 7f 00 ff00",
         "4449444c 01 6d 78 01 00 02 0100000000000000 ffffffffffffffff",
-        "4449444c 00 06 73 72 77 76 75 74 0000803f 000000000000f03f 80 0080 00000080 "
-        "0000000000000080",
+        ("4449444c 00 06 73 72 77 76 75 74 0000803f 000000000000f03f 80 0080 00000080 "
+         "0000000000000080"),
     };
     uint8_t bytes[128];
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -286,6 +286,188 @@ static void test_damage(void)
     TAP_INT(n_other, 0, "damaged messages are refused or decoded, nothing else");
 }
 
+/* Vectors of nothing: one element is kept, all are counted. */
+static void test_zero_width(void)
+{
+    /* (vec record { null; reserved }) with 1000 elements, then 21000 and 22000 */
+    static const struct {
+        const char *hex;
+        int want;
+        const char *what;
+    } rows[] = {
+        {"4449444c 02 6d01 6c02 00 7f 01 70 01 00 e807", 0, "a thousand records of nothing"},
+        {"4449444c 02 6d01 6c02 00 7f 01 70 01 00 88a401", 0, "three charged for each: 21000 fit"},
+        {"4449444c 02 6d01 6c02 00 7f 01 70 01 00 d8b301", -EPROTO, "23000 do not"},
+        {"4449444c 02 6d01 6c01 00 01 01 00 01", -EPROTO, "a record of itself has no values"},
+        {"4449444c 01 6d 6f 01 00 00", 0, "an empty vector of the type empty"},
+        {"4449444c 01 6d 6f 01 00 01", -EPROTO, "a value of it"},
+    };
+    uint8_t bytes[64];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int result;
+        struct ic_candid *msg = decode(rows[i].hex, bytes, &result);
+        TAP_INT(result, rows[i].want, rows[i].what);
+        if (i == 0) {
+            struct ic_value item;
+            TAP_INT((int64_t)ic_value_count(ic_candid_arg(msg, 0)), 1000, "counts its elements");
+            TAP_INT(ic_value_at(ic_candid_arg(msg, 0), 999, &item), 0, "has a last one");
+            TAP_INT((int64_t)ic_value_count(&item), 2, "which is a record");
+            TAP_INT(ic_value_at(ic_candid_arg(msg, 0), 1000, &item), -EPROTO, "and none after");
+        }
+        ic_candid_free(msg);
+    }
+}
+
+/* Numbers of any length, and which of them fit 64 bits. */
+static void test_unbounded(void)
+{
+    static const struct {
+        const char *hex;
+        int want;
+        uint64_t nat;
+        const char *what;
+    } nats[] = {
+        {"4449444c 00 01 7d ffffffffffffffffff01", 0, UINT64_MAX, "2^64 - 1"},
+        {"4449444c 00 01 7d 80808080808080808002", -EPROTO, 0, "2^64"},
+        {"4449444c 00 01 7d ffffffffffffffffff818000", 0, UINT64_MAX, "2^64 - 1, padded"},
+        {"4449444c 00 01 78 ffffffffffffffff", 0, UINT64_MAX, "a nat64"},
+        {"4449444c 00 01 7b 07", 0, 7, "a nat8"},
+        {"4449444c 00 01 77 07", -EPROTO, 0, "an int8 is no nat"},
+        {"4449444c 00 01 7c 07", -EPROTO, 0, "an int is no nat"},
+    };
+    static const struct {
+        const char *hex;
+        int want;
+        int64_t integer;
+        const char *what;
+    } ints[] = {
+        {"4449444c 00 01 7c 7f", 0, -1, "-1"},
+        {"4449444c 00 01 7c ff00", 0, 127, "127 in two bytes"},
+        {"4449444c 00 01 7c 8080808080808080807f", 0, INT64_MIN, "-2^63"},
+        {"4449444c 00 01 7c ffffffffffffffffff00", 0, INT64_MAX, "2^63 - 1"},
+        {"4449444c 00 01 7c 80808080808080808001", -EPROTO, 0, "2^63"},
+        {"4449444c 00 01 7c ffffffffffffffffff7e", -EPROTO, 0, "-2^63 - 1"},
+        {"4449444c 00 01 7c ffffffffffffffffffffffff7f", 0, -1, "-1, padded"},
+        {"4449444c 00 01 77 80", 0, -128, "an int8"},
+        {"4449444c 00 01 75 00000080", 0, INT32_MIN, "an int32"},
+        {"4449444c 00 01 7d 07", -EPROTO, 0, "a nat is no int"},
+    };
+    uint8_t bytes[64];
+    int result;
+    for (size_t i = 0; i < sizeof(nats) / sizeof(nats[0]); i++) {
+        struct ic_candid *msg = decode(nats[i].hex, bytes, &result);
+        uint64_t n = 0;
+        TAP_INT(ic_value_nat64(ic_candid_arg(msg, 0), &n), nats[i].want, nats[i].what);
+        TAP_OK(n == nats[i].nat, "its value");
+        ic_candid_free(msg);
+    }
+    for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++) {
+        struct ic_candid *msg = decode(ints[i].hex, bytes, &result);
+        int64_t n = 0;
+        TAP_INT(ic_value_int64(ic_candid_arg(msg, 0), &n), ints[i].want, ints[i].what);
+        TAP_INT(n, ints[i].integer, "its value");
+        ic_candid_free(msg);
+    }
+}
+
+/* 8192 bytes of one number are the most; opts may nest 255 deep around a value. */
+static void test_lengths(void)
+{
+    static uint8_t bytes[20000];
+    struct ic_candid *msg = NULL;
+    for (int over = 0; over <= 1; over++) {
+        size_t n = 7;
+        memcpy(bytes, "DIDL\0\1\x7d", n);
+        memset(bytes + n, 0x80, 8191 + (size_t)over);
+        n += 8191 + (size_t)over;
+        bytes[n++] = 0;
+        TAP_INT(ic_candid_decode(bytes, n, NULL, &msg, NULL), over ? -EPROTO : 0,
+                over ? "a number of 8193 bytes" : "a number of 8192 bytes");
+        if (!over)
+            ic_candid_free(msg);
+    }
+    for (int over = 0; over <= 1; over++) {
+        size_t n = 9;
+        memcpy(bytes, "DIDL\1\x6e\0\1\0", n); /* type O = opt O */
+        memset(bytes + n, 1, 255 + (size_t)over);
+        n += 255 + (size_t)over;
+        bytes[n++] = 0;
+        TAP_INT(ic_candid_decode(bytes, n, NULL, &msg, NULL), over ? -EPROTO : 0,
+                over ? "257 opts in each other" : "256 opts in each other");
+        if (!over)
+            ic_candid_free(msg);
+    }
+}
+
+/* The limits a caller may set. */
+static void test_limits(void)
+{
+    const struct ic_candid_limits values = {.max_values = 3}, depth = {.max_depth = 1},
+                                  types = {.max_types = 1}, memory = {.max_memory = 100};
+    uint8_t bytes[64];
+    size_t len = from_hex("4449444c 02 6e7d 6d00 01 01 02 01 05 00", bytes); /* vec opt nat */
+    struct ic_candid *msg = NULL;
+    struct ic_error err = {0};
+    TAP_INT(ic_candid_decode(bytes, len, &values, &msg, &err), -EPROTO, "too many values");
+    TAP_INT(ic_candid_decode(bytes, len, &depth, &msg, &err), -EPROTO, "too deep");
+    TAP_INT(ic_candid_decode(bytes, len, &types, &msg, &err), -EPROTO, "too many types");
+    TAP_INT(ic_candid_decode(bytes, len, &memory, &msg, &err), -EPROTO, "too much memory");
+    TAP_INT(err.code, IC_E_MALFORMED, "is the message's fault");
+    TAP_OK(msg == NULL, "nothing came out");
+    TAP_INT(ic_candid_decode(NULL, 0, NULL, &msg, &err), -EPROTO, "no bytes at all");
+}
+
+/* What cannot be encoded. */
+static void test_unencodable(void)
+{
+    static const struct ic_type opt_text = {.kind = IC_TYPE_OPT, .as.elem = &ic_type_text};
+    static const struct ic_type vec_text = {.kind = IC_TYPE_VEC, .as.elem = &ic_type_text};
+    static const struct ic_type_field cases[] = {{1, &ic_type_null}, {2, &ic_type_text}};
+    static const struct ic_type variant = {.kind = IC_TYPE_VARIANT, .as.fields = {cases, 2}};
+    const uint8_t blob[30] = {0};
+    const struct ic_value nat = ic_nat64(1), text = ic_text("x");
+    const struct {
+        struct ic_value value;
+        int want;
+        const char *what;
+    } rows[] = {
+        {{.type = &opt_text, .as.opt = &text}, 0, "opt text"},
+        {{.type = &opt_text}, 0, "none"},
+        {{.type = &opt_text, .as.opt = &nat}, -EINVAL, "opt text that holds a nat64"},
+        {{.type = &vec_text, .as.seq = {&text, 1}}, 0, "vec text"},
+        {{.type = &vec_text, .as.seq = {&nat, 1}}, -EINVAL, "vec text that holds a nat64"},
+        {{.type = &variant, .as.variant = {&text, 1}}, 0, "a variant"},
+        {{.type = &variant, .as.variant = {&text, 0}}, -EINVAL, "a case of another type"},
+        {{.type = &variant, .as.variant = {&text, 2}}, -EINVAL, "a case it has not"},
+        {{.type = &ic_type_text, .as.text = {(const uint8_t *)"\xff", 1}}, -EINVAL, "no UTF-8"},
+        {{.type = &ic_type_principal, .as.bytes = {blob, 30}}, -EINVAL, "a principal of 30 bytes"},
+        {{.type = &ic_type_nat, .as.leb = {(const uint8_t *)"\x80", 1}}, -EINVAL, "a nat cut off"},
+        {{.type = &ic_type_nat, .as.leb = {(const uint8_t *)"\x80\x00", 2}}, 0, "a padded nat"},
+        {{.type = &ic_type_empty}, -EINVAL, "a value of the type empty"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ic_buf out = {0};
+        TAP_INT(ic_candid_encode(&rows[i].value, 1, &out, NULL), rows[i].want, rows[i].what);
+        ic_buf_fini(&out);
+    }
+}
+
+/* The worked example of the convention's write: (nat64, blob) and its bytes. */
+static void test_bytes(void)
+{
+    const struct ic_value args[] = {ic_nat64(65536), ic_blob("hi", 2)};
+    struct ic_buf out = {0};
+    uint8_t want[64];
+    size_t len = from_hex("4449444c 01 6d7b 02 78 00 0000010000000000 02 6869", want);
+    TAP_INT(ic_candid_encode(args, 2, &out, NULL), 0, "(nat64, blob)");
+    TAP_OK(out.len == len && memcmp(out.bytes, want, len) == 0, "in these bytes");
+    ic_buf_fini(&out);
+    len = from_hex("4449444c 00 00", want);
+    TAP_INT(ic_candid_encode(NULL, 0, &out, NULL), 0, "()");
+    TAP_OK(out.len == len && memcmp(out.bytes, want, len) == 0, "in these bytes");
+    ic_buf_fini(&out);
+}
+
 int main(void)
 {
     test_hash();
@@ -297,5 +479,11 @@ int main(void)
     test_variant();
     test_round_trips();
     test_damage();
+    test_zero_width();
+    test_unbounded();
+    test_lengths();
+    test_limits();
+    test_unencodable();
+    test_bytes();
     return tap_done();
 }
