@@ -72,7 +72,7 @@ static enum fs_exit resolve_mountpoint(struct fs_options *options, char *message
     return FS_EXIT_OK;
 }
 
-static int mount_and_serve(struct fs_options *options)
+static enum fs_exit mount_and_serve(struct fs_options *options)
 {
     char message[1024] = "";
     struct run run = {.to_syslog = !options->foreground};
@@ -81,9 +81,13 @@ static int mount_and_serve(struct fs_options *options)
         fprintf(stderr, "canisterfs: %s\n", message);
         return result;
     }
-    if (fs_launch_begin(&run.launch, options->foreground) < 0 || ic_agent_init_process() < 0 ||
+    if (fs_launch_begin(&run.launch, options->foreground) < 0) {
+        fprintf(stderr, "canisterfs: cannot start a process\n");
+        return FS_EXIT_CONFIG;
+    }
+    if (ic_agent_init_process() < 0 ||
         fs_log_open(&run.log, (enum fs_log_level)options->log_level) < 0) {
-        fprintf(stderr, "canisterfs: cannot start: out of memory or processes\n");
+        fs_launch_report(&run.launch, FS_EXIT_CONFIG, "out of memory");
         return FS_EXIT_CONFIG;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -108,9 +112,9 @@ int main(int argc, char **argv)
     if (result != FS_EXIT_OK) {
         fprintf(stderr, "canisterfs: %s\n", message);
         fs_option_fini(&options);
-        return result;
+        return (int)result;
     }
-    int status = FS_EXIT_OK;
+    enum fs_exit status = FS_EXIT_OK;
     if (options.action == FS_ACTION_HELP)
         fs_option_print_help(stdout);
     else if (options.action == FS_ACTION_MAN_PAGE)
@@ -120,5 +124,5 @@ int main(int argc, char **argv)
     else
         status = mount_and_serve(&options);
     fs_option_fini(&options);
-    return status;
+    return (int)status;
 }

@@ -8,6 +8,7 @@
 #include "fs/limit.h"
 #include "fs/query.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -231,6 +232,7 @@ static int read_once(struct fs_stable *stable, const struct version *version, ui
         return result;
     struct ic_view blob = {0};
     result = judge_reply(stable, &answer, len, &blob, err);
+    assert(result < 0 || blob.bytes); /* len is at least 1 */
     if (result == 0)
         source_iov_copy(iov, n_iov, pos, blob.bytes, len);
     fs_answer_fini(&answer);

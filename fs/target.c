@@ -26,7 +26,8 @@ struct ic_io fs_target_io(uint64_t timeout_ns)
 
 /* What the agent tells about single calls is for those who look closely: a failure that matters
  * comes back as an error and is logged by whoever asked, once. */
-static void trace_call(void *arg, int level, const char *format, ...)
+static __attribute__((format(printf, 3, 4))) void trace_call(void *arg, int level,
+                                                             const char *format, ...)
 {
     (void)level;
     struct fs_log *log = arg;

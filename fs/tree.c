@@ -12,6 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* Inode numbers come from a counter, so they are spread evenly as they are. Running out of memory
+ * while adding is an error to return, not to exit on. */
+#define HASH_FUNCTION(key, len, out) ((out) = (unsigned)*(const uint64_t *)(key))
+#define HASH_NONFATAL_OOM            1
 #include <uthash.h>
 
 /* open(2) sends LOOKUP and OPEN right after one another: what LOOKUP learned this recently serves
@@ -74,6 +79,10 @@ static struct fs_node *add_node_locked(struct fs_tree *tree, struct fs_entry *en
     node->ino = tree->next_ino++;
     node->entry = entry;
     HASH_ADD(hh, tree->nodes, ino, sizeof(node->ino), node);
+    if (!node->hh.tbl) {
+        free(node);
+        return NULL;
+    }
     entry->current = node;
     return node;
 }

@@ -43,7 +43,7 @@ static int fail_rejected(uint32_t reject_code, struct ic_view error_code, struct
                          struct ic_error *err)
 {
     char code[8] = "";
-    if (error_code.len < sizeof code)
+    if (error_code.len > 0 && error_code.len < sizeof code)
         memcpy(code, error_code.bytes, error_code.len);
     return ic_fail_reject(err, reject_code, code, (const char *)message.bytes, message.len);
 }

@@ -50,8 +50,7 @@ static void test_invalid(json_t *vectors)
         "aaaaa-aa\x80",
         "ryjl3-tyaaa-aaaaa-aaaba-caI-",
         "tdb26-jop6k-aogll-7ltgs-eruif-6kk7m-qpktf-gdiqx-mxtrf-vb5e6-eqeaa", /* 30 bytes */
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aa",
+        "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aaaaa-aa",
     };
     size_t i;
     json_t *v;
