@@ -137,7 +137,7 @@ static int verify(struct ic_agent *agent, const struct query *q,
 static int fail_rejected(const struct ic_query_response *response, struct ic_error *err)
 {
     char error_code[8] = "";
-    if (response->error_code.len < sizeof error_code)
+    if (response->error_code.len > 0 && response->error_code.len < sizeof error_code)
         memcpy(error_code, response->error_code.bytes, response->error_code.len);
     return ic_fail_reject(err, response->reject_code, error_code,
                           (const char *)response->reject_message.bytes,
