@@ -14,7 +14,7 @@
 
 /* The window of a run that just became one, and of a file read from its start in large pieces. */
 #define SIZE_RUN   (4 * MIB)
-#define SIZE_START (24 * MIB)
+#define SIZE_START (48 * MIB) /* sixteen full replies */
 
 /* How far from its place a read of a sequential reader may be: READs of one handle overtake each
  * other, as many as the kernel has in flight (fuse-practice.md M2 to M5, M9). */

@@ -12,7 +12,8 @@
  *     that touch each other and span 128 KiB make it a sequential one. Small accidental neighbours
  *     do not, so random readers never cause prefetch.
  *   - A first read at offset 0 of 128 KiB or more is how cp, cat and sha256sum begin (the kernel
- *     reads 16 KiB ahead of a small pread there): sequential at once, with 24 MiB.
+ *     reads 16 KiB ahead of a small pread there): sequential at once, with 48 MiB (16 full
+ *     replies).
  *   - A sequential reader may arrive out of order (the kernel has several READs of one handle in
  *     flight): 512 KiB back and 1 MiB forward are still on course, or 4 and 8 lengths of the read
  *     when that is more. Anything else is a seek and resets.

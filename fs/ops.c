@@ -11,15 +11,19 @@
 #include "fs/reply.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <utlist.h>
 
 /* Enough for our prefetch and the kernel's; the default of 12 throttles readahead. */
 #define MAX_BACKGROUND 64
 
-/* One open file. */
+/* One open file. The kernel sends no RELEASE for what is open when a signal ends the mount: all
+ * handles are in a list, and what is left there is freed at the end. */
 struct handle {
+    struct handle *prev, *next; /* guarded by the lock of fs_ops */
     struct fs_opened opened;
     struct window window; /* FILE */
     char *text;           /* GENERATED: rendered at open */
@@ -30,6 +34,9 @@ struct fs_ops {
     struct fs_ops_config config; /* immutable */
     void (*serving)(void *arg);
     void *serving_arg;
+
+    pthread_mutex_t lock;
+    struct handle *handles; /* guarded by lock: what is open */
 };
 
 static struct fs_ops *ops_of(fuse_req_t req)
@@ -103,8 +110,11 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         fuse_reply_attr(req, &attr, timeout_s);
 }
 
-static void free_handle(struct handle *handle)
+static void free_handle(struct fs_ops *ops, struct handle *handle)
 {
+    pthread_mutex_lock(&ops->lock);
+    DL_DELETE(ops->handles, handle);
+    pthread_mutex_unlock(&ops->lock);
     if (handle->opened.kind == FS_ENTRY_FILE)
         window_fini(&handle->window);
     free(handle->text);
@@ -126,6 +136,9 @@ static int open_handle(struct fs_ops *ops, fuse_ino_t ino, const struct source_i
     }
     if (handle->opened.kind == FS_ENTRY_FILE)
         window_init(&handle->window);
+    pthread_mutex_lock(&ops->lock);
+    DL_APPEND(ops->handles, handle);
+    pthread_mutex_unlock(&ops->lock);
     *out = handle;
     return 0;
 }
@@ -151,13 +164,13 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fi->direct_io = handle->opened.kind == FS_ENTRY_GENERATED;
     fi->noflush = 1;
     if (fuse_reply_open(req, fi) == -ENOENT)
-        free_handle(handle);
+        free_handle(ops_of(req), handle); /* interrupted: there will be no RELEASE */
 }
 
 static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    free_handle((struct handle *)(uintptr_t)fi->fh);
+    free_handle(ops_of(req), (struct handle *)(uintptr_t)fi->fh);
     fuse_reply_err(req, 0);
 }
 
@@ -304,12 +317,18 @@ int fs_ops_new(struct fs_ops **out, const struct fs_ops_config *config)
     if (!ops)
         return -ENOMEM;
     ops->config = *config;
+    pthread_mutex_init(&ops->lock, NULL);
     *out = ops;
     return 0;
 }
 
 void fs_ops_free(struct fs_ops *ops)
 {
+    if (!ops)
+        return;
+    while (ops->handles)
+        free_handle(ops, ops->handles);
+    pthread_mutex_destroy(&ops->lock);
     free(ops);
 }
 

@@ -104,8 +104,8 @@ static void test_start(void)
     window_init(&w);
     TAP_OK(window_advance(&w, 0, 128 * KIB, GIB, &usual, &hint), "128 KiB at 0: at once");
     TAP_INT((int64_t)hint.off, 128 * KIB, "from where the read ends");
-    TAP_INT((int64_t)hint.len, 24 * MIB, "24 MiB");
-    TAP_INT((int64_t)hint.load, 1536 * KIB, "in as many loads as may run");
+    TAP_INT((int64_t)hint.len, 16 * USUAL_LOAD, "16 loads");
+    TAP_INT((int64_t)hint.load, USUAL_LOAD, "each as large as a reply can be");
     window_fini(&w);
 
     window_init(&w);

@@ -245,6 +245,15 @@ static void test_reading(struct kernel *k, struct reply *reply)
     TAP_INT(reply->header.error, 0, "released");
 }
 
+/* A signal ends a mount with files open: no RELEASE comes. LeakSanitizer is the judge here. */
+static void test_left_open(struct kernel *k, struct reply *reply)
+{
+    open_file(k, lookup(k, "stable_memory", reply), O_RDONLY, reply);
+    TAP_INT(reply->header.error, 0, "a file is left open");
+    open_file(k, lookup(k, "status", reply), O_RDONLY, reply);
+    TAP_INT(reply->header.error, 0, "and a generated one");
+}
+
 static void test_versions(struct kernel *k, struct reply *reply)
 {
     uint64_t old = lookup(k, "stable_memory", reply);
@@ -338,6 +347,7 @@ int main(void)
     test_refusals(&k, reply);
     test_generated(&k, reply);
     test_listing(&k, reply);
+    test_left_open(&k, reply);
     close_kernel(&k);
     free(reply);
     return tap_done();
