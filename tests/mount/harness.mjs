@@ -40,9 +40,10 @@ export class Stage {
     if (errors.length > 0) throw new AggregateError(errors, errors.map(String).join('; '));
   }
 
-  // Start the local network; resolves to the JSON line it prints, with helpers for its test endpoints.
+  // Start the local network, by default without the wait for blocks; resolves to the JSON line it prints, with helpers
+  // for its test endpoints.
   async network(args = []) {
-    const child = spawn(join(top, 'scripts', 'replica'), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(join(top, 'scripts', 'replica'), ['--block-ms', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.onClose(async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGTERM');

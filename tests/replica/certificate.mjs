@@ -73,7 +73,7 @@ export class Certifier {
   /**
    * @param {object} given
    * @param {object} given.keys
-   * @param {(time: bigint) => object} given.build  the state tree at a time
+   * @param {(time: bigint, wrong: object|null) => object} given.build  the state tree at a time; see IngressHistory.tree
    * @param {() => bigint} given.now
    */
   constructor({ keys, build, now }) {
@@ -91,15 +91,15 @@ export class Certifier {
    * The certificate that reveals the paths, and always the time.
    * @param {Uint8Array[][]} paths
    * @param {object} delegation  of Delegations
-   * @param {bigint} [time]      when it is not now; such a version is not kept
+   * @param {object|null} [wrong] what a fault has otherwise: { time?, key?, request?, alter? }; such a version is not kept
    */
-  certify(paths, delegation, time = null) {
-    const { tree, signature } = time === null ? this.#current() : this.#make(time);
+  certify(paths, delegation, wrong = null) {
+    const { tree, signature } = wrong === null ? this.#current() : this.#make(wrong);
     return encodeCertificate(witness(tree, [['time'], ...paths]), signature, delegation);
   }
 
   /** As certify, after whatever else is ready to run: everything that changes the state now shares a version. */
-  async certifySoon(paths, delegation, time) {
+  async certifySoon(paths, delegation, wrong) {
     this.#soon ??= new Promise((resolve) => {
       setImmediate(() => {
         this.#soon = null;
@@ -107,18 +107,18 @@ export class Certifier {
       });
     });
     await this.#soon;
-    return this.certify(paths, delegation, time);
+    return this.certify(paths, delegation, wrong);
   }
 
   #current() {
     if (this.#version === null || performance.now() - this.#version.madeMs > VERSION_AGE_MS) {
-      this.#version = this.#make(this.#now());
+      this.#version = this.#make({});
     }
     return this.#version;
   }
 
-  #make(time) {
-    const tree = this.#build(time);
-    return { tree, signature: signTree(this.#key, tree), madeMs: performance.now() };
+  #make({ time = this.#now(), key = this.#key, request = null, alter = (signature) => signature }) {
+    const tree = this.#build(time, request);
+    return { tree, signature: alter(signTree(key, tree)), madeMs: performance.now() };
   }
 }

@@ -1,12 +1,11 @@
 // Envelopes: the request bodies of call, query and read_state, checked as the network does before it looks inside.
 // Rules: IC interface spec, "HTTPS interface", "Authentication" and "Ingress expiry".
 
-import { verify } from 'node:crypto';
 import { CborError, decode } from './cbor.mjs';
-import { hashOfMap, REQUEST } from './hash.mjs';
+import { hashOfMap } from './hash.mjs';
 import { HttpError } from './http_error.mjs';
-import { ed25519PublicKey } from './keys.mjs';
-import { ANONYMOUS, equal, MAX_LENGTH, selfAuthenticating, textOf } from './principal.mjs';
+import { ANONYMOUS, equal, MAX_LENGTH, textOf } from './principal.mjs';
+import { authenticate } from './sender.mjs';
 
 /** Ingress may expire at most five minutes ahead; thirty seconds of clock drift are forgiven. */
 const MAX_TTL_NS = 330n * 1_000_000_000n;
@@ -28,20 +27,13 @@ const COMMON = { request_type: isText, sender: isPrincipal, ingress_expiry: isNa
 const MESSAGE = { ...COMMON, canister_id: isPrincipal, method_name: isText, arg: isBlob };
 const CONTENT = { call: MESSAGE, query: MESSAGE, read_state: { ...COMMON, paths: isPaths } };
 
-/** Signature schemes: each takes the DER public key and returns a check of (message, signature), or null. */
-const SCHEMES = [
-  (der) => {
-    const key = ed25519PublicKey(der);
-    return key && ((message, signature) => signature.length === 64 && verify(null, message, key, signature));
-  },
-];
-
 /**
  * Decodes and checks a request body.
  * @param {Uint8Array} body
  * @param {'call'|'query'|'read_state'} type
  * @param {bigint} now
- * @returns {{ content: object, sender: Uint8Array, requestId: Buffer }}
+ * @returns {{ content: object, sender: Uint8Array, requestId: Buffer, mayReach: (id: Uint8Array) => boolean }}
+ *   mayReach: whether the sender's delegations name a canister as a target
  * @throws {HttpError} 400 or 403
  */
 export function openEnvelope(body, type, now) {
@@ -49,9 +41,12 @@ export function openEnvelope(body, type, now) {
   const content = checkContent(envelope.content, type);
   const requestId = hashOfMap(content);
   checkExpiry(content, now);
-  checkSender(envelope, content.sender, requestId);
+  const mayReach = authenticate(envelope, { type, sender: content.sender, requestId, now });
+  if (type !== 'read_state' && !mayReach(content.canister_id)) {
+    throw new HttpError(403, `Canister ${textOf(content.canister_id)} is not one of the delegation targets`);
+  }
   // The sender outlives the request: as a view it would keep the whole body.
-  return { content, sender: new Uint8Array(content.sender), requestId };
+  return { content, sender: new Uint8Array(content.sender), requestId, mayReach };
 }
 
 function decodeBody(body) {
@@ -104,25 +99,4 @@ function checkExpiry(content, now) {
 function instant(ns) {
   const ms = ns / 1_000_000n;
   return ms <= 8_640_000_000_000_000n ? new Date(Number(ms)).toISOString() : `${ns} ns`;
-}
-
-function checkSender({ sender_pubkey: der, sender_sig: signature, sender_delegation: chain }, sender, requestId) {
-  if (equal(sender, ANONYMOUS)) {
-    if (der === undefined && signature === undefined && chain === undefined) return;
-    throw new HttpError(400, 'Invalid signature: an anonymous request must not be signed');
-  }
-  if (!isBlob(der) || !isBlob(signature)) {
-    throw new HttpError(400, 'Invalid signature: sender_pubkey and sender_sig are required');
-  }
-  if (chain !== undefined && !(Array.isArray(chain) && chain.length === 0)) {
-    throw new HttpError(400, 'Invalid signature: sender_delegation is not supported by this local network');
-  }
-  const check = SCHEMES.map((scheme) => scheme(der)).find((found) => found !== null);
-  if (check === undefined) throw new HttpError(400, 'Invalid signature: unsupported public key');
-  if (!equal(selfAuthenticating(der), sender)) {
-    throw new HttpError(403, `Invalid signature: the public key does not belong to ${textOf(sender)}`);
-  }
-  if (!check(Buffer.concat([REQUEST, requestId]), signature)) {
-    throw new HttpError(403, `Invalid signature: Invalid basic signature of ${textOf(sender)}`);
-  }
 }

@@ -7,6 +7,7 @@ import { hash } from 'node:crypto';
 export const domain = (name) => Buffer.concat([Uint8Array.of(name.length), Buffer.from(name)]);
 
 export const REQUEST = domain('ic-request');
+export const DELEGATION = domain('ic-request-auth-delegation');
 export const RESPONSE = domain('ic-response');
 export const STATE_ROOT = domain('ic-state-root');
 

@@ -1,19 +1,20 @@
 // Ingress messages by request id: what became of each update call, for as long as the network remembers.
+// A message that waits for its block is known here, and not in the state.
 // Rules: IC interface spec, "Request status" and "Synchronous/asynchronous call".
 
 import { RejectError } from './engine/reject.mjs';
 import { leb128 } from './hash.mjs';
-import { hexOf } from './principal.mjs';
+import { equal, hexOf } from './principal.mjs';
 import { leaf, level } from './tree.mjs';
 
 /** An outcome is kept this long, and at least until the request expires. */
 const KEEP_NS = 300_000_000_000n;
 
 class Ingress {
-  /** @param {object} given { requestId, sender, effectiveId, expiry, done } */
+  /** @param {object} given { requestId, sender, canisterId, effectiveId, expiry, done } */
   constructor(given) {
     Object.assign(this, given);
-    this.status = 'received';
+    this.status = null; // until a block holds it: the state does not know it yet
     this.outcome = null; // { reply } or { error: RejectError }
     this.waiting = false; // a synchronous call waits for the outcome
     this.forgetAt = null;
@@ -54,32 +55,51 @@ export class IngressHistory {
 
   /**
    * Takes a message in and has it executed.
-   * @param {object} message { requestId, sender, effectiveId, expiry }
-   * @param {(begin: () => void) => Promise<Uint8Array>} execute  calls begin() when it starts; rejects with RejectError
+   * @param {object} message { requestId, sender, canisterId, effectiveId, expiry }
+   * @param {(steps: object) => Promise<Uint8Array>} execute  calls steps.include() when the message is in a block, and
+   *        stops when that says false; calls steps.begin() when it starts; rejects with RejectError
    */
   submit(message, execute) {
     this.#forget();
     const entry = new Ingress(message);
     this.#entries.set(hexOf(message.requestId), entry);
-    this.#changed();
-    const begin = () => {
-      // "A call not started by then never starts" (IC interface spec, ingress_expiry).
-      if (this.#now() > message.expiry) {
-        const text = `Ingress message ${hexOf(message.requestId)} timed out waiting to start executing.`;
-        throw new RejectError(2, 'IC0202', text);
-      }
-      this.#set(entry, 'processing', null);
-    };
-    entry.done = execute(begin).then(
-      (reply) => this.#set(entry, 'replied', { reply }),
+    const steps = { include: () => this.#include(entry), begin: () => this.#begin(entry) };
+    entry.done = execute(steps).then(
+      (reply) => entry.status !== null && this.#set(entry, 'replied', { reply }),
       (error) => this.#set(entry, 'rejected', { error: asReject(error) }),
     );
     return entry;
   }
 
-  get tree() {
+  /** No block takes an expired message: it was never there. */
+  #include(entry) {
+    if (this.#now() > entry.expiry) {
+      this.#entries.delete(hexOf(entry.requestId));
+      return false;
+    }
+    this.#set(entry, 'received', null);
+    return true;
+  }
+
+  /** "A call not started by then never starts" (IC interface spec, ingress_expiry). */
+  #begin(entry) {
+    if (this.#now() > entry.expiry) {
+      const text = `Ingress message ${hexOf(entry.requestId)} timed out waiting to start executing.`;
+      throw new RejectError(2, 'IC0202', text);
+    }
+    this.#set(entry, 'processing', null);
+  }
+
+  /**
+   * The subtree `request_status`.
+   * @param {object|null} [wrong] { requestId, subtree } what a fault says of one request instead; null: nothing
+   */
+  tree(wrong = null) {
     this.#forget();
-    return level([...this.#entries.values()].map((entry) => [entry.requestId, entry.tree]));
+    const known = [...this.#entries.values()].filter(({ status }) => status !== null);
+    const isWrong = ({ requestId }) => wrong !== null && equal(requestId, wrong.requestId);
+    const levels = known.map((entry) => [entry.requestId, isWrong(entry) ? wrong.subtree : entry.tree]);
+    return level(levels.filter(([, subtree]) => subtree !== null));
   }
 
   #set(entry, status, outcome) {

@@ -10,8 +10,7 @@ const NODES = 4;
 
 /** SubjectPublicKeyInfo of a BLS12-381 key in G2, up to the key itself (IC interface spec, "Certificates"). */
 const BLS_DER = Buffer.from('308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100', 'hex');
-/** The same of Ed25519, and PKCS#8 of its private key (RFC 8410). */
-const ED25519_DER = Buffer.from('302a300506032b6570032100', 'hex');
+/** PKCS#8 of an Ed25519 private key, up to the key itself (RFC 8410). */
 const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 /** Signatures in G1, keys in G2; the name is also the hash-to-curve tag (IC interface spec, "Certificates"). */
@@ -52,28 +51,25 @@ export class NodeKey {
   }
 }
 
-/** Public key of an Ed25519 key in DER, or null when the DER is something else. */
-export function ed25519PublicKey(der) {
-  if (der.length !== ED25519_DER.length + 32 || !ED25519_DER.every((byte, i) => der[i] === byte)) return null;
-  try {
-    return createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' });
-  } catch {
-    return null;
-  }
-}
+const derive = (secret, name) => sha256(Buffer.concat([Buffer.from(`${name}:`), secret]));
 
 /**
  * @param {Uint8Array} secret what all keys are made of
  * @returns {{ root: BlsKey, subnet: BlsKey, nodes: NodeKey[] }}
  */
 export function makeKeys(secret) {
-  const derive = (name) => sha256(Buffer.concat([Buffer.from(`${name}:`), secret]));
-  return {
-    root: new BlsKey(derive('root')),
-    subnet: new BlsKey(derive('subnet')),
-    nodes: Array.from({ length: NODES }, (_, i) => new NodeKey(derive(`node ${i}`))),
-  };
+  const [root, subnet] = ['root', 'subnet'].map((name) => new BlsKey(derive(secret, name)));
+  return { root, subnet, nodes: makeNodes(secret, 'node') };
 }
+
+/** Keys of another subnet below the same root. */
+export function makeOtherKeys(secret, root) {
+  return { root, subnet: new BlsKey(derive(secret, 'other subnet')), nodes: makeNodes(secret, 'other node') };
+}
+
+/** As many node keys as a subnet has nodes; other names, other keys. */
+export const makeNodes = (secret, name) =>
+  Array.from({ length: NODES }, (_, i) => new NodeKey(derive(secret, `${name} ${i}`)));
 
 /** The secret for a seed (any text), or a random one. */
 export const makeSecret = (seed) => (seed === null ? randomBytes(32) : sha256(`seed:${seed}`));

@@ -5,60 +5,75 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { IDL } from '@icp-sdk/core/candid';
 import { Principal } from '@icp-sdk/core/principal';
+import { Blocks } from './blocks.mjs';
 import { CanisterId } from './candid_types.mjs';
 import { Canisters, RANGES } from './canisters.mjs';
 import { Certifier, Delegations } from './certificate.mjs';
 import { IngressHistory } from './ingress.mjs';
-import { makeKeys, makeSecret } from './keys.mjs';
+import { makeKeys, makeNodes, makeOtherKeys, makeSecret } from './keys.mjs';
 import { callManagement, checkManagementCall, queryManagement } from './management.mjs';
-import { ANONYMOUS, hexOf, MANAGEMENT } from './principal.mjs';
+import { ANONYMOUS, canisterId, hexOf, MANAGEMENT } from './principal.mjs';
 import { QuerySigner } from './query_reply.mjs';
+import { RateLimit } from './rate_limit.mjs';
 import { Server } from './server.mjs';
 import { stateTree, subnetTrees } from './state.mjs';
 
+/** What may be changed while the network runs, by its own name here and at the endpoint for tests. */
+export const OPTIONS = {
+  queryMs: 0, // latency of each query and of each update
+  updateMs: 0,
+  blockMs: 0, // a block every so often, of at most so many bytes; see blocks.mjs
+  blockBytes: 4 * 2 ** 20,
+  queueBytes: 64 * 2 ** 20, // update calls that wait beyond this get HTTP 503
+  maxConcurrent: 0, // more requests at once get HTTP 429; 0 = no limit
+  rateLimit: 0, // requests per second of one client address, beyond them HTTP 429; 0 = no limit
+  bandwidth: 0, // bytes per second of all answers together; 0 = no limit
+  skewMs: 0, // how far the network's clock is ahead
+  flatRanges: 0, // 1: every endpoint delegates canister ranges in the older, flat form
+};
+
 /**
- * Starts a network on 127.0.0.1.
- * @param {object} [options]
- * @param {number} [options.port]           0 for a free one
- * @param {string|null} [options.stateDir]  read at start when it holds a network, written by save()
- * @param {number} [options.queryMs]        latency of each query and of each update
- * @param {number} [options.updateMs]
- * @param {number} [options.maxConcurrent]  more requests at once get HTTP 429; 0 = no limit
- * @param {object|null} [options.faults]    see faults.mjs
- * @param {string|null} [options.seed]      makes the keys; random without
+ * Starts a network on 127.0.0.1. All of OPTIONS may be given, and:
+ * @param {object} [given]
+ * @param {number} [given.port]           0 for a free one
+ * @param {boolean} [given.http2]         HTTP/2 and HTTP/1.1 over TLS, instead of HTTP/1.1 in the clear
+ * @param {string|null} [given.stateDir]  read at start when it holds a network, written by save()
+ * @param {object|null} [given.faults]    see faults.mjs
+ * @param {string|null} [given.seed]      makes the keys; random without
  * @returns {Promise<Network>}
  */
-export async function startNetwork({
-  port = 0,
-  stateDir = null,
-  queryMs = 0,
-  updateMs = 0,
-  maxConcurrent = 0,
-  faults = null,
-  seed = null,
-} = {}) {
-  const network = new Network({ stateDir, seed, options: { queryMs, updateMs, maxConcurrent } });
-  network.server = new Server(network, faults);
+export async function startNetwork({ port = 0, http2 = false, stateDir = null, faults = null, seed = null, ...options } = {}) {
+  const network = new Network({ stateDir, seed, options });
+  network.server = new Server(network, { faults, http2 });
+  network.ca = network.server.ca;
   network.url = await network.server.listen(port);
   return network;
 }
+
+/** Canister ids of the other subnet, for faults. */
+const OTHER_RANGES = [[canisterId(0x0300_0000n), canisterId(0x030f_ffffn)]];
 
 /** What createCanister() says of provisional_create_canister_with_cycles's argument; all the rest is optional. */
 const CreateArgs = IDL.Record({
   settings: IDL.Opt(IDL.Record({ controllers: IDL.Opt(IDL.Vec(IDL.Principal)) })),
 });
 
-const now = () => BigInt(Date.now()) * 1_000_000n;
-
 class Network {
   #stateDir;
   #secret;
+  #keys;
+  #subnets;
+  #rotations = 0;
+  #other = null;
 
   constructor({ stateDir, seed, options }) {
-    this.options = options;
+    this.options = { ...OPTIONS };
+    this.setOptions(options);
+    this.blocks = new Blocks(this.options);
+    this.rateLimit = new RateLimit(this.options);
     this.log = [];
     this.testEndpoint = null;
-    this.now = now;
+    this.now = () => BigInt(Date.now() + this.options.skewMs) * 1_000_000n;
     const saved = loadNetwork(stateDir);
     this.#stateDir = stateDir;
     this.#secret = saved ? Buffer.from(saved.secret, 'hex') : makeSecret(seed);
@@ -72,7 +87,9 @@ class Network {
   }
 
   #open(keys) {
-    const { subnets, ranges } = subnetTrees(keys, RANGES);
+    const { now } = this;
+    this.#keys = keys;
+    this.#subnets = subnetTrees(keys, RANGES);
     const changed = () => this.certifier.changed();
     this.ingress = new IngressHistory({ now, changed });
     this.canisters = new Canisters({
@@ -87,9 +104,38 @@ class Network {
     this.delegations = new Delegations(keys, RANGES, now());
     this.certifier = new Certifier({
       keys,
-      build: (time) => stateTree({ time, subnets, ranges, canisters: this.canisters, ingress: this.ingress }),
+      build: (time, wrong) =>
+        stateTree({ time, ...this.#subnets, canisters: this.canisters, requests: this.ingress.tree(wrong) }),
       now,
     });
+  }
+
+  /** Changes options while the network runs. @throws {Error} for unknown ones, and values that are no numbers */
+  setOptions(given) {
+    for (const [name, value] of Object.entries(given)) {
+      if (!Object.hasOwn(OPTIONS, name)) throw new Error(`there is no option '${name}'`);
+      if (!Number.isSafeInteger(value)) throw new Error(`option '${name}' is a whole number`);
+    }
+    Object.assign(this.options, given);
+    this.certifier?.changed(); // its time may be another
+  }
+
+  /** All nodes of the subnet are replaced by others. */
+  rotateNodes() {
+    this.#keys.nodes = makeNodes(this.#secret, `node of rotation ${++this.#rotations}`);
+    this.signer = new QuerySigner(this.#keys.nodes);
+    this.#subnets = subnetTrees(this.#keys, RANGES);
+    this.certifier.changed();
+  }
+
+  /** Another subnet below the same root, for faults: { key, delegations, signer }. */
+  get other() {
+    if (this.#other === null) {
+      const keys = makeOtherKeys(this.#secret, this.#keys.root);
+      const delegations = new Delegations(keys, OTHER_RANGES, this.now());
+      this.#other = { key: keys.subnet, delegations, signer: new QuerySigner(keys.nodes) };
+    }
+    return this.#other;
   }
 
   /**
@@ -123,9 +169,9 @@ class Network {
     else this.canisters.get(canisterId);
   }
 
-  /** Executes an update call after its latency. */
-  async update(canisterId, message, begin) {
-    if (this.options.updateMs > 0) await delay(this.options.updateMs);
+  /** Executes an update call of `size` bytes in its block. @returns {Promise<Uint8Array|null>} null: it expired before */
+  async update(canisterId, message, size, { include, begin }) {
+    if (!(await this.blocks.turn(size, include))) return null;
     return this.execute(canisterId, message, begin);
   }
 
@@ -156,6 +202,7 @@ class Network {
   }
 
   async stop() {
+    this.blocks.stop();
     await this.server.close();
   }
 }

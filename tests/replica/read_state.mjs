@@ -27,6 +27,7 @@ function text(label) {
  * @param {boolean} reader.flat                  an older endpoint, with the flat form of ranges
  * @param {Uint8Array} reader.effectiveId
  * @param {Uint8Array} reader.sender
+ * @param {(id: Uint8Array) => boolean} reader.mayReach  whether the sender's delegations name a canister
  * @param {object} state { canisters, ingress, subnetId, rootId }
  * @returns {Uint8Array[][]} the paths to reveal, each one a whole subtree
  * @throws {HttpError} 403, or 400
@@ -77,6 +78,9 @@ const PATHS = {
     if (entry !== null && !equal(entry.sender, reader.sender)) throw forbidden('not the sender of this request');
     if (entry !== null && !equal(entry.effectiveId, reader.effectiveId)) {
       throw forbidden('not the effective canister id of this request');
+    }
+    if (entry !== null && !reader.mayReach(entry.canisterId)) {
+      throw forbidden('the canister of this request is not one of the delegation targets');
     }
     return [path];
   },

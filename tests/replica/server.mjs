@@ -2,15 +2,21 @@
 // Rules: IC interface spec, "HTTPS interface"; limits of the replica's HTTP endpoint.
 
 import { createServer } from 'node:http';
+import { createSecureServer } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
-import { encodeTagged } from './cbor.mjs';
 import { isHosted } from './canisters.mjs';
+import { encodeTagged } from './cbor.mjs';
+import { Connections } from './connection.mjs';
 import { RejectError } from './engine/reject.mjs';
 import { openEnvelope } from './envelope.mjs';
+import { Faults } from './faults.mjs';
 import { HttpError } from './http_error.mjs';
 import { effectiveCanister } from './management.mjs';
+import { Line, writePaced } from './pace.mjs';
 import { equal, fromText, MANAGEMENT, textOf } from './principal.mjs';
 import { readablePaths } from './read_state.mjs';
+import { makeAuthority } from './tls.mjs';
+import { leaf, level } from './tree.mjs';
 
 const MAX_BODY = 5 * 2 ** 20;
 const MAX_DRAINED = 8 * MAX_BODY;
@@ -31,31 +37,34 @@ const VERSIONS = {
   'subnet read_state': { from: 2, sharded: 3, to: 3 },
 };
 
-/** Faults that never happen. */
-const NO_FAULTS = {
-  pick: () => null,
-  intercept: async () => false,
-  alterReply: (rule, reply) => reply,
-  alterSignature: (rule, signature) => signature,
-  signedTime: (rule, time) => time,
-  alterCertificate: (rule, bytes) => bytes,
-  async send(rule, res, status, headers, buffers) {
-    res.writeHead(status, { ...headers, 'content-length': buffers.reduce((sum, { length }) => sum + length, 0) });
-    for (const buffer of buffers) res.write(buffer);
-    res.end();
-  },
-};
+const KEEP_ALIVE_MS = 60_000;
+const MAX_STREAMS = 1000;
 
 export class Server {
   #network;
   #faults;
   #http;
+  #scheme;
+  #connections;
+  #line = new Line();
   #active = 0;
 
-  constructor(network, faults) {
+  /** @param {object} given { faults: of faults.mjs or null, http2: over TLS } */
+  constructor(network, { faults = null, http2 = false }) {
     this.#network = network;
-    this.#faults = faults ?? NO_FAULTS;
-    this.#http = createServer({ noDelay: true, keepAliveTimeout: 60_000 }, (req, res) => this.#handle(req, res));
+    this.#faults = faults ?? new Faults();
+    this.#scheme = http2 ? 'https' : 'http';
+    const handle = (req, res) => this.#handle(req, res);
+    if (http2) {
+      const { ca, key, cert } = makeAuthority();
+      this.ca = ca;
+      const settings = { maxConcurrentStreams: MAX_STREAMS };
+      this.#http = createSecureServer({ key, cert, allowHTTP1: true, settings }, handle);
+    } else {
+      this.ca = null;
+      this.#http = createServer({ noDelay: true, keepAliveTimeout: KEEP_ALIVE_MS }, handle);
+    }
+    this.#connections = new Connections(this.#http);
   }
 
   /** @returns {Promise<string>} the URL */
@@ -64,13 +73,13 @@ export class Server {
       this.#http.once('error', reject);
       this.#http.listen(port, '127.0.0.1', resolve);
     });
-    return `http://127.0.0.1:${this.#http.address().port}`;
+    return `${this.#scheme}://127.0.0.1:${this.#http.address().port}`;
   }
 
   async close() {
     await new Promise((resolve) => {
       this.#http.close(resolve);
-      this.#http.closeAllConnections();
+      this.#connections.destroyAll();
     });
   }
 
@@ -115,10 +124,21 @@ export class Server {
     }
   }
 
-  async #send({ res, rule, entry }, status, headers, buffers) {
+  async #send(request, status, headers, buffers) {
+    const { res, rule, entry } = request;
+    const length = buffers.reduce((sum, { length }) => sum + length, 0);
     entry.status = status;
-    entry.replyBytes = buffers.reduce((sum, { length }) => sum + length, 0);
-    await this.#faults.send(rule, res, status, headers, buffers);
+    entry.replyBytes = length;
+    const { bandwidth } = this.#network.options;
+    const paced = async () => {
+      res.writeHead(status, { ...headers, 'content-length': length });
+      await writePaced(res, buffers, (bytes) => this.#line.take(bytes, bandwidth));
+    };
+    await this.#faults.send(rule, this.#exchange(request), [status, headers, buffers], bandwidth > 0 ? paced : undefined);
+  }
+
+  #exchange({ req, res, entry }) {
+    return { req, res, connections: this.#connections, endpoint: entry.endpoint };
   }
 
   async #fail(request, error) {
@@ -126,7 +146,7 @@ export class Server {
     if (!known && error.code !== 'ECONNRESET') console.error(error); // a client that goes away is no error
     if (request.res.headersSent || request.res.destroyed) return void request.res.destroy();
     const text = Buffer.from(known ? error.message : 'Internal server error');
-    await this.#send(request, known ? error.status : 500, TEXT, [text]);
+    await this.#send(request, known ? error.status : 500, { ...TEXT, ...error.headers }, [text]);
   }
 
   /** @returns {Promise<[number, object, Uint8Array[]]|null>} null when a fault dealt with the request */
@@ -138,10 +158,12 @@ export class Server {
     if (!versions || version < versions.from || version > versions.to) {
       throw new HttpError(404, 'Invalid path requested.');
     }
-    Object.assign(request, { scope, endpoint, version, form: version < versions.sharded ? 'flat' : 'sharded' });
+    const isFlat = version < versions.sharded || this.#network.options.flatRanges === 1;
+    Object.assign(request, { scope, endpoint, version, form: isFlat ? 'flat' : 'sharded' });
     Object.assign(request.entry, { endpoint, canister: idText });
     await this.#open(request, idText);
     if (await this.#injected(request)) return null;
+    for (let more = this.#faults.deliveries(request.rule); more > 1; more--) await this[`_${endpoint}`](request);
     return this[`_${endpoint}`](request);
   }
 
@@ -150,7 +172,8 @@ export class Server {
     const { endpoint, canister, method } = request.entry;
     request.rule = this.#faults.pick({ endpoint, canister, method });
     request.entry.fault = request.rule?.kind ?? null;
-    return this.#faults.intercept(request.rule, request.req, request.res);
+    this.#faults.before(request.rule, this.#network);
+    return this.#faults.intercept(request.rule, this.#exchange(request));
   }
 
   /** Reads and checks the body: what the request is, who sends it. */
@@ -160,12 +183,13 @@ export class Server {
     if (req.method !== 'POST') throw new HttpError(405, 'Method not allowed');
     const body = await readBody(req); // first, so that a refusal leaves the connection usable
     if (maxConcurrent > 0 && this.#active > maxConcurrent) throw new HttpError(429, 'Too many requests');
+    this.#network.rateLimit.admit(req.socket.remoteAddress);
     if (req.headers['content-type'] !== 'application/cbor') {
       throw new HttpError(400, 'Unexpected content-type, expected application/cbor.');
     }
     request.effectiveId = fromText(idText);
     if (request.effectiveId === null) throw new HttpError(400, `Invalid principal in URL: ${idText}`);
-    Object.assign(request, openEnvelope(body, endpoint, this.#network.now()));
+    Object.assign(request, openEnvelope(body, endpoint, this.#network.now()), { size: body.length });
     const { content } = request;
     if (endpoint !== 'read_state') {
       Object.assign(entry, { method: content.method_name, argBytes: content.arg.length });
@@ -211,7 +235,7 @@ export class Server {
 
   async _query(request) {
     const { rule, requestId, content, sender } = request;
-    const { signer } = this.#network;
+    const { signer } = this.#faults.isForeign(rule) ? this.#network.other : this.#network;
     const signed = () => ({ requestId, timestamp: this.#faults.signedTime(rule, this.#network.now()) });
     const alter = (signature) => this.#faults.alterSignature(rule, signature);
     const message = { method: content.method_name, arg: content.arg, caller: sender };
@@ -229,15 +253,15 @@ export class Server {
   }
 
   async _read_state(request) {
-    const { content, sender, scope, form, effectiveId } = request;
-    const reader = { scope, flat: form === 'flat', effectiveId, sender };
+    const { content, sender, mayReach, scope, form, effectiveId } = request;
+    const reader = { scope, flat: form === 'flat', effectiveId, sender, mayReach };
     const paths = readablePaths(content.paths, reader, this.#network);
     return [200, CBOR, [encodeTagged({ certificate: await this.#certificate(request, paths) })]];
   }
 
   async _call(request) {
-    const { content, requestId, version, effectiveId, sender } = request;
-    const { ingress } = this.#network;
+    const { content, requestId, version, effectiveId, sender, size } = request;
+    const { ingress, blocks } = this.#network;
     let entry = ingress.find(requestId);
     if (entry === null) {
       const message = { method: content.method_name, arg: content.arg, caller: sender };
@@ -247,8 +271,10 @@ export class Server {
         if (!(error instanceof RejectError)) throw error;
         return [200, CBOR, [encodeTagged(refusal(error, version))]];
       }
-      entry = ingress.submit({ requestId, sender, effectiveId, expiry: content.ingress_expiry }, (begin) =>
-        this.#network.update(content.canister_id, message, begin),
+      blocks.requireRoom(size);
+      const canisterId = new Uint8Array(content.canister_id);
+      entry = ingress.submit({ requestId, sender, canisterId, effectiveId, expiry: content.ingress_expiry }, (steps) =>
+        this.#network.update(canisterId, message, size, steps),
       );
     }
     if (version === 2) return [202, TEXT, []];
@@ -272,14 +298,39 @@ export class Server {
   }
 
   async #certificate({ scope, form, effectiveId, rule }, paths) {
-    const { certifier, delegations, now } = this.#network;
-    const delegation = delegations.find(form, scope === 'canister' ? effectiveId : null);
-    const real = now();
+    const isForeign = this.#faults.isForeign(rule);
+    const { certifier, delegations } = this.#network;
+    const about = scope === 'canister' ? effectiveId : null;
+    const delegation = (isForeign ? this.#network.other.delegations : delegations).find(form, about);
+    const status = this.#faults.requestStatus(rule);
+    const shown = status === 'pruned' ? paths.filter((path) => !isRequestStatus(path)) : paths;
+    return certifier.certifySoon(shown, delegation, this.#wrongVersion(rule, status, paths));
+  }
+
+  /** What a fault has otherwise in a certificate, or null. */
+  #wrongVersion(rule, status, paths) {
+    if (rule === null) return null;
+    const real = this.#network.now();
     const time = this.#faults.signedTime(rule, real);
-    const bytes = await certifier.certifySoon(paths, delegation, time === real ? null : time);
-    return this.#faults.alterCertificate(rule, bytes);
+    const alter = this.#faults.certificateAlteration(rule);
+    const request = paths.find(isRequestStatus);
+    const wrong = {
+      ...(time !== real && { time }),
+      ...(alter && { alter }),
+      ...(this.#faults.isForeign(rule) && { key: this.#network.other.key }),
+      ...(status !== null && status !== 'pruned' && request && { request: saidStatus(request[1], status) }),
+    };
+    return Object.keys(wrong).length > 0 ? wrong : null;
   }
 }
+
+const isRequestStatus = ([top]) => equal(Buffer.from(top), Buffer.from('request_status'));
+
+/** For IngressHistory.tree: another status of one request, or none at all. */
+const saidStatus = (requestId, status) => ({
+  requestId,
+  subtree: status === 'absent' ? null : level([['status', leaf(status)]]),
+});
 
 function refusal({ rejectCode, errorCode, message }, version) {
   const map = { reject_code: rejectCode, reject_message: message, error_code: errorCode };

@@ -11,14 +11,14 @@ import { leaf, level } from './tree.mjs';
  * @param {object} given.subnets  of subnetTrees()
  * @param {object} given.ranges   of subnetTrees()
  * @param {Iterable<object>} given.canisters
- * @param {object} given.ingress
+ * @param {object} given.requests  the subtree request_status
  */
-export function stateTree({ time, subnets, ranges, canisters, ingress }) {
+export function stateTree({ time, subnets, ranges, canisters, requests }) {
   return filled([
     ['time', leaf(leb128(time))],
     ['canister', level([...canisters].map((canister) => [canister.id, canisterTree(canister)]))],
     ['canister_ranges', ranges],
-    ['request_status', ingress.tree],
+    ['request_status', requests],
     ['subnet', subnets],
   ]);
 }
@@ -26,7 +26,7 @@ export function stateTree({ time, subnets, ranges, canisters, ingress }) {
 /** A level without the subtrees that have nothing in them: not every client can walk over an empty node. */
 const filled = (entries) => level(entries.filter(([, child]) => !child.isEmpty));
 
-/** The parts that never change: subnets with keys and nodes, and the ranges. */
+/** The parts that only a change of the subnet's members changes: subnets with keys and nodes, and the ranges. */
 export function subnetTrees(keys, ranges) {
   const { root, subnet, nodes } = keys;
   const nodeTree = level(nodes.map(({ id, der }) => [id, level([['public_key', leaf(der)]])]));

@@ -2,7 +2,7 @@
 // specification, with none of the network's code but its CBOR decoder.
 
 import assert from 'node:assert/strict';
-import { createHash, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { encodeWithSelfDescribedTag as encode } from '@dfinity/cbor';
@@ -24,18 +24,40 @@ export const sha256 = (...parts) => parts.reduce((h, part) => h.update(part), cr
 export const hex = (bytes) => Buffer.from(bytes).toString('hex');
 export const vector = (name) => JSON.parse(readFileSync(new URL(`../../data/vectors/${name}`, import.meta.url), 'utf8'));
 
-/** An Ed25519 identity: { sender, der, sign }. */
-export function makeIdentity() {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  return identityOf(privateKey);
-}
+const CURVES = {
+  ed25519: () => generateKeyPairSync('ed25519'),
+  secp256k1: () => generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),
+  p256: () => generateKeyPairSync('ec', { namedCurve: 'prime256v1' }),
+};
 
-function identityOf(privateKey) {
-  const der = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+/** An identity with a fresh key: { sender, der, pem, sign }. */
+export const makeIdentity = (kind = 'ed25519') => identityOf(kind, CURVES[kind]().privateKey);
+
+/** The identity of a key, or of the seed of an Ed25519 one. */
+export function identityOf(kind, given) {
+  const pkcs8 = () => Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), given]);
+  const privateKey =
+    given instanceof Uint8Array ? createPrivateKey({ key: pkcs8(), format: 'der', type: 'pkcs8' }) : given;
+  const der = new Uint8Array(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }));
   const sender = Buffer.concat([createHash('sha224').update(der).digest(), Uint8Array.of(2)]);
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
-  const signing = (bytes) => new Uint8Array(sign(null, bytes, privateKey));
-  return { sender: new Uint8Array(sender), der: new Uint8Array(der), pem, sign: signing };
+  const digest = kind === 'ed25519' ? null : 'sha256';
+  const key = { key: privateKey, dsaEncoding: 'ieee-p1363' };
+  return { sender: new Uint8Array(sender), der, pem, sign: (bytes) => new Uint8Array(sign(digest, bytes, key)) };
+}
+
+/** One link of a chain: `from` lets `to` sign for it. */
+export function delegation(from, to, fields = {}) {
+  const content = { pubkey: to.der, expiration: inFuture(), ...fields };
+  const signature = from.sign(Buffer.concat([Buffer.from('\x1Aic-request-auth-delegation'), hashValue(content)]));
+  return { delegation: content, signature };
+}
+
+/** The first identity as the last one signs for it; `fields` of each link may be given. */
+export function delegated(identities, fields = []) {
+  const links = identities.slice(1).map((to, i) => delegation(identities[i], to, fields[i]));
+  const [{ sender, der }, last] = [identities[0], identities.at(-1)];
+  return { sender, der, sign: last.sign, chain: links };
 }
 
 /** A network for one test file, stopped when its tests are done. */
@@ -68,7 +90,8 @@ export const inFuture = (ms = 240_000) => BigInt(Date.now() + ms) * 1_000_000n;
 export function envelope(content, identity = ANONYMOUS) {
   if (identity.sign === undefined) return { content };
   const signature = identity.sign(Buffer.concat([Buffer.from('\x0Aic-request'), hashValue(content)]));
-  return { content, sender_pubkey: identity.der, sender_sig: signature };
+  const chain = identity.chain && { sender_delegation: identity.chain };
+  return { content, sender_pubkey: identity.der, sender_sig: signature, ...chain };
 }
 
 export async function post(url, path, body, headers = { 'content-type': 'application/cbor' }) {
