@@ -3,6 +3,9 @@
 
 import { constants } from 'node:http2';
 
+/** Time for a frame to leave. */
+const FLUSH_MS = 20;
+
 export class Connections {
   #sockets = new Map(); // TCP sockets by the client's port; a TLS socket is not one
   #sessions = new Set(); // of HTTP/2
@@ -20,39 +23,56 @@ export class Connections {
     });
   }
 
-  /** RST: the client sees "connection reset". */
-  reset(res) {
-    this.#socketOf(res)?.resetAndDestroy();
-  }
-
-  /** FIN, in good order, whatever is missing. HTTP/2: the stream ends early. */
-  finish(res) {
-    if (res.stream) res.end();
-    else res.socket?.end();
-  }
-
-  /** Closes the connection after what has been written; HTTP/2 announces it with GOAWAY. */
-  close(res, { code = constants.NGHTTP2_NO_ERROR } = {}) {
-    const session = res.stream?.session;
-    if (!session) return void res.socket?.end();
-    if (code === constants.NGHTTP2_NO_ERROR) return void session.close();
-    session.goaway(code);
-    session.destroy();
-  }
-
-  /** Ends this one request: RST_STREAM, or the connection where there are no streams. */
-  resetStream(res, { code = constants.NGHTTP2_INTERNAL_ERROR } = {}) {
-    if (res.stream) res.stream.close(code);
-    else this.reset(res);
+  /** The connection of a request; to be asked for while the request is open. */
+  of(res) {
+    const { stream = null } = res;
+    const session = stream?.session ?? null;
+    const { remotePort } = session?.socket ?? res.socket ?? {};
+    return new Connection({ res, stream, session, socket: this.#sockets.get(remotePort) ?? null });
   }
 
   destroyAll() {
     for (const session of this.#sessions) session.destroy();
     for (const socket of this.#sockets.values()) socket.destroy();
   }
+}
 
-  #socketOf(res) {
-    const { remotePort } = res.stream?.session?.socket ?? res.socket ?? {};
-    return this.#sockets.get(remotePort);
+class Connection {
+  #res;
+  #stream;
+  #session;
+  #socket;
+
+  /** @param {object} given { res, stream, session, socket }; stream and session are null under HTTP/1.1 */
+  constructor({ res, stream, session, socket }) {
+    this.#res = res;
+    this.#stream = stream;
+    this.#session = session;
+    this.#socket = socket;
+  }
+
+  /** RST: the client sees "connection reset". */
+  reset() {
+    this.#socket?.resetAndDestroy();
+  }
+
+  /** Ends in good order, whatever is missing: FIN, or the end of the stream. */
+  finish() {
+    if (this.#stream) this.#res.end();
+    else this.#socket?.end();
+  }
+
+  /** Closes the connection; HTTP/2 announces it with GOAWAY, which an error code makes final for all requests. */
+  close(code = constants.NGHTTP2_NO_ERROR) {
+    if (!this.#session) return void this.#socket?.end();
+    if (code === constants.NGHTTP2_NO_ERROR) return void this.#session.close();
+    this.#session.goaway(code);
+    setTimeout(() => this.#session.destroy(), FLUSH_MS).unref(); // at once, it would end without the frame
+  }
+
+  /** Ends this one request: RST_STREAM, or the connection where there are no streams. */
+  resetStream(code = constants.NGHTTP2_INTERNAL_ERROR) {
+    if (this.#stream) this.#stream.close(code);
+    else this.reset();
   }
 }

@@ -12,8 +12,9 @@
 //   send(rule, exchange, status, headers, buffers, whole)   the answer; whole() sends it as it is
 //   at(endpoint), random(draw)                for random faults: whether the kind is one there, and its parameters
 //
-// An exchange is { req, res, connections, endpoint, previous }; previous is the answer before this one at this endpoint.
+// An exchange is { res, connection, endpoint, previous }; previous is the answer before this one at this endpoint.
 
+import { constants } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { write, writePaced } from './pace.mjs';
 
@@ -102,30 +103,30 @@ export const KINDS = {
   // It is reset before a byte of the answer, and nothing is executed.
   refuse: {
     at: anywhere,
-    intercept: (rule, { res, connections }) => connections.reset(res),
+    intercept: (rule, { connection }) => connection.reset(),
   },
   // The request is executed; the connection is reset before a byte of the answer.
   lost_reply: {
     at: anywhere,
-    send: (rule, { res, connections }) => connections.reset(res),
+    send: (rule, { connection }) => connection.reset(),
   },
   // Reset in the middle of the body.
   reset: {
     at: anywhere,
-    send: (rule, exchange, ...answer) => sendPart(exchange, ...answer.slice(0, 3), (res) => exchange.connections.reset(res)),
+    send: (rule, exchange, ...answer) => sendPart(exchange, ...answer.slice(0, 3), () => exchange.connection.reset()),
   },
   // Ended in the middle of the body, in good order: fewer bytes than Content-Length says.
   truncate: {
     at: anywhere,
-    send: (rule, exchange, ...answer) => sendPart(exchange, ...answer.slice(0, 3), (res) => exchange.connections.finish(res)),
+    send: (rule, exchange, ...answer) => sendPart(exchange, ...answer.slice(0, 3), () => exchange.connection.finish()),
   },
   // Closed after a complete answer that did not announce it; { ms } later.
   close: {
     at: anywhere,
-    async send(rule, { res, connections }, status, headers, buffers, whole) {
+    async send(rule, { connection }, status, headers, buffers, whole) {
       await whole();
       await sleep(rule.ms ?? 0, undefined, { ref: false });
-      connections.close(res);
+      connection.close();
     },
   },
   // HTTP/2: this request alone ends, with { code }, before the answer or in its body ({ in_body: true }).
@@ -133,14 +134,14 @@ export const KINDS = {
     at: anywhere,
     random: (draw) => ({ in_body: draw(2) === 1 }),
     send(rule, exchange, status, headers, buffers) {
-      const end = (res) => exchange.connections.resetStream(res, rule);
-      return rule.in_body ? sendPart(exchange, status, headers, buffers, end) : end(exchange.res);
+      const end = () => exchange.connection.resetStream(rule.code);
+      return rule.in_body ? sendPart(exchange, status, headers, buffers, end) : end();
     },
   },
   // HTTP/2: GOAWAY with { code } instead of the answer, and the end of the connection with all its requests.
   goaway: {
     at: anywhere,
-    send: (rule, { res, connections }) => connections.close(res, { code: rule.code ?? 2 }),
+    send: (rule, { connection }) => connection.close(rule.code ?? constants.NGHTTP2_INTERNAL_ERROR),
   },
 
   // --- time ---
@@ -247,10 +248,16 @@ export const KINDS = {
     at: signed,
     time: (rule, ns) => ns - BigInt(rule.seconds ?? 600) * NS,
   },
-  // One bit of the subnet's own BLS signature.
+  // One bit of the subnet's own BLS signature: it is no point of the curve any more, or { negated: true } another point.
   wrong_certificate: {
     at: (endpoint) => signed(endpoint) && !queries(endpoint),
-    certificate: (rule, signature) => flipped(signature, 40),
+    random: (draw) => ({ negated: draw(2) === 1 }),
+    certificate(rule, signature) {
+      if (!rule.negated) return flipped(signature, 40);
+      const copy = Buffer.from(signature);
+      copy[0] ^= 0x20; // the sign of y in a compressed point
+      return copy;
+    },
   },
   // Another subnet below the same root answers: its key, its nodes, a delegation that is good, for other canisters.
   other_subnet: {

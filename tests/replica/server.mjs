@@ -137,8 +137,8 @@ export class Server {
     await this.#faults.send(rule, this.#exchange(request), [status, headers, buffers], bandwidth > 0 ? paced : undefined);
   }
 
-  #exchange({ req, res, entry }) {
-    return { req, res, connections: this.#connections, endpoint: entry.endpoint };
+  #exchange({ res, entry }) {
+    return { res, connection: this.#connections.of(res), endpoint: entry.endpoint };
   }
 
   async #fail(request, error) {
