@@ -6,10 +6,11 @@ import { CanisterEngine } from './engine/canister.mjs';
 import { RejectError } from './engine/reject.mjs';
 import { canisterId, equal, hexOf, textOf } from './principal.mjs';
 
-/** Canister ids of the subnet: two intervals, so that clients have to choose the right shard. */
+/** Canister ids of the subnet: several intervals, so that clients have to choose the right shard. */
 export const RANGES = [
   [canisterId(0x0100_0000n), canisterId(0x010f_ffffn)],
   [canisterId(0x0200_0000n), canisterId(0x020f_ffffn)],
+  [canisterId(0x8000_0000_0010_0000n), canisterId(0x8000_0000_001f_ffffn)], // where other local networks begin
 ];
 const FIRST = 0x0100_0000n;
 

@@ -65,6 +65,22 @@ test('call as update, for the controller', async () => {
   assert.match(refused.err, /IC0406/);
 });
 
+test('every kind of key: a canister of its own, called and asked', async () => {
+  for (const kind of ['secp256k1', 'p256']) {
+    const identity = makeIdentity(kind);
+    const file = join(home, `${kind}.pem`);
+    writeFileSync(file, identity.pem, { mode: 0o600 });
+    await good('identity', 'import', kind, '--from-pem', file, '--storage', 'plaintext');
+    const principal = (await good('identity', 'principal', '--identity', kind)).trim();
+    assert.equal(principal, Principal.fromUint8Array(identity.sender).toText());
+    const own = Principal.fromUint8Array(await install(net, identity.sender, build('sample'))).toText();
+    assert.match(await good('canister', 'call', own, 'stable_grow', '(1)', ...target(kind)), /^\(0 : int64\)/);
+    const size = await good('canister', 'call', own, 'stable_size', '()', '--query', ...target(kind));
+    assert.match(size, /^\(65_536 : nat64\)/);
+    assert.match(await good('canister', 'status', own, ...target(kind)), /Status: Running/);
+  }
+});
+
 test('traps and missing methods', async () => {
   const trap = await icp(...calling('stable_read', '(9_999_999, 1)', ...target('owner')));
   assert.notEqual(trap.code, 0);

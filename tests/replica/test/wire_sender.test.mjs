@@ -40,7 +40,8 @@ import {
 
 const net = await network();
 const owner = makeIdentity();
-const id = await install(net, owner.sender, buildCanisters()('sample'));
+const sample = buildCanisters()('sample');
+const id = await install(net, owner.sender, sample);
 await net.callAs(owner.sender, id, 'seed', nat64s(100_000, 1));
 const name = Principal.fromUint8Array(id);
 const other = await net.createCanister({ controllers: [owner.sender] });
@@ -55,7 +56,7 @@ describe('identities of @icp-sdk/core', () => {
   /** A canister whose controller is the identity: its update is for controllers alone. */
   async function works(identity) {
     const sender = identity.getPrincipal().toUint8Array();
-    const own = await install(net, sender, buildCanisters()('sample'));
+    const own = await install(net, sender, sample);
     await net.callAs(sender, own, 'seed', nat64s(65_536, 1));
     const agent = await HttpAgent.create({ host: net.url, identity, rootKey: net.rootKeyDer, retryTimes: 0 });
     const actor = Actor.createActor(service, { agent, canisterId: Principal.fromUint8Array(own) });

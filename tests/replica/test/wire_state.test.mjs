@@ -184,6 +184,7 @@ describe('delegation', () => {
     assert.deepEqual(found, [
       [hex(canisterId(0x0100_0000n)), hex(canisterId(0x010f_ffffn))],
       [hex(low), hex(high)],
+      ['80000000001000000101', '80000000001fffff0101'],
     ]);
     assert.equal(lookup(inner, ['canister_ranges', subnetId]), 'unknown');
     for (const [version, isFlat] of [[3, true], [4, false]]) {
