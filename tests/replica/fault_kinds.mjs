@@ -52,7 +52,15 @@ export async function sendWhole({ res }, status, headers, buffers) {
 }
 
 function untilGone(res, ms) {
-  return Promise.race([sleep(ms, undefined, { ref: false }), new Promise((done) => res.once('close', done))]);
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms).unref();
+    res.once('close', done);
+    function done() {
+      clearTimeout(timer);
+      res.off('close', done);
+      resolve();
+    }
+  });
 }
 
 /**

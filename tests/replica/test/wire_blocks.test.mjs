@@ -8,7 +8,18 @@ import { Blocks } from '../blocks.mjs';
 import { install } from '../demo.mjs';
 import { startNetwork } from '../network.mjs';
 import { buildCanisters } from './engine_fixture.mjs';
-import { call, IDL, inFuture, lookup, makeIdentity, nat64s, network, openCertificate, outcome, readState } from './wire_fixture.mjs';
+import {
+  call,
+  IDL,
+  inFuture,
+  lookup,
+  makeIdentity,
+  nat64s,
+  network,
+  openCertificate,
+  outcome,
+  readState,
+} from './wire_fixture.mjs';
 
 const MIB = 2 ** 20;
 

@@ -26,6 +26,7 @@ import {
   number,
   openCertificate,
   outcome,
+  post,
   Principal,
   query,
   readState,
@@ -224,7 +225,8 @@ const SEEN = {
     const foreign = await ask();
     assert.equal(keys[hex(foreign.body.signatures[0].identity)], undefined);
     for (const version of [2, 3]) {
-      const { tree, inner, subnetId } = certified((await readState(net, id, [['canister', Buffer.from(id), 'module_hash']], { version })).body);
+      const { body } = await readState(net, id, [['canister', Buffer.from(id), 'module_hash']], { version });
+      const { tree, inner, subnetId } = certified(body);
       assert.notEqual(hex(subnetId), hex(net.subnetId));
       assert.ok(lookup(tree, ['canister', Buffer.from(id), 'module_hash']) instanceof Uint8Array);
       const shard = Buffer.from('00000000030000000101', 'hex');
@@ -296,11 +298,11 @@ describe('calls', () => {
     const before = pages(outcome(await call(net, grow()), net.rootKeyDer));
     const content = message('call', { ...grow(), nonce: Buffer.alloc(16, 9) });
     const body = encode(envelope(content, owner));
-    const send = () => fetch(`${net.url}/api/v4/canister/${name}/call`, { method: 'POST', headers: { 'content-type': 'application/cbor' }, body });
+    const send = () => post(net.url, `/api/v4/canister/${name}/call`, body);
     faults.replace([{ kind: 'lost_reply', endpoint: 'call' }]);
     await assert.rejects(send());
     faults.replace([]);
-    const answer = { status: 200, body: decode(Buffer.from(await (await send()).arrayBuffer())), requestId: hashValue(content) };
+    const answer = { ...(await send()), requestId: hashValue(content) };
     assert.equal(pages(outcome(answer, net.rootKeyDer)), before + 1);
     assert.equal(pages(outcome(await call(net, grow()), net.rootKeyDer)), before + 2);
   });

@@ -86,6 +86,10 @@ describe('TLS', () => {
     });
     answer.resume();
     assert.deepEqual([answer.statusCode, answer.httpVersion], [200, '1.1']);
+    faults.replace([{ kind: 'refuse' }]);
+    const refused = request(`${net.url}/api/v2/status`, { ca: net.ca, agent: false }).end();
+    const { code } = await new Promise((resolve) => refused.once('error', resolve));
+    assert.equal(code, 'ECONNRESET');
   });
 });
 
