@@ -1,7 +1,7 @@
 // Blocks: when an accepted update call executes.
 //
 // A subnet collects ingress messages and agrees on a block of them about once a second, at most 4 MiB and 1,000
-// messages each (limits: ic-protocol of the interface, "Resource limits"). Here: a queue, in the order of arrival. Every
+// messages each (Internet Computer documentation, "Resource limits"). Here: a queue, in the order of arrival. Every
 // `blockMs` the messages at its head that fit go into the block and start to execute, in order; the next one that does
 // not fit waits, and all behind it. Each message also waits `updateMs` before a block may take it. With `blockMs` 0 there
 // are no blocks: a message executes when its `updateMs` is over.

@@ -30,6 +30,7 @@ What a subnet does:
   --queue-bytes SIZE  update calls that wait beyond this get HTTP 503 (default 64M)
   --query-ms MS       latency of queries
   --update-ms MS      latency of updates, before a block may take them
+  --call-timeout-ms MS  a synchronous call that takes longer is answered with 202 (default 10000)
   --flat-ranges       delegate canister ranges in the older, flat form everywhere
   --skew-ms MS        the network's clock is ahead by this (behind: --skew-ms=-MS)
 
@@ -85,6 +86,7 @@ const COMMAND = {
   'queue-bytes': [parseSize, '64M'],
   'query-ms': [parseNumber, '0'],
   'update-ms': [parseNumber, '0'],
+  'call-timeout-ms': [parseNumber, '10000'],
   'flat-ranges': [],
   'skew-ms': [parseSigned, '0'],
   'max-concurrent': [parseNumber, '0'],

@@ -25,6 +25,7 @@ export const OPTIONS = {
   blockMs: 0, // a block every so often, of at most so many bytes; see blocks.mjs
   blockBytes: 4 * 2 ** 20,
   queueBytes: 64 * 2 ** 20, // update calls that wait beyond this get HTTP 503
+  callTimeoutMs: 10_000, // a synchronous call that takes longer is answered with 202
   maxConcurrent: 0, // more requests at once get HTTP 429; 0 = no limit
   rateLimit: 0, // requests per second of one client address, beyond them HTTP 429; 0 = no limit
   bandwidth: 0, // bytes per second of all answers together; 0 = no limit

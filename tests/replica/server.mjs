@@ -21,8 +21,6 @@ import { leaf, level } from './tree.mjs';
 const MAX_BODY = 5 * 2 ** 20;
 const MAX_DRAINED = 8 * MAX_BODY;
 const MAX_INGRESS = 2 * 2 ** 20;
-/** How long a synchronous call waits for its certificate. */
-const CALL_TIMEOUT_MS = 10_000;
 const MAX_LOG = 100_000;
 
 const ROUTE = /^\/api\/v([234])\/(canister|subnet)\/([^/]+)\/(query|call|read_state)$/;
@@ -290,7 +288,7 @@ export class Server {
     entry.waiting = true;
     const stop = new AbortController();
     res.once('close', () => stop.abort());
-    const timeout = delay(CALL_TIMEOUT_MS, undefined, { signal: stop.signal }).catch(() => {});
+    const timeout = delay(this.#network.options.callTimeoutMs, undefined, { signal: stop.signal }).catch(() => {});
     await Promise.race([entry.done, timeout]);
     stop.abort();
     entry.waiting = false;

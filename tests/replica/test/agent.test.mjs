@@ -2,15 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Actor, CanisterStatus, HttpAgent } from '@icp-sdk/core/agent';
+import { Actor, CanisterStatus, HttpAgent, polling } from '@icp-sdk/core/agent';
 import { Ed25519KeyIdentity } from '@icp-sdk/core/identity';
 import { install } from '../demo.mjs';
+import { Faults } from '../faults.mjs';
 import { canisterId } from '../principal.mjs';
 import { buildCanisters } from './engine_fixture.mjs';
 import { IDL, nat64s, network, Principal } from './wire_fixture.mjs';
 
 const SIZE = 4 * 2 ** 20;
-const net = await network();
+const faults = new Faults();
+const net = await network({ faults });
 const identity = Ed25519KeyIdentity.generate(new Uint8Array(32).fill(5));
 const build = buildCanisters();
 const id = await install(net, identity.getPrincipal().toUint8Array(), build('sample'));
@@ -71,14 +73,70 @@ test('update, its certificate verified', async () => {
 });
 
 test('update that takes a while, by polling', async () => {
-  net.options.updateMs = 10_500;
+  net.setOptions({ updateMs: 1500, callTimeoutMs: 100 });
   try {
     const actor = actorOf(await makeAgent());
     const before = requests('read_state');
     assert.equal(typeof (await actor.stable_grow(1n)), 'bigint');
     assert.ok(requests('read_state') > before);
   } finally {
-    net.options.updateMs = 0;
+    net.setOptions({ updateMs: 0, callTimeoutMs: 10_000 });
+  }
+});
+
+test('the asynchronous call of the older interface', async () => {
+  const agent = await makeAgent();
+  const fields = { methodName: 'stable_grow', arg: nat64s(1), callSync: false };
+  const { requestId, response } = await agent.call(canister, fields);
+  assert.equal(response.status, 202);
+  const { reply } = await polling.pollForResponse(agent, canister, requestId);
+  assert.equal(IDL.decode([IDL.Int64], new Uint8Array(reply)).length, 1);
+});
+
+test('all nodes replaced: it asks for the new keys and goes on', async () => {
+  const actor = actorOf(await makeAgent({ retryTimes: 3 }));
+  const size = await actor.stable_size();
+  net.rotateNodes();
+  assert.equal(await actor.stable_size(), size);
+});
+
+test('a clock far off: it finds out, and sets its own by the certified time', async () => {
+  net.setOptions({ skewMs: 3_600_000 });
+  try {
+    const actor = actorOf(await makeAgent({ retryTimes: 3 }));
+    assert.equal(typeof (await actor.stable_grow(1n)), 'bigint'); // 6.1.0 repeats calls with a new expiry, not read_state
+    assert.equal(typeof (await actor.stable_size()), 'bigint');
+  } finally {
+    net.setOptions({ skewMs: 0 });
+  }
+});
+
+test('certificates of another subnet, wrong ones and old ones are refused', async () => {
+  const actor = actorOf(await makeAgent());
+  for (const rule of [
+    { kind: 'other_subnet' },
+    { kind: 'wrong_certificate' },
+    { kind: 'wrong_certificate', negated: true },
+    { kind: 'stale' },
+  ]) {
+    faults.replace([{ endpoint: 'call', ...rule }]);
+    await assert.rejects(actor.stable_grow(0n), { name: /Error/ }, JSON.stringify(rule)).finally(() => faults.replace([]));
+    assert.equal(typeof (await actor.stable_grow(0n)), 'bigint');
+  }
+});
+
+test('a call answered with the certificate of another: it polls for its own', async () => {
+  const actor = actorOf(await makeAgent());
+  await actor.stable_grow(0n);
+  const before = requests('read_state');
+  const notYet = { kind: 'request_status', endpoint: 'read_state', nth: 1, as: 'processing' };
+  faults.replace([{ kind: 'other_reply', endpoint: 'call' }, notYet]);
+  try {
+    await actor.stable_grow(0n);
+    assert.equal(typeof (await actor.stable_grow(0n)), 'bigint');
+    assert.ok(requests('read_state') > before);
+  } finally {
+    faults.replace([]);
   }
 });
 
