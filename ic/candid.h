@@ -72,8 +72,21 @@ struct ic_type_method {
 
 enum ic_func_mode { IC_FUNC_UPDATE, IC_FUNC_QUERY, IC_FUNC_ONEWAY, IC_FUNC_COMPOSITE_QUERY };
 
-/* A type. Immutable; belongs to a decoded message (valid until that is freed), or is a constant of
- * the program. */
+/* What a .did file calls a part of a type. */
+struct ic_type_label {
+    struct ic_view name; /* UTF-8; bytes are NULL when the part has no name */
+    struct ic_view doc;  /* the comment above it, without the slashes; may be empty */
+};
+
+/* What a .did file calls a type and its parts. */
+struct ic_type_names {
+    struct ic_type_label self;          /* the definition's */
+    const struct ic_type_label *labels; /* of the fields or methods, in their order; of the
+                                           arguments, then the results; NULL when none has any */
+};
+
+/* A type. Immutable; belongs to a decoded message (valid until that is freed) or to a .did file
+ * (see did.h), or is a constant of the program. */
 struct ic_type {
     enum ic_type_kind kind;
     union {
@@ -99,6 +112,7 @@ struct ic_type {
         } future;
     } as;
     bool is_zero_width; /* values take no bytes: null, reserved, records of nothing else */
+    const struct ic_type_names *names; /* NULL when nothing has a name: names do not travel */
 };
 
 /* The primitive types and blob (vec nat8), as constants. */

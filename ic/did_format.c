@@ -1,0 +1,345 @@
+/* Types and descriptions as text, in the style of didc: see did.h.
+ *
+ * Types of a description are trees once names stop the way. Types of a message have no names and
+ * may be recursive, so depth and length are bounded.
+ */
+#include "ic/did_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct printer {
+    struct ic_buf *out;
+    size_t end; /* out->len may become this */
+    unsigned depth;
+    bool is_cut;
+};
+
+static void put_type(struct printer *p, const struct ic_type *type);
+
+static void put_bytes(struct printer *p, const void *bytes, size_t len)
+{
+    if (p->is_cut || len > p->end - p->out->len)
+        p->is_cut = true;
+    else
+        ic_buf_append(p->out, bytes, len);
+}
+
+static void put(struct printer *p, const char *text)
+{
+    put_bytes(p, text, strlen(text));
+}
+
+/* ---- names and numbers ---- */
+
+/* 1_158_359_328 */
+static void put_number(struct printer *p, uint32_t n)
+{
+    char digits[16], grouped[24];
+    size_t len = (size_t)snprintf(digits, sizeof(digits), "%" PRIu32, n), k = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            grouped[k++] = '_';
+        grouped[k++] = digits[i];
+    }
+    put_bytes(p, grouped, k);
+}
+
+/* Characters that show nothing or change how others show: controls, line separators, format
+ * characters (writing direction, joiners, tags), private use. */
+static bool is_hidden(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        {0, 0x1f},        {0x7f, 0x9f},       {0xad, 0xad},        {0x200b, 0x200f},
+        {0x2028, 0x202e}, {0x2060, 0x206f},   {0xe000, 0xf8ff},    {0xfeff, 0xfeff},
+        {0xfff9, 0xfffb}, {0xe0000, 0xe007f}, {0xf0000, 0x10ffff},
+    };
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1])
+            return true;
+    return false;
+}
+
+/* One character of len bytes of UTF-8. */
+static uint32_t scalar(const uint8_t *bytes, size_t len)
+{
+    uint32_t c = len == 1 ? bytes[0] : bytes[0] & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++)
+        c = c << 6 | (bytes[i] & 0x3f);
+    return c;
+}
+
+static void put_quoted(struct printer *p, struct ic_view text)
+{
+    static const char escaped[] = "\t\n\r\"'\\", letters[] = "tnr\"'\\";
+    put(p, "\"");
+    for (size_t i = 0; i < text.len;) {
+        size_t len = ic_utf8_char_len(text.bytes + i, text.len - i);
+        uint32_t c = len ? scalar(text.bytes + i, len) : 0;
+        const char *at = c && c < 0x80 ? strchr(escaped, (int)c) : NULL;
+        if (at) {
+            put_bytes(p, (const char[]){'\\', letters[at - escaped]}, 2);
+        } else if (is_hidden(c)) {
+            char code[16];
+            snprintf(code, sizeof(code), "\\u{%" PRIx32 "}", c);
+            put(p, code);
+        } else {
+            put_bytes(p, text.bytes + i, len);
+        }
+        i += len ? len : 1;
+    }
+    put(p, "\"");
+}
+
+/* A name of a definition, which is an identifier. */
+static void put_plain(struct printer *p, struct ic_view name)
+{
+    put_bytes(p, name.bytes, name.len);
+}
+
+/* A name of a field or method. Those of primitive types need no quotes, but didc gives them. */
+static void put_name(struct printer *p, struct ic_view name)
+{
+    if (did_is_plain(name) && !did_primitive(name))
+        put_plain(p, name);
+    else
+        put_quoted(p, name);
+}
+
+/* ---- types ---- */
+
+/* Fields without names that are numbered from 0 are a tuple. */
+static bool is_tuple(const struct ic_type *type, const struct ic_type_label *labels)
+{
+    for (size_t i = 0; i < type->as.fields.n; i++)
+        if (type->as.fields.fields[i].id != i || (labels && labels[i].name.bytes))
+            return false;
+    return type->kind == IC_TYPE_RECORD;
+}
+
+static void put_fields(struct printer *p, const struct ic_type *type)
+{
+    const struct ic_type_label *labels = type->names ? type->names->labels : NULL;
+    bool tuple = is_tuple(type, labels);
+
+    put(p, type->kind == IC_TYPE_RECORD ? "record {" : "variant {");
+    for (size_t i = 0; i < type->as.fields.n && !p->is_cut; i++) {
+        const struct ic_type_field *field = &type->as.fields.fields[i];
+        bool bare = type->kind == IC_TYPE_VARIANT && field->type->kind == IC_TYPE_NULL &&
+                    !field->type->names;
+        put(p, i > 0 ? "; " : " ");
+        if (!tuple && labels && labels[i].name.bytes)
+            put_name(p, labels[i].name);
+        else if (!tuple)
+            put_number(p, field->id);
+        if (!tuple && !bare)
+            put(p, " : ");
+        if (!bare)
+            put_type(p, field->type);
+    }
+    put(p, type->as.fields.n > 0 ? " }" : "}");
+}
+
+static void put_list(struct printer *p, const struct ic_type *const *types, size_t n)
+{
+    put(p, "(");
+    for (size_t i = 0; i < n && !p->is_cut; i++) {
+        if (i > 0)
+            put(p, ", ");
+        put_type(p, types[i]);
+    }
+    put(p, ")");
+}
+
+static void put_func(struct printer *p, const struct ic_type *type)
+{
+    put_list(p, type->as.func.args, type->as.func.n_args);
+    put(p, " -> ");
+    put_list(p, type->as.func.results, type->as.func.n_results);
+    if (type->as.func.mode != IC_FUNC_UPDATE) {
+        put(p, " ");
+        put(p, ic_func_mode_name(type->as.func.mode));
+    }
+}
+
+static bool is_named(const struct ic_type *type)
+{
+    return type->names && type->names->self.name.bytes;
+}
+
+static void put_method(struct printer *p, const struct ic_type_method *method)
+{
+    put_name(p, method->name);
+    put(p, " : ");
+    if (is_named(method->type))
+        put_plain(p, method->type->names->self.name);
+    else
+        put_func(p, method->type);
+}
+
+static void put_methods(struct printer *p, const struct ic_type *type, const char *separator)
+{
+    size_t n = type->as.service.n;
+    put(p, "{");
+    for (size_t i = 0; i < n && !p->is_cut; i++) {
+        put(p, i > 0 ? ";" : "");
+        put(p, separator);
+        put_method(p, &type->as.service.methods[i]);
+    }
+    put(p, n > 0 && *separator == '\n' ? ";\n}" : n > 0 ? " }" : "}");
+}
+
+static const char *primitive_name(enum ic_type_kind kind)
+{
+    static const char *const names[] = {
+        [IC_TYPE_NULL] = "null",       [IC_TYPE_BOOL] = "bool",
+        [IC_TYPE_NAT] = "nat",         [IC_TYPE_INT] = "int",
+        [IC_TYPE_NAT8] = "nat8",       [IC_TYPE_NAT16] = "nat16",
+        [IC_TYPE_NAT32] = "nat32",     [IC_TYPE_NAT64] = "nat64",
+        [IC_TYPE_INT8] = "int8",       [IC_TYPE_INT16] = "int16",
+        [IC_TYPE_INT32] = "int32",     [IC_TYPE_INT64] = "int64",
+        [IC_TYPE_FLOAT32] = "float32", [IC_TYPE_FLOAT64] = "float64",
+        [IC_TYPE_TEXT] = "text",       [IC_TYPE_RESERVED] = "reserved",
+        [IC_TYPE_EMPTY] = "empty",     [IC_TYPE_PRINCIPAL] = "principal",
+    };
+    return names[kind];
+}
+
+/* What a type is, not what it is called. */
+static void put_content(struct printer *p, const struct ic_type *type)
+{
+    switch ((int)type->kind) {
+    case IC_TYPE_OPT:
+        put(p, "opt ");
+        put_type(p, type->as.elem);
+        break;
+    case IC_TYPE_VEC:
+        if (type->as.elem->kind == IC_TYPE_NAT8 && !is_named(type->as.elem)) {
+            put(p, "blob");
+        } else {
+            put(p, "vec ");
+            put_type(p, type->as.elem);
+        }
+        break;
+    case IC_TYPE_RECORD:
+    case IC_TYPE_VARIANT:
+        put_fields(p, type);
+        break;
+    case IC_TYPE_FUNC:
+        put(p, "func ");
+        put_func(p, type);
+        break;
+    case IC_TYPE_SERVICE:
+        put(p, "service ");
+        put_methods(p, type, " ");
+        break;
+    case IC_TYPE_FUTURE: /* a definition's is another name, without a definition */
+        if (type->names)
+            put_plain(p, type->as.future.body);
+        else
+            put(p, "future");
+        break;
+    default:
+        put(p, primitive_name(type->kind));
+    }
+}
+
+static void put_type(struct printer *p, const struct ic_type *type)
+{
+    if (is_named(type)) {
+        put_plain(p, type->names->self.name);
+    } else if (p->depth > IC_DID_MAX_DEPTH) {
+        p->is_cut = true;
+    } else {
+        p->depth++;
+        put_content(p, type);
+        p->depth--;
+    }
+}
+
+/* ---- types alone ---- */
+
+static struct printer start(struct ic_buf *out)
+{
+    return (struct printer){.out = out, .end = out->len + IC_TYPE_MAX_TEXT};
+}
+
+static void finish(struct printer *p)
+{
+    if (p->is_cut)
+        ic_buf_append(p->out, "...", 3);
+}
+
+void ic_type_format(const struct ic_type *type, struct ic_buf *out)
+{
+    struct printer p = start(out);
+    put_type(&p, type);
+    finish(&p);
+}
+
+void ic_type_format_list(const struct ic_type *const *types, size_t n, struct ic_buf *out)
+{
+    struct printer p = start(out);
+    put_list(&p, types, n);
+    finish(&p);
+}
+
+void ic_type_format_method(const struct ic_type_method *method, struct ic_buf *out)
+{
+    struct printer p = start(out);
+    put_name(&p, method->name);
+    put(&p, " : ");
+    put_func(&p, method->type);
+    finish(&p);
+}
+
+const char *ic_func_mode_name(enum ic_func_mode mode)
+{
+    switch (mode) {
+    case IC_FUNC_UPDATE:
+        return "update";
+    case IC_FUNC_QUERY:
+        return "query";
+    case IC_FUNC_ONEWAY:
+        return "oneway";
+    case IC_FUNC_COMPOSITE_QUERY:
+        return "composite_query";
+    }
+    return "update";
+}
+
+/* ---- descriptions ---- */
+
+static void put_main(struct printer *p, const struct ic_did *did)
+{
+    put(p, "service : ");
+    if (did->init) {
+        put_list(p, did->init->as.func.args, did->init->as.func.n_args);
+        put(p, " -> ");
+    }
+    if (is_named(did->service))
+        put_plain(p, did->service->names->self.name);
+    else
+        put_methods(p, did->service, "\n  ");
+    put(p, "\n");
+}
+
+void ic_did_format(const struct ic_did *did, struct ic_buf *out)
+{
+    struct printer p = {.out = out, .end = SIZE_MAX}; /* a parsed text bounds it */
+    for (size_t i = 0; i < did->n_imports; i++) {
+        put(&p, did->imports[i].is_service ? "import service " : "import ");
+        put_quoted(&p, did->imports[i].path);
+        put(&p, ";\n");
+    }
+    for (size_t i = 0; i < did->n_types; i++) {
+        put(&p, "type ");
+        put_plain(&p, did->types[i]->names->self.name);
+        put(&p, " = ");
+        put_content(&p, did->types[i]);
+        put(&p, ";\n");
+    }
+    if (did->service)
+        put_main(&p, did);
+}

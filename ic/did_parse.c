@@ -1,0 +1,523 @@
+/* The grammar of service descriptions: tokens into types.
+ *
+ *     file    = (definition (';' definition)* ';'?)? main?
+ *     main    = 'service' id? ':' (tuple '->')? (methods | id) ';'?
+ *     methods = '{' name ':' (functype | id), ... '}'
+ *
+ * A name that is used gets a symbol, whose type is filled when the definition is met, so a
+ * reference is a pointer from the start. What can only be checked with all names known is left for
+ * did_resolve: each use of a name is noted with its place.
+ *
+ * Lists are collected on a stack shared by all that are open (see did_list.c).
+ *
+ * Source: Candid specification, Core grammar.
+ */
+#include "ic/did_impl.h"
+
+#include <stdio.h>
+
+struct parser {
+    struct did_reader *reader;
+    struct did_file *file;
+    struct did_lexer lex;
+    unsigned depth;
+};
+
+static int parse_type(struct parser *p, const struct ic_type **out);
+
+/* ---- tokens ---- */
+
+static enum did_token_kind kind_of(const struct parser *p)
+{
+    return p->lex.token.kind;
+}
+
+static int next(struct parser *p)
+{
+    return did_lex_next(&p->lex);
+}
+
+static int expected(struct parser *p, const char *what)
+{
+    char shown[DID_SHOWN];
+    did_lex_show(&p->lex, shown);
+    return did_fail(p->lex.err, p->lex.source, p->lex.token.pos, "expected %s, found %s", what,
+                    shown);
+}
+
+static int expect(struct parser *p, enum did_token_kind kind)
+{
+    return kind_of(p) == kind ? next(p) : expected(p, did_spelling(kind));
+}
+
+/* After an element of a list: a separator, or the end. */
+static int expect_separator(struct parser *p, enum did_token_kind separator,
+                            enum did_token_kind end)
+{
+    char what[32];
+    if (kind_of(p) == separator)
+        return next(p);
+    if (kind_of(p) == end)
+        return 0;
+    snprintf(what, sizeof(what), "%s or %s", did_spelling(separator), did_spelling(end));
+    return expected(p, what);
+}
+
+/* The current token uses a name. */
+static int use_name(struct parser *p, enum ic_type_kind expects, struct did_symbol **out)
+{
+    int ret = did_use(p->reader, p->file, &p->lex.token, expects, out);
+    return ret < 0 ? ret : next(p);
+}
+
+static int use_type(struct parser *p, enum ic_type_kind expects, const struct ic_type **out)
+{
+    struct did_symbol *symbol = NULL;
+    int ret = use_name(p, expects, &symbol);
+    if (ret == 0)
+        *out = &symbol->node.type;
+    return ret;
+}
+
+/* ---- labels ---- */
+
+/* Is the current name followed by a colon? In a record, `nat : text` is a field and `nat; text`
+ * are two. */
+static int is_label(struct parser *p, bool *out)
+{
+    struct did_lexer ahead = p->lex;
+    int ret = did_lex_next(&ahead);
+    if (ret == 0)
+        *out = ahead.token.kind == DID_COLON;
+    return ret;
+}
+
+static void drop_items(struct parser *p, size_t base)
+{
+    p->reader->n_items = base;
+}
+
+/* ---- records and variants ---- */
+
+/* The id of the field after the last one, which has none of its own. */
+static int next_id(struct parser *p, size_t base, uint32_t *out)
+{
+    const struct did_reader *r = p->reader;
+    uint32_t last;
+
+    *out = 0;
+    if (r->n_items == base)
+        return 0;
+    last = r->items[r->n_items - 1].id;
+    if (last == UINT32_MAX)
+        return did_fail(r->err, p->lex.source, p->lex.token.pos,
+                        "no id is left for a field without one");
+    *out = last + 1;
+    return 0;
+}
+
+/* A field's id, if it has one: name or number, and in a record the colon behind it. */
+static int parse_field_id(struct parser *p, bool is_variant, struct did_item *item, bool *found)
+{
+    const struct did_token *token = &p->lex.token;
+    bool named = token->kind == DID_ID || token->kind == DID_STRING;
+    int ret = 0;
+
+    *found = named || token->kind == DID_NUMBER;
+    if (token->kind == DID_ID && !is_variant)
+        ret = is_label(p, found);
+    if (ret < 0 || !*found)
+        return ret;
+    if (named) {
+        item->label.name = token->text;
+        item->id = ic_candid_hash((const char *)token->text.bytes, token->text.len);
+    } else if (token->number > UINT32_MAX) {
+        return did_fail(p->lex.err, p->lex.source, token->pos, "a field id over 4294967295");
+    } else {
+        item->id = (uint32_t)token->number;
+    }
+    return next(p);
+}
+
+static int parse_field(struct parser *p, bool is_variant, size_t base)
+{
+    struct did_item item = {.type = &ic_type_null, .pos = p->lex.token.pos};
+    bool has_id = false;
+    int ret = did_copy_doc(p->reader, p->lex.token.doc, &item.label.doc);
+    if (ret == 0)
+        ret = parse_field_id(p, is_variant, &item, &has_id);
+    if (ret < 0)
+        return ret;
+    if (!has_id && is_variant)
+        return expected(p, "a case (a keyword needs quotes)");
+    if (!has_id)
+        ret = next_id(p, base, &item.id);
+    else if (!is_variant || kind_of(p) == DID_COLON)
+        ret = expect(p, DID_COLON);
+    else
+        return did_push(p->reader, item); /* a case without a payload */
+    if (ret == 0)
+        ret = parse_type(p, &item.type);
+    return ret < 0 ? ret : did_push(p->reader, item);
+}
+
+static int parse_fields(struct parser *p, struct ic_type *type)
+{
+    size_t base = p->reader->n_items;
+    int ret = expect(p, DID_OPEN_BRACE);
+    while (ret == 0 && kind_of(p) != DID_CLOSE_BRACE) {
+        ret = parse_field(p, type->kind == IC_TYPE_VARIANT, base);
+        if (ret == 0)
+            ret = expect_separator(p, DID_SEMICOLON, DID_CLOSE_BRACE);
+    }
+    if (ret == 0)
+        ret = did_finish_fields(p->reader, p->lex.source, base, type);
+    drop_items(p, base);
+    return ret < 0 ? ret : next(p);
+}
+
+/* ---- functions ---- */
+
+/* didc takes a quoted number for no name. */
+static bool is_number(struct ic_view name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.bytes[i] < '0' || name.bytes[i] > '9')
+            return false;
+    return name.len > 0;
+}
+
+static int parse_argument(struct parser *p)
+{
+    struct did_item item = {.pos = p->lex.token.pos};
+    bool named = false;
+    int ret = 0;
+
+    if (kind_of(p) == DID_ID || kind_of(p) == DID_STRING)
+        ret = is_label(p, &named);
+    if (ret < 0)
+        return ret;
+    if (named) {
+        if (!is_number(p->lex.token.text))
+            item.label.name = p->lex.token.text;
+        ret = next(p);
+        if (ret == 0)
+            ret = expect(p, DID_COLON);
+    }
+    if (ret == 0)
+        ret = parse_type(p, &item.type);
+    return ret < 0 ? ret : did_push(p->reader, item);
+}
+
+/* Push what stands in parentheses. */
+static int parse_tuple(struct parser *p)
+{
+    size_t base = p->reader->n_items;
+    int ret = expect(p, DID_OPEN_PAREN);
+    while (ret == 0 && kind_of(p) != DID_CLOSE_PAREN) {
+        ret = parse_argument(p);
+        if (ret == 0)
+            ret = expect_separator(p, DID_COMMA, DID_CLOSE_PAREN);
+    }
+    if (ret == 0)
+        ret = did_check_arguments(p->reader, p->lex.source, base);
+    return ret < 0 ? ret : next(p);
+}
+
+static int parse_mode(struct parser *p, struct ic_type *type)
+{
+    int ret;
+
+    type->as.func.mode = IC_FUNC_UPDATE;
+    if (kind_of(p) == DID_QUERY)
+        type->as.func.mode = IC_FUNC_QUERY;
+    else if (kind_of(p) == DID_COMPOSITE_QUERY)
+        type->as.func.mode = IC_FUNC_COMPOSITE_QUERY;
+    else if (kind_of(p) == DID_ONEWAY)
+        type->as.func.mode = IC_FUNC_ONEWAY;
+    else
+        return 0;
+    if (type->as.func.mode == IC_FUNC_ONEWAY && type->as.func.n_results > 0)
+        return did_fail(p->lex.err, p->lex.source, p->lex.token.pos,
+                        "a oneway function has no results");
+    ret = next(p);
+    if (ret == 0 &&
+        (kind_of(p) == DID_QUERY || kind_of(p) == DID_COMPOSITE_QUERY || kind_of(p) == DID_ONEWAY))
+        return did_fail(p->lex.err, p->lex.source, p->lex.token.pos, "a second mode");
+    return ret;
+}
+
+static int parse_func(struct parser *p, struct ic_type *type)
+{
+    size_t base = p->reader->n_items, n_args;
+    int ret = parse_tuple(p);
+
+    n_args = p->reader->n_items - base;
+    if (ret == 0)
+        ret = expect(p, DID_ARROW);
+    if (ret == 0)
+        ret = parse_tuple(p);
+    if (ret == 0)
+        ret = did_finish_func(p->reader, base, n_args, type);
+    drop_items(p, base);
+    return ret < 0 ? ret : parse_mode(p, type);
+}
+
+/* ---- services ---- */
+
+static int new_type(struct parser *p, enum ic_type_kind kind, struct ic_type **out)
+{
+    struct did_node *node = NULL;
+    int ret = did_new_node(p->reader, p->lex.source, p->lex.token.pos, &node);
+    if (ret < 0)
+        return ret;
+    node->type.kind = kind;
+    *out = &node->type;
+    return 0;
+}
+
+static int parse_method(struct parser *p)
+{
+    struct did_item item = {.pos = p->lex.token.pos, .label.name = p->lex.token.text};
+    struct ic_type *type = NULL;
+    int ret;
+
+    if (kind_of(p) != DID_ID && kind_of(p) != DID_STRING)
+        return expected(p, "a method (a keyword needs quotes)");
+    ret = did_copy_doc(p->reader, p->lex.token.doc, &item.label.doc);
+    if (ret == 0)
+        ret = next(p);
+    if (ret == 0)
+        ret = expect(p, DID_COLON);
+    if (ret < 0)
+        return ret;
+    if (kind_of(p) == DID_ID) {
+        ret = use_type(p, IC_TYPE_FUNC, &item.type);
+    } else if (kind_of(p) == DID_OPEN_PAREN) {
+        ret = new_type(p, IC_TYPE_FUNC, &type);
+        if (ret == 0)
+            ret = parse_func(p, type);
+        item.type = type;
+    } else {
+        return expected(p, "'(' or the name of a func");
+    }
+    return ret < 0 ? ret : did_push(p->reader, item);
+}
+
+static int parse_methods(struct parser *p, struct ic_type *type)
+{
+    size_t base = p->reader->n_items;
+    int ret = expect(p, DID_OPEN_BRACE);
+    while (ret == 0 && kind_of(p) != DID_CLOSE_BRACE) {
+        ret = parse_method(p);
+        if (ret == 0)
+            ret = expect_separator(p, DID_SEMICOLON, DID_CLOSE_BRACE);
+    }
+    if (ret == 0)
+        ret = did_finish_service(p->reader, p->lex.source, base, type);
+    drop_items(p, base);
+    return ret < 0 ? ret : next(p);
+}
+
+/* ---- types ---- */
+
+/* The kind a keyword constructs; null, whose keyword is the whole type, for none. */
+static enum ic_type_kind constructor(enum did_token_kind kind)
+{
+    static const uint8_t kinds[DID_N_TOKENS] = {
+        [DID_OPT] = IC_TYPE_OPT,         [DID_VEC] = IC_TYPE_VEC,   [DID_RECORD] = IC_TYPE_RECORD,
+        [DID_VARIANT] = IC_TYPE_VARIANT, [DID_FUNC] = IC_TYPE_FUNC, [DID_SERVICE] = IC_TYPE_SERVICE,
+    };
+    return (enum ic_type_kind)kinds[kind];
+}
+
+static int parse_constructor(struct parser *p, const struct ic_type **out)
+{
+    enum ic_type_kind kind = constructor(kind_of(p));
+    struct ic_type *type = NULL;
+    int ret;
+
+    if (kind == IC_TYPE_NULL)
+        return expected(p, "a type");
+    ret = new_type(p, kind, &type);
+    if (ret == 0)
+        ret = next(p);
+    if (ret < 0)
+        return ret;
+    *out = type;
+    switch ((int)kind) {
+    case IC_TYPE_OPT:
+    case IC_TYPE_VEC:
+        return parse_type(p, &type->as.elem);
+    case IC_TYPE_RECORD:
+    case IC_TYPE_VARIANT:
+        return parse_fields(p, type);
+    case IC_TYPE_FUNC:
+        return parse_func(p, type);
+    default:
+        return parse_methods(p, type);
+    }
+}
+
+static int parse_type(struct parser *p, const struct ic_type **out)
+{
+    int ret;
+
+    switch ((int)kind_of(p)) {
+    case DID_ID: /* a primitive type's name cannot be given another meaning, as in didc */
+        *out = did_primitive(p->lex.token.text);
+        return *out ? next(p) : use_type(p, IC_TYPE_RESERVED, out);
+    case DID_NULL:
+        *out = &ic_type_null;
+        return next(p);
+    case DID_PRINCIPAL:
+        *out = &ic_type_principal;
+        return next(p);
+    case DID_BLOB:
+        *out = &ic_type_blob;
+        return next(p);
+    default:
+        if (p->depth == IC_DID_MAX_DEPTH)
+            return did_fail(p->lex.err, p->lex.source, p->lex.token.pos,
+                            "types nest deeper than %d", IC_DID_MAX_DEPTH);
+        p->depth++;
+        ret = parse_constructor(p, out);
+        p->depth--;
+        return ret;
+    }
+}
+
+/* ---- definitions ---- */
+
+/* What stands behind the equals sign: another name, or a type. */
+static int parse_body(struct parser *p, struct did_symbol *symbol)
+{
+    const struct ic_type *type = NULL;
+    int ret;
+
+    if (kind_of(p) == DID_ID && !did_primitive(p->lex.token.text))
+        return use_name(p, IC_TYPE_RESERVED, &symbol->alias);
+    ret = parse_type(p, &type);
+    if (ret < 0)
+        return ret;
+    if (type->names)
+        symbol->names.labels = type->names->labels;
+    symbol->node.type = *type;
+    symbol->node.type.names = &symbol->names;
+    symbol->node.next = p->reader->nodes;
+    p->reader->nodes = &symbol->node;
+    return 0;
+}
+
+static int parse_definition(struct parser *p)
+{
+    struct did_reader *r = p->reader;
+    struct ic_view doc = p->lex.token.doc;
+    struct did_symbol *symbol = NULL;
+    int ret = next(p); /* "type" */
+    if (ret < 0)
+        return ret;
+    if (kind_of(p) != DID_ID)
+        return expected(p, "a name that is no keyword");
+    ret = did_define(r, p->file, &p->lex.token, &symbol);
+    if (ret < 0)
+        return ret;
+    ret = did_copy_doc(p->reader, doc, &symbol->names.self.doc);
+    if (ret == 0)
+        ret = next(p);
+    if (ret == 0)
+        ret = expect(p, DID_EQUALS);
+    return ret < 0 ? ret : parse_body(p, symbol);
+}
+
+static int parse_import(struct parser *p)
+{
+    struct did_token path;
+    bool is_service;
+    int ret = next(p); /* "import" */
+    is_service = kind_of(p) == DID_SERVICE;
+    if (ret == 0 && is_service)
+        ret = next(p);
+    if (ret < 0)
+        return ret;
+    path = p->lex.token;
+    ret = expect(p, DID_STRING);
+    return ret < 0 ? ret : did_import(p->reader, p->file, path.pos, path.text, is_service);
+}
+
+static int parse_definitions(struct parser *p)
+{
+    int ret = 0;
+    while (ret == 0 && (kind_of(p) == DID_TYPE || kind_of(p) == DID_IMPORT)) {
+        ret = kind_of(p) == DID_TYPE ? parse_definition(p) : parse_import(p);
+        if (ret < 0 || kind_of(p) == DID_END || kind_of(p) == DID_SERVICE)
+            break;
+        ret = expect(p, DID_SEMICOLON);
+    }
+    return ret;
+}
+
+/* ---- the main service ---- */
+
+/* The arguments of a service constructor, as a func without results. */
+static int parse_init(struct parser *p)
+{
+    size_t base = p->reader->n_items;
+    struct ic_type *type = NULL;
+    int ret = new_type(p, IC_TYPE_FUNC, &type);
+    if (ret == 0)
+        ret = parse_tuple(p);
+    if (ret == 0)
+        ret = did_finish_func(p->reader, base, p->reader->n_items - base, type);
+    drop_items(p, base);
+    p->file->init = type;
+    return ret < 0 ? ret : expect(p, DID_ARROW);
+}
+
+static int parse_main(struct parser *p)
+{
+    struct ic_type *type = NULL;
+    int ret = did_copy_doc(p->reader, p->lex.token.doc, &p->file->doc);
+    p->file->service_pos = p->lex.token.pos;
+    if (ret == 0)
+        ret = next(p); /* "service" */
+    if (ret == 0 && kind_of(p) == DID_ID)
+        ret = next(p); /* a name of no meaning */
+    if (ret == 0)
+        ret = expect(p, DID_COLON);
+    if (ret == 0 && kind_of(p) == DID_OPEN_PAREN)
+        ret = parse_init(p);
+    if (ret < 0)
+        return ret;
+    if (kind_of(p) == DID_ID) {
+        ret = use_type(p, IC_TYPE_SERVICE, &p->file->service);
+    } else if (kind_of(p) == DID_OPEN_BRACE) {
+        ret = new_type(p, IC_TYPE_SERVICE, &type);
+        if (ret == 0)
+            ret = parse_methods(p, type);
+        p->file->service = type;
+    } else {
+        return expected(p, "'{' or the name of a service");
+    }
+    if (ret == 0 && kind_of(p) == DID_SEMICOLON)
+        ret = next(p);
+    return ret;
+}
+
+int did_parse_text(struct did_reader *r, struct did_file *file)
+{
+    struct parser p = {
+        .reader = r,
+        .file = file,
+        .lex = {.source = &file->source, .arena = r->arena, .err = r->err},
+    };
+    int ret = next(&p);
+    if (ret == 0)
+        ret = parse_definitions(&p);
+    if (ret == 0 && kind_of(&p) == DID_SERVICE)
+        ret = parse_main(&p);
+    if (ret == 0 && kind_of(&p) != DID_END)
+        return expected(&p, file->service ? "the end of the text"
+                                          : "'type', 'import', 'service' or the end of the text");
+    return ret;
+}
