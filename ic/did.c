@@ -13,12 +13,6 @@
 
 /* ---- memory ---- */
 
-int did_alloc(struct did_reader *r, size_t n, size_t size, void **out)
-{
-    int ret = ic_arena_alloc(r->arena, n, size, out);
-    return ret < 0 ? did_fail_memory(r->err, ret) : 0;
-}
-
 int did_count_type(struct did_reader *r, const struct did_source *source, size_t pos)
 {
     if (r->types_left == 0)
@@ -32,8 +26,9 @@ int did_new_node(struct did_reader *r, const struct did_source *source, size_t p
 {
     void *memory;
     int ret = did_count_type(r, source, pos);
-    if (ret == 0)
-        ret = did_alloc(r, 1, sizeof(**out), &memory);
+    if (ret < 0)
+        return ret;
+    ret = did_alloc(r, 1, sizeof(**out), &memory);
     if (ret < 0)
         return ret;
     *out = memory;

@@ -69,12 +69,21 @@ struct did_lexer {
     struct did_token token; /* the current one */
 };
 
-/* Fail with -EPROTO: the file where it is imported, line, column (characters, from 1), message. */
-int did_fail(struct ic_error *err, const struct did_source *source, size_t pos, const char *fmt,
-             ...) IC_PRINTF(4, 5);
+/* Fill err: the file where it is imported, line, column (characters, from 1), message. */
+void did_note(struct ic_error *err, const struct did_source *source, size_t pos, const char *fmt,
+              ...) IC_PRINTF(4, 5);
 
-/* Fail for what an arena said: -E2BIG or -ENOMEM. Returns -EPROTO or -ENOMEM. */
-int did_fail_memory(struct ic_error *err, int ret);
+/* Fail with -EPROTO, having noted why. */
+#define did_fail(...) (did_note(__VA_ARGS__), -EPROTO)
+
+/* Fill err for what an arena said: -E2BIG or -ENOMEM. */
+void did_note_memory(struct ic_error *err, int ret);
+
+static inline int did_fail_memory(struct ic_error *err, int ret)
+{
+    did_note_memory(err, ret);
+    return ret == -ENOMEM ? -ENOMEM : -EPROTO;
+}
 
 /* Step to the next token. Returns 0, -EPROTO, -ENOMEM. */
 int did_lex_next(struct did_lexer *lex) IC_NONNULL(1) IC_MUST_CHECK;
@@ -169,9 +178,12 @@ struct did_reader {
     size_t n_items, items_cap;
 };
 
-/* Room in the arena of the description. Returns 0, or fails as did_fail_memory. */
-int did_alloc(struct did_reader *r, size_t n, size_t size, void **out)
-    IC_NONNULL(1, 4) IC_MUST_CHECK;
+/* Room in the arena of the description. Returns 0, -EPROTO, -ENOMEM; so do all below. */
+static inline int did_alloc(struct did_reader *r, size_t n, size_t size, void **out)
+{
+    int ret = ic_arena_alloc(r->arena, n, size, out);
+    return ret < 0 ? did_fail_memory(r->err, ret) : 0;
+}
 
 /* One more type, at this place of a file; refuses too many. */
 int did_count_type(struct did_reader *r, const struct did_source *source, size_t pos)
@@ -181,8 +193,7 @@ int did_count_type(struct did_reader *r, const struct did_source *source, size_t
 int did_new_node(struct did_reader *r, const struct did_source *source, size_t pos,
                  struct did_node **out) IC_NONNULL(1, 2, 4) IC_MUST_CHECK;
 
-/* Read the definitions and the service of a file; what it imports is handed to did_import. Returns
- * 0, -EPROTO, -ENOMEM; so do all below. */
+/* Read the definitions and the service of a file; what it imports is handed to did_import. */
 int did_parse_text(struct did_reader *r, struct did_file *file) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
 /* Read the first text; its file has no path. */

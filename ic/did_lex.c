@@ -50,8 +50,8 @@ const char *did_spelling(enum did_token_kind kind)
 
 /* ---- errors ---- */
 
-int did_fail(struct ic_error *err, const struct did_source *source, size_t pos, const char *fmt,
-             ...)
+void did_note(struct ic_error *err, const struct did_source *source, size_t pos, const char *fmt,
+              ...)
 {
     const uint8_t *text = source->text.bytes;
     char message[320];
@@ -67,18 +67,18 @@ int did_fail(struct ic_error *err, const struct did_source *source, size_t pos, 
     va_start(ap, fmt);
     vsnprintf(message, sizeof(message), fmt, ap);
     va_end(ap);
-    return ic_fail(err, IC_E_MALFORMED, "did: %.*s%sline %zu, column %zu: %s",
-                   (int)(source->path.len > 128 ? 128 : source->path.len),
-                   source->path.len ? (const char *)source->path.bytes : "",
-                   source->path.len ? ", " : "", line, column, message);
+    ic_fail(err, IC_E_MALFORMED, "did: %.*s%sline %zu, column %zu: %s",
+            (int)(source->path.len > 128 ? 128 : source->path.len),
+            source->path.len ? (const char *)source->path.bytes : "", source->path.len ? ", " : "",
+            line, column, message);
 }
 
-int did_fail_memory(struct ic_error *err, int ret)
+void did_note_memory(struct ic_error *err, int ret)
 {
     if (ret == -ENOMEM)
-        return ic_fail(err, IC_E_NO_MEMORY, "did: out of memory");
-    return ic_fail(err, IC_E_MALFORMED, "did: needs more than %zu bytes of memory",
-                   IC_DID_MAX_MEMORY);
+        ic_fail(err, IC_E_NO_MEMORY, "did: out of memory");
+    else
+        ic_fail(err, IC_E_MALFORMED, "did: needs more than %zu bytes of memory", IC_DID_MAX_MEMORY);
 }
 
 void did_lex_show(const struct did_lexer *lex, char shown[DID_SHOWN])
@@ -219,6 +219,7 @@ static int skip_space(struct did_lexer *lex, struct ic_view *doc)
             if (ret < 0)
                 return ret;
             *doc = (struct ic_view){0};
+            own_line = false;
             lex->pos--;
         } else if (c != ' ' && c != '\t' && c != '\r') {
             break;
@@ -301,6 +302,7 @@ static size_t unescape(struct did_lexer *lex, uint8_t *out)
     static const char letters[] = "nrt\\\"'", meant[] = "\n\r\t\\\"'";
     uint8_t c = peek(lex, 0);
     const char *letter = c ? strchr(letters, c) : NULL;
+    int high = hex_digit(c), low = high < 0 ? -1 : hex_digit(peek(lex, 1));
 
     if (letter) {
         lex->pos++;
@@ -311,8 +313,8 @@ static size_t unescape(struct did_lexer *lex, uint8_t *out)
         lex->pos++;
         return unescape_scalar(lex, out);
     }
-    if (hex_digit(c) >= 0 && hex_digit(peek(lex, 1)) >= 0) { /* a byte, not a character */
-        *out = (uint8_t)(hex_digit(c) << 4 | hex_digit(peek(lex, 1)));
+    if (high >= 0 && low >= 0) { /* a byte, not a character */
+        *out = (uint8_t)(high << 4 | low);
         lex->pos += 2;
         return 1;
     }

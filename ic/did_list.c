@@ -99,7 +99,9 @@ static int by_id(const void *a, const void *b)
 static int by_name(const void *a, const void *b)
 {
     const struct did_item *x = a, *y = b;
-    int order = ic_view_compare(x->label.name, y->label.name);
+    int order = (x->label.name.bytes != NULL) - (y->label.name.bytes != NULL);
+    if (order == 0)
+        order = ic_view_compare(x->label.name, y->label.name);
     return order ? order : by_position(a, b);
 }
 
@@ -150,7 +152,7 @@ int did_check_arguments(struct did_reader *r, const struct did_source *source, s
 {
     sort(r, base, by_name);
     for (size_t i = base + 1; i < r->n_items; i++)
-        if (r->items[i].label.name.bytes &&
+        if (r->items[i - 1].label.name.bytes && /* those without a name come first */
             ic_view_equal(r->items[i].label.name, r->items[i - 1].label.name))
             return second(r, source, &r->items[i], "argument");
     sort(r, base, by_position);

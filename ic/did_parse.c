@@ -74,9 +74,10 @@ static int use_type(struct parser *p, enum ic_type_kind expects, const struct ic
 {
     struct did_symbol *symbol = NULL;
     int ret = use_name(p, expects, &symbol);
-    if (ret == 0)
-        *out = &symbol->node.type;
-    return ret;
+    if (ret < 0)
+        return ret;
+    *out = &symbol->node.type;
+    return 0;
 }
 
 /* ---- labels ---- */

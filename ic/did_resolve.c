@@ -78,8 +78,9 @@ int did_use(struct did_reader *r, const struct did_file *file, const struct did_
     struct did_use *use;
     void *memory;
     int ret = intern(r, token->text, out);
-    if (ret == 0)
-        ret = did_alloc(r, 1, sizeof(*use), &memory);
+    if (ret < 0)
+        return ret;
+    ret = did_alloc(r, 1, sizeof(*use), &memory);
     if (ret < 0)
         return ret;
     use = memory;

@@ -4,7 +4,9 @@
  * The linker replaces malloc, calloc and realloc in our own objects (-Wl,--wrap).
  */
 #include "ic/candid.h"
+#include "ic/candid_relation.h"
 #include "ic/certificate.h"
+#include "ic/did.h"
 #include "ic/request.h"
 #include "ic/response.h"
 #include "tests/ic/forge.h"
@@ -115,6 +117,60 @@ static int encode_candid(struct ic_error *err)
     struct ic_buf out = {0};
     int ret = ic_candid_encode(args, 2, &out, err);
     ic_buf_fini(&out);
+    return ret;
+}
+
+/* Any import is this text. */
+static int load_did(void *arg, const char *path, size_t max, struct ic_buf *out)
+{
+    static const char text[] = "type b = record { x : nat; \"\\41\" : opt b }";
+    (void)arg, (void)path, (void)max;
+    ic_buf_append(out, text, sizeof(text) - 1);
+    return ic_buf_status(out);
+}
+
+static int parse_did(struct ic_error *err)
+{
+    static const char before[] = "import \"b.did\"; // doc\n// doc\ntype a = variant {";
+    static const char after[] = "}; service : (a) -> { m : (b) -> (a) }";
+    static const struct ic_did_loader loader = {load_did, NULL};
+    struct ic_buf text = {0}, printed = {0};
+    struct ic_did *did = NULL;
+    bool same = false;
+    int ret;
+
+    ic_buf_append(&text, before, strlen(before));
+    for (int i = 0; i < 200; i++) { /* more than any list has room for at first */
+        char item[64];
+        int n = snprintf(item, sizeof(item), "case_%d : record { b; text };", i);
+        ic_buf_append(&text, item, (size_t)n);
+    }
+    ic_buf_append(&text, after, strlen(after));
+    ret = ic_buf_status(&text);
+    if (ret == 0)
+        ret = ic_did_parse((const char *)text.bytes, text.len, &loader, &did, err);
+    else
+        err->code = IC_E_NO_MEMORY;
+    if (ret == 0) {
+        ic_did_format(did, &printed);
+        ret = no_error_struct(err, ic_buf_status(&printed));
+    }
+    if (ret == 0)
+        ret = ic_type_relates(did->types[0], did->types[1], IC_TYPE_SUBTYPE, &same, err);
+    ic_did_free(did);
+    ic_buf_fini(&printed);
+    ic_buf_fini(&text);
+    return ret;
+}
+
+static int parse_did_file(struct ic_error *err)
+{
+    char path[1024];
+    struct ic_did *did = NULL;
+    int ret;
+    snprintf(path, sizeof(path), "%s/did/syntax/imports/example.did", data_dir);
+    ret = ic_did_parse_file(path, &did, err);
+    ic_did_free(did);
     return ret;
 }
 
@@ -233,6 +289,8 @@ int main(int argc, char **argv)
     load();
     test_all(decode_candid, "decode Candid");
     test_all(encode_candid, "encode Candid");
+    test_all(parse_did, "parse, print and compare a description");
+    test_all(parse_did_file, "parse a description and its imports");
     test_all(encode_request, "encode and sign requests");
     test_all(open_identity, "open an identity file");
     test_all(verify_certificate, "verify a certificate");
