@@ -121,35 +121,32 @@ static int read_fd(int fd, size_t max, struct ic_buf *out)
     return ic_buf_status(out);
 }
 
-/* Open a file below a directory, component by component, so that no symbolic link leads out. A
- * FIFO does not make us wait. */
+/* Open a file below a directory: a descriptor, or a negative errno. Component by component, so that
+ * no symbolic link leads out. A FIFO does not make us wait. */
 static int open_below(int dir, const char *path)
 {
     int fd = dir;
-    while (fd >= 0) {
+    for (;;) {
         const char *slash = strchr(path, '/');
         char component[NAME_MAX + 1];
         size_t len = slash ? (size_t)(slash - path) : strlen(path);
         int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | (slash ? O_DIRECTORY : O_NONBLOCK);
         int parent = fd;
 
-        if (len > NAME_MAX)
-            errno = ENAMETOOLONG, fd = -1;
-        else {
+        fd = -ENAMETOOLONG;
+        if (len <= NAME_MAX) {
             memcpy(component, path, len);
             component[len] = '\0';
             fd = openat(parent, component, flags);
+            if (fd < 0)
+                fd = -errno;
         }
-        if (parent != dir) {
-            int saved = errno;
+        if (parent != dir)
             close(parent);
-            errno = saved;
-        }
-        if (!slash)
-            break;
+        if (fd < 0 || !slash)
+            return fd;
         path = slash + 1;
     }
-    return fd;
 }
 
 static int load_below(void *arg, const char *path, size_t max, struct ic_buf *out)
@@ -157,7 +154,7 @@ static int load_below(void *arg, const char *path, size_t max, struct ic_buf *ou
     const int *dir = arg;
     int ret, fd = open_below(*dir, path);
     if (fd < 0)
-        return -errno;
+        return fd;
     ret = read_fd(fd, max, out);
     close(fd);
     return ret;
@@ -202,7 +199,7 @@ int ic_did_parse_file(const char *path, struct ic_did **out, struct ic_error *er
         ret = dir < 0 ? -errno : 0;
     }
     if (ret == -ENOMEM)
-        did_fail_memory(err, ret);
+        ret = did_fail_memory(err, ret);
     else if (ret < 0)
         ret = ic_fail(err, IC_E_CONFIG, "did: cannot read %s: %s", path, strerror(-ret));
     else

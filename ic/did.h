@@ -10,9 +10,11 @@
  *     ic_did_free(did);
  *
  * The text may be anybody's: memory and time are bounded by the limits below, and an error says in
- * one line where and what was expected. What is accepted is what DFINITY's didc accepts.
+ * one line where and what was expected. Accepted is what DFINITY's didc accepts (candid_parser
+ * 0.4), but for a field without an id after the largest one, and for what ic_did_parse says of
+ * imports.
  *
- * Source: Candid specification, Core grammar; deviations of didc where the two differ.
+ * Source: Candid specification, Core grammar; didc where it is stricter or laxer.
  */
 #ifndef CANISTERFS_IC_DID_H
 #define CANISTERFS_IC_DID_H
@@ -28,11 +30,11 @@
 
 /* Limits. All custom sections of a canister together hold 1 MiB (IC interface spec, Canister module
  * format), so no published description is longer. */
-#define IC_DID_MAX_TEXT    (1024 * 1024) /* bytes, with all imported files */
-#define IC_DID_MAX_TYPES   65536         /* type constructors and definitions */
-#define IC_DID_MAX_DEPTH   256           /* nesting of types */
-#define IC_DID_MAX_IMPORTS 64            /* files */
-#define IC_DID_MAX_MEMORY  ((size_t)64 * 1024 * 1024)
+#define IC_DID_MAX_TEXT    (1024 * 1024)              /* bytes, with all imported files */
+#define IC_DID_MAX_TYPES   65536                      /* type constructors and definitions */
+#define IC_DID_MAX_DEPTH   256                        /* nesting of types */
+#define IC_DID_MAX_IMPORTS 64                         /* files */
+#define IC_DID_MAX_MEMORY  ((size_t)64 * 1024 * 1024) /* as much again while parsing */
 
 /* Longest text of one type or method that the formatting functions below append. */
 #define IC_TYPE_MAX_TEXT 65536

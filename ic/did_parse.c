@@ -225,25 +225,29 @@ static int parse_tuple(struct parser *p)
     return ret < 0 ? ret : next(p);
 }
 
+/* The mode a keyword gives a function; update, which has no keyword, for none. */
+static enum ic_func_mode mode_of(enum did_token_kind kind)
+{
+    static const uint8_t modes[DID_N_TOKENS] = {
+        [DID_QUERY] = IC_FUNC_QUERY,
+        [DID_ONEWAY] = IC_FUNC_ONEWAY,
+        [DID_COMPOSITE_QUERY] = IC_FUNC_COMPOSITE_QUERY,
+    };
+    return (enum ic_func_mode)modes[kind];
+}
+
 static int parse_mode(struct parser *p, struct ic_type *type)
 {
     int ret;
 
-    type->as.func.mode = IC_FUNC_UPDATE;
-    if (kind_of(p) == DID_QUERY)
-        type->as.func.mode = IC_FUNC_QUERY;
-    else if (kind_of(p) == DID_COMPOSITE_QUERY)
-        type->as.func.mode = IC_FUNC_COMPOSITE_QUERY;
-    else if (kind_of(p) == DID_ONEWAY)
-        type->as.func.mode = IC_FUNC_ONEWAY;
-    else
+    type->as.func.mode = mode_of(kind_of(p));
+    if (type->as.func.mode == IC_FUNC_UPDATE)
         return 0;
     if (type->as.func.mode == IC_FUNC_ONEWAY && type->as.func.n_results > 0)
         return did_fail(p->lex.err, p->lex.source, p->lex.token.pos,
                         "a oneway function has no results");
     ret = next(p);
-    if (ret == 0 &&
-        (kind_of(p) == DID_QUERY || kind_of(p) == DID_COMPOSITE_QUERY || kind_of(p) == DID_ONEWAY))
+    if (ret == 0 && mode_of(kind_of(p)) != IC_FUNC_UPDATE)
         return did_fail(p->lex.err, p->lex.source, p->lex.token.pos, "a second mode");
     return ret;
 }
