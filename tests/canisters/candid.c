@@ -6,7 +6,10 @@
 
 /* Primitive type codes and constructors, as signed LEB128 numbers. */
 enum {
+    CODE_BOOL = -2,
+    CODE_NAT = -3,
     CODE_NAT8 = -5,
+    CODE_NAT32 = -7,
     CODE_NAT64 = -8,
     CODE_TEXT = -15,
     CODE_EMPTY = -17,
@@ -22,6 +25,10 @@ enum {
 /* What the canisters can tell apart. */
 enum candid_type {
     TYPE_OTHER,
+    TYPE_BOOL,
+    TYPE_NAT,
+    TYPE_NAT8,
+    TYPE_NAT32,
     TYPE_NAT64,
     TYPE_TEXT,
     TYPE_BLOB,
@@ -159,7 +166,22 @@ static enum candid_type type_of(int64_t ref, const enum candid_type *table)
 {
     if (ref >= 0)
         return table[ref];
-    return ref == CODE_NAT64 ? TYPE_NAT64 : ref == CODE_TEXT ? TYPE_TEXT : TYPE_OTHER;
+    switch (ref) {
+    case CODE_BOOL:
+        return TYPE_BOOL;
+    case CODE_NAT:
+        return TYPE_NAT;
+    case CODE_NAT8:
+        return TYPE_NAT8;
+    case CODE_NAT32:
+        return TYPE_NAT32;
+    case CODE_NAT64:
+        return TYPE_NAT64;
+    case CODE_TEXT:
+        return TYPE_TEXT;
+    default:
+        return TYPE_OTHER;
+    }
 }
 
 void candid_open(struct candid_args *args)
@@ -200,14 +222,45 @@ static void expect(struct candid_args *args, enum candid_type type)
         IC_TRAP("argument: not of the type in the candid:service description");
 }
 
-uint64_t candid_nat64(struct candid_args *args)
+/* A number of a fixed width, little endian. */
+static uint64_t get_number(struct candid_args *args, enum candid_type type, unsigned bits)
 {
     uint64_t n = 0;
 
-    expect(args, TYPE_NAT64);
-    for (unsigned shift = 0; shift < 64; shift += 8)
+    expect(args, type);
+    for (unsigned shift = 0; shift < bits; shift += 8)
         n |= (uint64_t)get_byte(args) << shift;
     return n;
+}
+
+uint64_t candid_nat64(struct candid_args *args)
+{
+    return get_number(args, TYPE_NAT64, 64);
+}
+
+uint32_t candid_nat32(struct candid_args *args)
+{
+    return (uint32_t)get_number(args, TYPE_NAT32, 32);
+}
+
+uint8_t candid_nat8(struct candid_args *args)
+{
+    return (uint8_t)get_number(args, TYPE_NAT8, 8);
+}
+
+uint64_t candid_nat(struct candid_args *args)
+{
+    expect(args, TYPE_NAT);
+    return get_uleb(args);
+}
+
+bool candid_bool(struct candid_args *args)
+{
+    uint64_t n = get_number(args, TYPE_BOOL, 8);
+
+    if (n > 1)
+        malformed();
+    return n != 0;
 }
 
 struct candid_blob candid_blob(struct candid_args *args)
@@ -271,11 +324,21 @@ void candid_put_length(uint64_t n)
     candid_put(leb, len);
 }
 
-void candid_put_nat64(uint64_t n)
+static void put_number(uint64_t n, size_t len)
 {
     uint8_t bytes[8];
 
-    for (unsigned i = 0; i < sizeof(bytes); i++)
+    for (size_t i = 0; i < len; i++)
         bytes[i] = (uint8_t)(n >> (8 * i));
-    candid_put(bytes, sizeof(bytes));
+    candid_put(bytes, len);
+}
+
+void candid_put_nat64(uint64_t n)
+{
+    put_number(n, 8);
+}
+
+void candid_put_nat32(uint32_t n)
+{
+    put_number(n, 4);
 }

@@ -1,5 +1,5 @@
 /* Just enough Candid for these canisters (Candid specification, "Binary Format"): arguments that
- * are nat64, text or blob, and replies put together from constant headers.
+ * are numbers, bool, text or blob, and replies put together from constant headers.
  *
  * The argument is hostile input. Its first bytes are copied into a window; every read of them is
  * bounded, and whatever is malformed, of the wrong type or too long for the window traps. A blob
@@ -12,6 +12,7 @@
 #ifndef CANISTERS_CANDID_H
 #define CANISTERS_CANDID_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,13 +46,18 @@ void candid_open(struct candid_args *args);
 
 /* Read the next argument. */
 uint64_t candid_nat64(struct candid_args *args);
+uint32_t candid_nat32(struct candid_args *args);
+uint8_t candid_nat8(struct candid_args *args);
+uint64_t candid_nat(struct candid_args *args); /* one of more than 64 bits traps */
+bool candid_bool(struct candid_args *args);
 struct candid_text candid_text(struct candid_args *args);
 struct candid_blob candid_blob(struct candid_args *args);
 
 /* Append to the reply. */
 void candid_put(const void *bytes, size_t len);
-void candid_put_length(uint64_t n); /* LEB128 */
+void candid_put_length(uint64_t n); /* LEB128: also a nat */
 void candid_put_nat64(uint64_t n);
+void candid_put_nat32(uint32_t n);
 
 /* A constant header: the bytes of a string literal without its final zero. */
 #define CANDID_PUT(literal) candid_put("" literal, sizeof(literal) - 1)

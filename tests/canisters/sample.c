@@ -11,6 +11,7 @@
 #include "candid.h"
 #include "ic0.h"
 #include "sha256.h"
+#include "stream.h"
 
 IC_CANDID_SERVICE("sample.did");
 
@@ -282,24 +283,13 @@ IC_UPDATE(stable_grow)
     ic0_msg_reply();
 }
 
-/* The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) over its input plus the golden ratio
- * increment. */
-static uint64_t splitmix64(uint64_t x)
-{
-    uint64_t z = x + 0x9e3779b97f4a7c15;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
 IC_UPDATE(seed)
 {
     if (refused())
         return;
     candid_open(&args);
     uint64_t size = candid_nat64(&args);
-    uint64_t next = candid_nat64(&args); /* word i is splitmix64(seed + i) */
+    uint64_t next = candid_nat64(&args); /* word i is stream_word(seed + i) */
 
     reserve(size);
     if (size > 0)
@@ -308,7 +298,7 @@ IC_UPDATE(seed)
         size_t part = (size_t)smaller(size - off, BUFFER);
 
         for (size_t at = 0; at < part; at += 8) {
-            uint64_t word = splitmix64(next++);
+            uint64_t word = stream_word(next++);
 
             __builtin_memcpy(buffer + at, &word, sizeof(word));
         }

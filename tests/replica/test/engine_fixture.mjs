@@ -1,5 +1,4 @@
-// What the engine's tests share: canisters compiled into a temporary directory, a stand-in for the network, and
-// calls with raw bytes or Candid.
+// What the engine's tests share: compiled canisters, a stand-in for the network, and calls with raw bytes or Candid.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -27,9 +26,9 @@ export function scratch() {
   return dir;
 }
 
-/** Compiles the sample canisters. Returns NAME -> module bytes. */
+/** Compiles the test canisters where that is due. Returns NAME -> module bytes. */
 export function buildCanisters() {
-  const out = scratch();
+  const out = join(here, '../../../.build/canisters');
   execFileSync(join(canisters, 'build.sh'), [out], { stdio: ['ignore', 'inherit', 'inherit'] });
   return (name) => new Uint8Array(readFileSync(join(out, `${name}.wasm`)));
 }

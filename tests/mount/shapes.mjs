@@ -1,0 +1,400 @@
+// The canisters of tests/canisters/shapes: their methods, what they refuse, and the bytes and items that their data
+// are. Installing them goes through the management canister by an agent, so a network in another process will do.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Actor } from '@icp-sdk/core/agent';
+import { IDL } from '@icp-sdk/core/candid';
+import { Principal } from '@icp-sdk/core/principal';
+import { withSection } from '../replica/test/wire_module.mjs';
+import { seedBytes, seedWord, top } from './harness.mjs';
+
+const { Bool, Nat, Nat8, Nat32, Nat64, Null, Opt, Record, Text, Tuple, Variant, Vec } = IDL;
+const Blob = Vec(Nat8);
+const query = (args, results) => IDL.Func(args, results, ['query']);
+const update = (args, results) => IDL.Func(args, results, []);
+
+const PAGE = 65536;
+const MIB = 2 ** 20;
+const wholePages = (size) => Math.ceil(size / PAGE) * PAGE;
+
+// --- data ---
+
+// What a file should hold: `size`, and the bytes of [offset, offset + length) as far as they are within it.
+function stream(seed, size) {
+  return {
+    size,
+    read: (offset, length) => {
+      const end = Math.min(offset + length, size);
+      return offset < end ? seedBytes(seed, offset, end - offset) : Buffer.alloc(0);
+    },
+  };
+}
+
+// Data that begin with a header before the stream, or over its beginning.
+function headed(header, data, over) {
+  const shift = over ? 0 : header.length;
+  return {
+    size: data.size + shift,
+    read: (offset, length) => {
+      const head = header.subarray(offset, offset + length);
+      const rest = data.read(offset + head.length - shift, length - head.length);
+      return Buffer.concat([head, rest]);
+    },
+  };
+}
+
+const words = (write, numbers) => {
+  const bytes = Buffer.alloc(8 * numbers.length);
+  numbers.forEach((n, i) => bytes[write](BigInt(n), 8 * i));
+  return bytes;
+};
+const many = (first, count, item) => Array.from({ length: count }, (_, i) => item(first + i));
+
+const pages = ({ size, seed }) => ({ stable_memory: stream(seed, wholePages(size)) });
+const bytes = ({ size, seed }) => ({ stable_memory: stream(seed, size) });
+
+// --- items ---
+
+export const N_PROFILES = 1500;
+export const factlandProfile = (i) => [
+  `principal-${i}`,
+  {
+    updated_time_msecs: [1_600_000_000_000n + BigInt(i)],
+    username: [`user-${i}`],
+    password: [],
+    email: i % 3 === 0 ? [] : [`mail@${i}`],
+  },
+];
+
+const dscvrContent = (seed, i) => ({
+  id: BigInt(i),
+  body: String.fromCharCode(97 + (i % 26)).repeat(Number(seedWord(seed, i) % 200n)),
+});
+const dscvrPolls = (start, limit) =>
+  many(start, limit, (i) => i)
+    .filter((i) => i % 5 === 0)
+    .map((i) => ({ content_id: BigInt(i), question: `question-${i}` }));
+const named = (word) => (i) => ({ id: BigInt(i), name: `${word}-${i}` });
+const dscvrChunk = (item, total) => (start, limit) => ({
+  chunk: many(start, limit, item),
+  total_length: BigInt(total),
+});
+
+// What each of DSCVR's methods replies, without the opt around it.
+export function dscvrReplies({ size, seed }) {
+  const content = (i) => dscvrContent(seed, i);
+  const [nUsers, nPortals] = [Math.floor(size / 2), Math.floor(size / 10)];
+  const limits = { posts_per_hour: 10, comments_per_hour: 60 };
+  return {
+    backup_content_chunks: (start, limit) => ({
+      ...dscvrChunk(content, size)(start, limit),
+      chunk_polls: dscvrPolls(start, limit),
+    }),
+    backup_users_chunk: dscvrChunk(named('user'), nUsers),
+    backup_portals_chunk: dscvrChunk(named('portal'), nPortals),
+    backup_limits: () => limits,
+    backup_nfts: () => many(0, 3, (i) => ({ id: BigInt(i), owner: `owner-${i}` })),
+    backup: () => ({
+      content: [many(0, size, content)],
+      users: [many(0, nUsers, named('user'))],
+      portals: [many(0, nPortals, named('portal'))],
+      limits: [limits],
+    }),
+  };
+}
+
+// What power_equalizer's backupChunk replies.
+export function powerEqualizerChunk({ size, seed }, chunkSize, index) {
+  const first = Math.min(chunkSize * index, size);
+  const transactionChunk = many(first, Math.min(chunkSize, size - first), (i) => ({
+    token: i,
+    buyer: `buyer-${i}`,
+    price: seedWord(seed, i),
+  }));
+  const isThere = index < Math.max(1, Math.ceil(size / chunkSize));
+  const first0 = { v2: { transactionCount: BigInt(size), transactionChunk } };
+  return { v2: { marketplace: isThere ? [index === 0 ? first0 : { v2_chunk: { transactionChunk } }] : [] } };
+}
+
+export const ZENVOICH_CHUNK = 300_000;
+// zenvoich's two backups by number.
+export const zenvoichBackups = ({ size, seed }) => ({
+  3: stream(seed, size),
+  4: stream(seed + (1n << 32n), Math.floor(size / 2) + 1),
+});
+
+// --- the canisters ---
+
+const Profile = Record({ updated_time_msecs: Opt(Nat64), username: Opt(Text), password: Opt(Text), email: Opt(Text) });
+const Content = Record({ id: Nat64, body: Text });
+const Poll = Record({ content_id: Nat64, question: Text });
+const Named = Record({ id: Nat64, name: Text });
+const NamedChunk = Record({ chunk: Vec(Named), total_length: Nat64 });
+const Limits = Record({ posts_per_hour: Nat32, comments_per_hour: Nat32 });
+const Backup = Record({
+  content: Opt(Vec(Content)),
+  users: Opt(Vec(Named)),
+  portals: Opt(Vec(Named)),
+  limits: Opt(Limits),
+});
+const Transactions = Vec(Record({ token: Nat32, buyer: Text, price: Nat64 }));
+const chunkArgs = [Nat64, Nat64];
+
+// methods    but for `fill`, which all have
+// guarded    whether the originals answer reads to a chosen few only: the default of `controllersOnly`
+// refusal    how a stranger's read fails then: 'reject' or 'trap'
+// memories   name -> what the mount's file of it should hold, from { size, seed } of the data that can be read
+// grows      the memory never shrinks: filling it with less fills all of it
+// prepare    the update that makes new data readable, and which data a canister just installed offers
+export const SHAPES = {
+  factland: {
+    methods: {
+      backup: query([Nat32, Nat32], [Vec(Tuple(Text, Profile))]),
+      stable_size: query([], [Nat64]),
+      stable_read: query([Nat64, Nat64], [Blob]),
+      stable_write: update([Nat64, Blob], []),
+    },
+    guarded: true,
+    memories: pages,
+    grows: true,
+  },
+  cdk32: {
+    methods: { stable_size: query([], [Nat32]), stable_read: query([Nat32, Nat32], [Blob]) },
+    memories: pages,
+    grows: true,
+  },
+  stable64: {
+    methods: { stable64_size: query([], [Nat64]), stable64_read: query([Nat64, Nat64], [Blob]) },
+    memories: pages,
+    grows: true,
+  },
+  storage: {
+    methods: {
+      stablesize: query([], [Nat64]),
+      read: query([Nat64, Nat64], [Blob]),
+      stablegrow: update([Nat64], [Nat64]),
+    },
+    memories: pages,
+    grows: true,
+  },
+  metamagic: {
+    methods: {
+      backup_stable_storage: query([Nat64, Nat64], [Blob]),
+      stable_storage_info: query(
+        [],
+        [
+          Record({
+            header_length: Nat64,
+            content_length: Nat64,
+            content_format: Variant({ Unknown: Null, MsgPack: Null, Bincode: Null }),
+            content_schema_version: Nat64,
+            pre_upgrade_instruction_count: Nat64,
+          }),
+          Record({ skip_next_save: Bool, post_upgrade_instruction_count: Nat64 }),
+        ],
+      ),
+    },
+    guarded: true,
+    memories: ({ size, seed }) => {
+      if (size === 0) return { stable_memory: stream(seed, 0) }; // nothing stored yet
+      const header = words('writeBigUInt64LE', [4, size, 2, 7, 123456789]);
+      return { stable_memory: headed(header, stream(seed, size), false) };
+    },
+  },
+  canister_tools: {
+    methods: {
+      controller_stable_memory_read: query([Nat8, Nat64, Nat64], [Blob]),
+      controller_stable_memory_size: query([Nat8], [Nat64]),
+    },
+    guarded: true,
+    refusal: 'trap',
+    memories: ({ size, seed }) => ({
+      0: stream(seed, wholePages(size)),
+      1: stream(seed + (1n << 32n), 2 * PAGE),
+      252: stream(seed + (252n << 32n), PAGE),
+    }),
+    grows: true,
+  },
+  taggr: {
+    methods: { stable_mem_read: query([Nat64], [Vec(Tuple(Nat64, Blob))]), backup: update([], []) },
+    memories: ({ size, seed }) => {
+      const header = words('writeBigUInt64BE', [16, size - 16]);
+      return { stable_memory: headed(header, stream(seed, size), true) };
+    },
+    prepare: { method: 'backup', installed: true },
+  },
+  hotornot: {
+    methods: {
+      save_snapshot_json: update([], [Nat32]),
+      download_snapshot: query([Nat64, Nat64], [Blob]),
+      clear_snapshot: update([], []),
+    },
+    guarded: true,
+    memories: bytes,
+    prepare: { method: 'save_snapshot_json', installed: false },
+  },
+  icml: {
+    methods: { db_download: query([Nat64], [Blob]), db_upload: update([Nat64, Blob], []) },
+    memories: bytes,
+  },
+  dscvr: {
+    methods: {
+      backup: query([], [Opt(Backup)]),
+      backup_content_chunks: query(chunkArgs, [
+        Opt(Record({ chunk: Vec(Content), chunk_polls: Vec(Poll), total_length: Nat64 })),
+      ]),
+      backup_users_chunk: query(chunkArgs, [Opt(NamedChunk)]),
+      backup_portals_chunk: query(chunkArgs, [Opt(NamedChunk)]),
+      backup_limits: query([], [Opt(Limits)]),
+      backup_nfts: query([], [Vec(Record({ id: Nat64, owner: Text }))]),
+    },
+  },
+  power_equalizer: {
+    methods: {
+      getChunkCount: query([Nat], [Nat]),
+      backupChunk: query(
+        [Nat, Nat],
+        [
+          Variant({
+            v2: Record({
+              marketplace: Opt(
+                Variant({
+                  v2: Record({ transactionCount: Nat, transactionChunk: Transactions }),
+                  v2_chunk: Record({ transactionChunk: Transactions }),
+                }),
+              ),
+            }),
+          }),
+        ],
+      ),
+    },
+  },
+  zenvoich: {
+    methods: { getChunk: query([Nat, Nat], [Blob, Bool]) },
+    guarded: true,
+    refusal: 'trap',
+  },
+  best_effort: {
+    methods: {
+      stable_size: query([], [Nat64]),
+      stable_version: query([], [Record({ version: Nat64, mtime_ns: Nat64, size: Nat64 })]),
+      stable_read: query([Nat64, Nat64], [Blob]),
+    },
+    memories: pages,
+    grows: true,
+  },
+  live: {
+    methods: { stable_size: query([], [Nat64]), stable_read: query([Nat64, Nat64], [Blob]) },
+    memories: pages,
+    grows: true,
+  },
+  nat: {
+    methods: { stable_size: query([], [Nat]), stable_read: query([Nat, Nat], [Blob]) },
+    memories: bytes,
+  },
+  nosize: {
+    methods: { stable_read: query([Nat64, Nat64], [Blob]) },
+    memories: bytes,
+  },
+};
+
+// --- installing ---
+
+const source = join(top, 'tests', 'canisters');
+const built = join(top, '.build', 'canisters');
+
+export const didOf = (name) => readFileSync(join(source, 'shapes', `${name}.did`), 'utf8');
+
+const compiled = new Map();
+
+// The module with its candid:service as 'public' or 'private' metadata, or 'none'.
+export function shapeModule(name, metadata) {
+  if (compiled.size === 0)
+    execFileSync(join(source, 'build.sh'), [built], { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (!compiled.has(name)) compiled.set(name, new Uint8Array(readFileSync(join(built, 'shapes', `${name}.wasm`))));
+  if (metadata === 'none') return compiled.get(name);
+  return withSection(compiled.get(name), `icp:${metadata} candid:service`, Buffer.from(didOf(name)));
+}
+
+const management = () =>
+  IDL.Service({
+    provisional_create_canister_with_cycles: update([Record({})], [Record({ canister_id: IDL.Principal })]),
+    install_code: update(
+      [Record({ mode: Variant({ reinstall: Null }), canister_id: IDL.Principal, wasm_module: Blob, arg: Blob })],
+      [],
+    ),
+  });
+
+const InitArgs = [Nat64, Nat64, Bool];
+
+// A canister id that the local network's subnet has (tests/replica/README.md): where creating calls are sent to.
+const OF_THE_SUBNET = Principal.fromText('i3flu-baaaa-aaaai-aaaaa-cai');
+
+// A canister of one of the shapes on some network.
+export class ShapedCanister {
+  #agent;
+
+  // Makes a canister that `agent` controls, and installs it.
+  static async install(agent, name, options = {}) {
+    const canister = new ShapedCanister();
+    const ic = Actor.createActor(management, {
+      agent,
+      canisterId: Principal.managementCanister(),
+      effectiveCanisterId: OF_THE_SUBNET,
+    });
+    canister.principal = (await ic.provisional_create_canister_with_cycles({})).canister_id;
+    canister.#agent = agent;
+    await canister.reinstall(name, options);
+    return canister;
+  }
+
+  // Puts new code and data into the canister. metadata: see shapeModule().
+  async reinstall(name, options = {}) {
+    const { size = 100_000, seed = 1n, controllersOnly = SHAPES[name].guarded ?? false, metadata = 'public' } = options;
+    const canisterId = Principal.managementCanister();
+    const ic = Actor.createActor(management, { agent: this.#agent, canisterId, effectiveCanisterId: this.principal });
+    await ic.install_code({
+      mode: { reinstall: null },
+      canister_id: this.principal,
+      wasm_module: shapeModule(name, metadata),
+      arg: new Uint8Array(IDL.encode(InitArgs, [BigInt(size), seed, controllersOnly])),
+    });
+    this.shape = SHAPES[name];
+    this.filled = { size, seed };
+    this.readable = this.shape.prepare?.installed === false ? { size: 0, seed } : this.filled;
+    this.actor = this.actorOf(this.#agent);
+  }
+
+  get id() {
+    return this.principal.toText();
+  }
+
+  // The canister as seen by another agent.
+  actorOf(agent) {
+    const service = () => IDL.Service({ ...this.shape.methods, fill: update([Nat64, Nat64], []) });
+    return Actor.createActor(service, { agent, canisterId: this.principal });
+  }
+
+  // Replaces the data. Where the shape has a prepare method, reads still give what was there.
+  async fill(size, seed) {
+    await this.actor.fill(BigInt(size), seed);
+    this.filled = { size: this.shape.grows ? Math.max(size, this.filled.size) : size, seed };
+    if (!this.shape.prepare) this.readable = this.filled;
+  }
+
+  // Makes the last fill readable; the method's result.
+  async prepare() {
+    const result = await this.actor[this.shape.prepare.method]();
+    this.readable = this.filled;
+    return result;
+  }
+
+  // name -> { size, read(offset, length) }, as the mount's files should be now.
+  get memories() {
+    return this.shape.memories(this.readable);
+  }
+}
+
+export const TAGGR_PAGE = MIB;
+export const ICML_CHUNK = 1_000_000;
