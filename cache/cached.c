@@ -281,7 +281,9 @@ static void cached_prefetch(struct source *source, uint64_t version, uint64_t of
             step = cache->load_blocks_max;
         block_reap_failed_locked(cache, clock_now_ns());
         while (blk < end) {
-            uint64_t stop = end - blk < step ? end : blk + step;
+            uint64_t stop = (blk / step + 1) * step; /* loads end at multiples: see window.h */
+            if (stop > end)
+                stop = end;
             if (!queue_hint_locked(cache, &r, blk, stop)) {
                 cache->stats.prefetch_refused += end - blk;
                 break;

@@ -146,9 +146,12 @@ static bool next_hint_locked(struct window *window, uint64_t file_size, uint64_t
     if (until >= file_size) {
         len = file_size - window->issued;
     } else {
-        if (until < window->issued + load)
+        /* Up to a multiple of the load, so that all but the first are whole, wherever they began: a
+         * source of pages is then asked for each page once. */
+        uint64_t stop = until / load * load;
+        if (stop <= window->issued)
             return false; /* wait until a whole load's worth has been consumed */
-        len = (until - window->issued) / load * load;
+        len = stop - window->issued;
     }
     *out = (struct window_hint){.off = window->issued, .len = len, .load = (size_t)load};
     window->issued += len;

@@ -21,8 +21,8 @@
  *     n_inflight loads of max_io and a quarter more, which keeps n_inflight of them running while
  *     finished ones are being read; never beyond a quarter of the budget.
  *   - A load is the window over n_inflight, between one block and max_io, in whole blocks. Hints
- *     are block aligned, hold whole loads (except at the end of the file) and follow each other
- *     without gap or overlap as long as the reader does not seek.
+ *     are block aligned, end at multiples of the load (except at the end of the file) and follow
+ *     each other without gap or overlap as long as the reader does not seek.
  *
  * Thread safety: window_advance may be called from any number of threads; the window has a lock of
  * its own, a leaf that is never held together with another.

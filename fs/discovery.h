@@ -1,48 +1,57 @@
-/* Which methods of the stable memory convention a canister offers, found by asking it.
+/* What a canister offers: which of its methods give the stable memory, and how.
  *
- * Only queries are made. The convention: stable_version, stable_size, stable_read, stable_read_at
- * (README, "What a canister offers").
+ * Found in this order: a map or profile that the user names; the Candid interface, from the user's
+ * file or published by the canister, which is looked through for the known names; without any
+ * interface the known names are asked for. Whatever was found is then tried, with a query that
+ * reads nothing. No update method is ever called.
  */
 #ifndef CANISTERFS_FS_DISCOVERY_H
 #define CANISTERFS_FS_DISCOVERY_H
 
+#include "fs/facts.h"
+#include "fs/memory.h"
 #include "fs/target.h"
 
-enum fs_method {
-    FS_METHOD_VERSION, /* stable_version : () -> (record {version; mtime_ns; size}) */
-    FS_METHOD_READ_AT, /* stable_read_at : (version, offset, length) -> (variant {ok; err}) */
-    FS_METHOD_SIZE,    /* stable_size : () -> (nat64), bytes */
-    FS_METHOD_READ,    /* stable_read : (offset, length) -> (blob) */
-    FS_N_METHODS,
-};
+/* Enough for every method of every profile. */
+#define FS_FINDINGS_MAX 32
 
+/* A method that was looked for. */
 struct fs_finding {
-    bool asked; /* false: not needed, another method does better */
+    char method[FS_METHOD_NAME_MAX];
     bool offered;
     char note[256]; /* why not, in words; "" otherwise */
 };
 
-/* Immutable after fs_discovery_run. */
-struct fs_discovery {
-    struct fs_finding findings[FS_N_METHODS];
+enum fs_anyone {
+    FS_ANYONE_UNKNOWN,
+    FS_ANYONE_CAN_READ, /* the canister answers anonymous callers */
+    FS_ANYONE_CANNOT,
 };
 
-const char *fs_method_name(enum fs_method method);
+/* Immutable after fs_discovery_run. */
+struct fs_discovery {
+    char basis[160];                  /* what the finding rests on, in words */
+    const char *profile;              /* name of the profile that fits; NULL: none, or a map */
+    char prepare[FS_METHOD_NAME_MAX]; /* update to call before a backup; "": none */
+    struct fs_memory *memories;       /* owned; NULL when none was found */
+    size_t n_memories;
+    struct fs_finding findings[FS_FINDINGS_MAX];
+    size_t n_findings;
+    enum fs_anyone anyone;
+};
 
-/* Ask. A canister that refuses or fails is not an error: the finding says so, and a warning is
- * logged when stable memory cannot be shown.
+/* Find out. A canister that offers nothing, refuses or fails is not an error: the findings say so,
+ * and a warning is logged.
  *
- * Returns FS_EXIT_OK, or FS_EXIT_NETWORK when replies cannot be had or do not verify. */
+ * facts  for the canister's own Candid interface
+ *
+ * Returns FS_EXIT_OK; FS_EXIT_CONFIG (map, profile or did of the user cannot be used);
+ * FS_EXIT_NETWORK when replies cannot be had or do not verify. On failure nothing is owned. */
 enum fs_exit fs_discovery_run(struct fs_discovery *out, const struct fs_target *target,
-                              uint64_t timeout_ns, char *message, size_t message_size)
+                              const struct fs_options *options, struct fs_facts *facts,
+                              char *message, size_t message_size)
     __attribute__((warn_unused_result, nonnull));
 
-/* Can stable memory be shown: is there a size and a way to read? */
-bool fs_discovery_has_stable(const struct fs_discovery *discovery);
-
-static inline bool fs_discovery_offers(const struct fs_discovery *discovery, enum fs_method method)
-{
-    return discovery->findings[method].offered;
-}
+void fs_discovery_fini(struct fs_discovery *discovery);
 
 #endif

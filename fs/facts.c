@@ -24,7 +24,6 @@ struct content {
 
 struct fs_facts {
     const struct fs_target *target; /* immutable */
-    uint64_t timeout_ns;            /* immutable */
     pthread_mutex_t lock;
     struct content contents[FS_N_FACTS]; /* guarded by lock */
     int64_t asked_at_ns;                 /* guarded by lock: monotonic */
@@ -215,8 +214,8 @@ static void adopt_locked(struct fs_facts *facts, struct answers *answers)
     facts->asked_at_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
-/* Ask again when the answers are old and nobody is at it. */
-static int refresh(struct fs_facts *facts, const struct ic_io *io)
+/* Ask again when the answers are old and nobody is at it. The old ones stay when that fails. */
+static void refresh(struct fs_facts *facts, const struct ic_io *io)
 {
     pthread_mutex_lock(&facts->lock);
     bool is_due =
@@ -225,7 +224,7 @@ static int refresh(struct fs_facts *facts, const struct ic_io *io)
         facts->asking = true;
     pthread_mutex_unlock(&facts->lock);
     if (!is_due)
-        return 0;
+        return;
 
     struct answers answers = {0};
     struct ic_error err = {0};
@@ -234,11 +233,15 @@ static int refresh(struct fs_facts *facts, const struct ic_io *io)
     facts->asking = false;
     if (result == 0)
         adopt_locked(facts, &answers);
+    else
+        facts->asked_at_ns =
+            clock_ns(CLOCK_MONOTONIC); /* not again at once: each try may be slow */
     pthread_mutex_unlock(&facts->lock);
     free_answers(&answers);
     if (result < 0 && err.code != IC_E_CANCELLED)
-        fs_log_print(facts->target->log, FS_LOG_ERROR, "facts about the canister: %s", err.message);
-    return result;
+        fs_log_print(facts->target->log, FS_LOG_WARNING,
+                     "facts about the canister are %d s old or older: %s",
+                     (int)(FS_FACTS_TTL_NS / 1000000000), err.message);
 }
 
 static struct fact_source *fact_of(struct source *source)
@@ -251,9 +254,8 @@ static int fact_stat(struct source *source, const struct source_io *io, struct s
     const struct fact_source *self = fact_of(source);
     struct fs_facts *facts = self->facts;
     struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
-    int result = refresh(facts, &ic_io);
-    if (result < 0)
-        return result;
+    refresh(facts, &ic_io);
+    int result = 0;
     pthread_mutex_lock(&facts->lock);
     const struct content *content = &facts->contents[self->fact];
     if (content->text)
@@ -322,7 +324,6 @@ enum fs_exit fs_facts_open(struct fs_facts **out, const struct fs_target *target
     }
     pthread_mutex_init(&facts->lock, NULL);
     facts->target = target;
-    facts->timeout_ns = timeout_ns;
     struct answers answers = {0};
     struct ic_error err = {0};
     struct ic_io io = fs_target_io(timeout_ns);
@@ -358,4 +359,24 @@ void fs_facts_copy(struct fs_facts *facts, enum fs_fact fact, char *out, size_t 
     snprintf(out, size, "%s", content->text ? content->text : "");
     pthread_mutex_unlock(&facts->lock);
     out[strcspn(out, "\n")] = '\0';
+}
+
+int fs_facts_take_candid(struct fs_facts *facts, char **out, size_t *len)
+{
+    int result = 0;
+    *out = NULL;
+    *len = 0;
+    pthread_mutex_lock(&facts->lock);
+    const struct content *content = &facts->contents[FS_FACT_CANDID];
+    if (content->text) {
+        *out = malloc(content->len + 1);
+        if (*out) {
+            memcpy(*out, content->text, content->len + 1);
+            *len = content->len;
+        } else {
+            result = -ENOMEM;
+        }
+    }
+    pthread_mutex_unlock(&facts->lock);
+    return result;
 }

@@ -44,6 +44,11 @@ const char *fs_fact_name(enum fs_fact fact);
 int fs_facts_open_source(struct fs_facts *facts, enum fs_fact fact, struct source **out)
     __attribute__((warn_unused_result));
 
+/* A copy of the Candid interface as it was last read: malloc'ed, the caller frees; *out is NULL
+ * when the canister publishes none. Returns 0 or -ENOMEM. */
+int fs_facts_take_candid(struct fs_facts *facts, char **out, size_t *len)
+    __attribute__((warn_unused_result));
+
 /* Copy a fact as a line without its newline; "" when absent. */
 void fs_facts_copy(struct fs_facts *facts, enum fs_fact fact, char *out, size_t size);
 

@@ -42,9 +42,10 @@ size_t fs_limit_get(struct fs_limit *limit)
 void fs_limit_succeeded(struct fs_limit *limit, size_t len)
 {
     pthread_mutex_lock(&limit->lock);
-    if (len > limit->good)
-        limit->good = len;
-    if (len == limit->current && limit->current < limit->max) {
+    size_t whole = round_down(len); /* the end of a file is no size to go on with */
+    if (whole > limit->good)
+        limit->good = whole;
+    if (whole == limit->current && limit->current < limit->max) {
         limit->n_good++;
         if (limit->n_good >= GOOD_TO_RETRY)
             limit->failed = SIZE_MAX;

@@ -3,6 +3,7 @@
 #include "fs/report.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,20 +19,47 @@ static void wake_waiters(void *arg)
     ic_agent_wake(mount->target.agent);
 }
 
-static int add_stable_memory(struct fs_mount *mount)
+static int add_memory(struct fs_mount *mount, struct fs_entry *parent, const char *name,
+                      const struct fs_memory *memory, struct fs_mount_file *file)
 {
     struct source *source;
-    int result = fs_stable_open(&source, &mount->stable, &mount->target, &mount->discovery);
+    int result = fs_stable_open(&source, &file->stable, &mount->target, memory);
     if (result < 0)
         return result;
     struct source *cached;
     result = cached_open(&cached, mount->cache, source);
     if (result < 0) {
         source_close(source);
-        mount->stable = NULL;
+        file->stable = NULL;
         return result;
     }
-    return fs_tree_add_file(mount->tree, NULL, "stable_memory", cached, false);
+    return fs_tree_add_file(mount->tree, parent, name, cached, false);
+}
+
+/* One memory is `stable_memory`; memories with ids are files of that number in vmem/. */
+static int add_memories(struct fs_mount *mount)
+{
+    const struct fs_discovery *discovery = &mount->discovery;
+    if (discovery->n_memories == 0)
+        return 0;
+    mount->files = calloc(discovery->n_memories, sizeof(*mount->files));
+    if (!mount->files)
+        return -ENOMEM;
+    struct fs_entry *dir = NULL;
+    int result = 0;
+    if (discovery->memories[0].has_id)
+        result = fs_tree_add_dir(mount->tree, NULL, "vmem", &dir);
+    for (size_t i = 0; result == 0 && i < discovery->n_memories; i++) {
+        const struct fs_memory *memory = &discovery->memories[i];
+        struct fs_mount_file *file = &mount->files[i];
+        if (memory->has_id)
+            snprintf(file->path, sizeof(file->path), "vmem/%03u", memory->id);
+        else
+            snprintf(file->path, sizeof(file->path), "stable_memory");
+        const char *name = memory->has_id ? file->path + strlen("vmem/") : file->path;
+        result = add_memory(mount, dir, name, memory, file);
+    }
+    return result;
 }
 
 static int add_facts(struct fs_mount *mount)
@@ -59,8 +87,8 @@ static int build_tree(struct fs_mount *mount)
     int result = fs_tree_new(&mount->tree, &config);
     if (result == 0)
         result = add_facts(mount);
-    if (result == 0 && fs_discovery_has_stable(&mount->discovery))
-        result = add_stable_memory(mount);
+    if (result == 0)
+        result = add_memories(mount);
     if (result == 0)
         result = fs_tree_add_dir(mount->tree, NULL, ".canisterfs", &dir);
     if (result == 0)
@@ -109,7 +137,7 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         result =
             fs_facts_open(&out->facts, &out->target, options->timeout_ns, message, message_size);
     if (result == FS_EXIT_OK)
-        result = fs_discovery_run(&out->discovery, &out->target, options->timeout_ns, message,
+        result = fs_discovery_run(&out->discovery, &out->target, options, out->facts, message,
                                   message_size);
     if (result == FS_EXIT_OK) {
         int built = start_cache(out);
@@ -136,6 +164,8 @@ void fs_mount_close(struct fs_mount *mount)
     fs_ops_free(mount->ops);
     fs_tree_free(mount->tree);
     cache_close(mount->cache);
+    free(mount->files);
+    fs_discovery_fini(&mount->discovery);
     fs_facts_close(mount->facts);
     fs_target_close(&mount->target);
     memset(mount, 0, sizeof(*mount));

@@ -12,6 +12,12 @@
 #include "fs/target.h"
 #include "fs/tree.h"
 
+/* A memory that is shown. */
+struct fs_mount_file {
+    char path[24];            /* below the mount point */
+    struct fs_stable *stable; /* borrowed from the tree */
+};
+
 struct fs_mount {
     const struct fs_options *options; /* borrowed */
     struct fs_log *log;               /* borrowed */
@@ -19,7 +25,7 @@ struct fs_mount {
     struct cache *cache;
     struct fs_facts *facts;
     struct fs_discovery discovery;
-    struct fs_stable *stable; /* borrowed from the tree; NULL when not offered */
+    struct fs_mount_file *files; /* owned: one for each memory of the discovery */
     struct fs_tree *tree;
     struct fs_ops *ops;
     int64_t started_at_ns; /* wall clock */

@@ -50,6 +50,11 @@ static void begin(struct fs_request *r, fuse_req_t req)
     fs_request_begin(r, req, config->timeout_ns, config->wake, config->arg);
 }
 
+static pid_t caller_of(fuse_req_t req)
+{
+    return fuse_req_ctx(req)->pid;
+}
+
 static void trace(fuse_req_t req, const char *what, fuse_ino_t ino)
 {
     struct fs_log *log = ops_of(req)->config.log;
@@ -72,7 +77,8 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct fs_request r;
     begin(&r, req);
     struct fuse_entry_param entry;
-    int result = fs_tree_lookup(ops_of(req)->config.tree, parent, name, &r.io, &entry);
+    int result =
+        fs_tree_lookup(ops_of(req)->config.tree, parent, name, caller_of(req), &r.io, &entry);
     fs_request_end(&r);
     if (result < 0)
         fs_reply_error(req, result);
@@ -121,13 +127,13 @@ static void free_handle(struct fs_ops *ops, struct handle *handle)
     free(handle);
 }
 
-static int open_handle(struct fs_ops *ops, fuse_ino_t ino, const struct source_io *io,
+static int open_handle(struct fs_ops *ops, fuse_ino_t ino, pid_t caller, const struct source_io *io,
                        struct handle **out)
 {
     struct handle *handle = calloc(1, sizeof(*handle));
     if (!handle)
         return -ENOMEM;
-    int result = fs_tree_open(ops->config.tree, ino, io, &handle->opened);
+    int result = fs_tree_open(ops->config.tree, ino, caller, io, &handle->opened);
     if (result == 0 && handle->opened.kind == FS_ENTRY_GENERATED)
         result = handle->opened.render(handle->opened.render_arg, &handle->text, &handle->text_len);
     if (result < 0) {
@@ -153,15 +159,18 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fs_request r;
     begin(&r, req);
     struct handle *handle = NULL;
-    int result = open_handle(ops_of(req), ino, &r.io, &handle);
+    int result = open_handle(ops_of(req), ino, caller_of(req), &r.io, &handle);
     fs_request_end(&r);
     if (result < 0) {
         fs_reply_error(req, result);
         return;
     }
     fi->fh = (uint64_t)(uintptr_t)handle;
-    fi->keep_cache = handle->opened.keep_cache;
-    fi->direct_io = handle->opened.kind == FS_ENTRY_GENERATED;
+    /* The kernel's pages and its idea of the size belong to the inode. All handles of live memory
+     * share one although each has its own size and serial, so they must not share pages. */
+    bool is_versioned = handle->opened.kind == FS_ENTRY_FILE && handle->opened.stat.versioned;
+    fi->keep_cache = is_versioned;
+    fi->direct_io = !is_versioned;
     fi->noflush = 1;
     if (fuse_reply_open(req, fi) == -ENOENT)
         free_handle(ops_of(req), handle); /* interrupted: there will be no RELEASE */
@@ -233,8 +242,7 @@ static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
     fuse_reply_open(req, fi);
 }
 
-/* Append the names from index `off` on. Returns the bytes used, or -errno when the first one fails.
- */
+/* Append the names from index `off` on, as many as fit. Returns 0 and the bytes used, or -errno. */
 static int fill_names(fuse_req_t req, fuse_ino_t ino, uint64_t off, const struct source_io *io,
                       char *buf, size_t size, size_t *ret_used)
 {

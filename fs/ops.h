@@ -26,7 +26,8 @@ int fs_ops_new(struct fs_ops **out, const struct fs_ops_config *config)
     __attribute__((warn_unused_result));
 void fs_ops_free(struct fs_ops *ops);
 
-/* Called once when the kernel's INIT was answered. Before the session exists. */
+/* `serving` is called once, while the kernel's INIT is being answered. To be set before the session
+ * exists. */
 void fs_ops_set_serving(struct fs_ops *ops, void (*serving)(void *arg), void *arg);
 
 /* For fuse_session_new; its user data is the struct fs_ops. */

@@ -44,6 +44,13 @@ static const struct option_row option_table[] = {
      "sign calls with the private key in this PEM file (Ed25519); anonymous without it"},
     {"ca_file", OPTION_TEXT, AT(ca_file), "FILE", NULL, 0, 0,
      "trust the TLS certificate authorities in this PEM file instead of the system's"},
+    {"profile", OPTION_TEXT, AT(profile), "NAME", NULL, 0, 0,
+     "read the memory as canisterfs, factland, distrikt, metamagic, dscvr, canister-tools, taggr, "
+     "hotornot or icml do, instead of finding out; none: do not look for memory"},
+    {"map", OPTION_TEXT, AT(map), "FILE", NULL, 0, 0,
+     "read the memory with the methods that this file names"},
+    {"did", OPTION_TEXT, AT(did), "FILE", NULL, 0, 0,
+     "Candid interface of the canister, when it publishes none"},
     {"cache_size", OPTION_SIZE, AT(cache_size), "SIZE", "256M", 4 * MEBIBYTE, UINT64_C(1) << 40,
      "memory for cached blocks and for replies under way"},
     {"max_inflight", OPTION_COUNT, AT(max_inflight), "N", "16", 1, 32,
@@ -322,6 +329,10 @@ enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char
     }
     if (result == FS_EXIT_OK && out->action == FS_ACTION_MOUNT && !out->mountpoint) {
         snprintf(message, message_size, "usage: canisterfs [options] CANISTER MOUNTPOINT");
+        return FS_EXIT_USAGE;
+    }
+    if (result == FS_EXIT_OK && out->map && out->profile) {
+        snprintf(message, message_size, "options 'map' and 'profile' exclude each other");
         return FS_EXIT_USAGE;
     }
     return result;

@@ -38,6 +38,9 @@ struct fs_options {
     bool insecure_root_key;
     char *identity; /* PEM file */
     char *ca_file;
+    char *map;             /* file that says which methods to read with */
+    char *profile;         /* or the name of a built-in one */
+    char *did;             /* file with the canister's Candid interface */
     uint64_t cache_size;   /* bytes */
     uint64_t max_inflight; /* queries */
     uint64_t max_threads;

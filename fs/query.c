@@ -1,5 +1,6 @@
 #include "fs/query.h"
 
+#include <errno.h>
 #include <string.h>
 
 int fs_query_raw(const struct fs_target *target, const char *method, const struct ic_value *args,
@@ -22,6 +23,11 @@ int fs_query(const struct fs_target *target, const char *method, const struct ic
     if (result < 0)
         return result;
     result = ic_candid_decode(answer.reply.arg, answer.reply.len, NULL, &answer.values, err);
+    if (result == -EPROTO) {
+        struct ic_error cause = *err;
+        result = ic_fail(err, IC_E_WRONG_TYPE, "%s: its reply is not Candid: %.300s", method,
+                         cause.message);
+    }
     if (result < 0)
         ic_reply_fini(&answer.reply);
     else

@@ -19,6 +19,14 @@ static json_t *number(uint64_t n)
     return json_integer((json_int_t)n);
 }
 
+/* As text: the numbers of a canister use all 64 bits, which most JSON readers do not keep. */
+static json_t *decimal(uint64_t n)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+    return json_string(text);
+}
+
 static json_t *wall_time(int64_t ns)
 {
     time_t seconds = (time_t)(ns / 1000000000);
@@ -70,31 +78,52 @@ static const char *consistency_words(enum fs_consistency consistency)
 static json_t *report_methods(const struct fs_discovery *discovery)
 {
     json_t *methods = json_object();
-    for (int i = 0; i < FS_N_METHODS; i++) {
+    for (size_t i = 0; i < discovery->n_findings; i++) {
         const struct fs_finding *finding = &discovery->findings[i];
-        const char *words = finding->offered ? "offered"
-                            : finding->asked ? finding->note
-                                             : "not asked for: not needed";
-        set(methods, fs_method_name((enum fs_method)i), text_or_note(words));
+        set(methods, finding->method, text_or_note(finding->offered ? "offered" : finding->note));
     }
     return methods;
 }
 
+static json_t *report_file(const struct fs_memory *memory, const struct fs_mount_file *mounted)
+{
+    struct fs_stable_info info;
+    fs_stable_describe(mounted->stable, &info);
+    json_t *file = json_object();
+    set(file, "path", json_string(mounted->path));
+    set(file, "method", text_or_note(fs_memory_reader(memory)));
+    set(file, "size", info.is_known ? number(info.size) : json_null());
+    if (info.consistency != FS_CONSISTENCY_LIVE)
+        set(file, "version", info.is_known ? decimal(info.version) : json_null());
+    set(file, "consistency", json_string(consistency_words(info.consistency)));
+    set(file, "reply_bytes", number(info.reply_bytes));
+    set(file, "reply_bytes_halved", number(info.n_shrunk));
+    return file;
+}
+
+static json_t *report_anyone(enum fs_anyone anyone)
+{
+    return anyone == FS_ANYONE_UNKNOWN ? json_null() : json_boolean(anyone == FS_ANYONE_CAN_READ);
+}
+
 static json_t *report_stable(const struct fs_mount *mount)
 {
+    const struct fs_discovery *discovery = &mount->discovery;
     json_t *stable = json_object();
-    set(stable, "offered", json_boolean(mount->stable != NULL));
-    set(stable, "methods", report_methods(&mount->discovery));
-    if (!mount->stable)
+    set(stable, "offered", json_boolean(discovery->n_memories > 0));
+    set(stable, "found_by", text_or_note(discovery->basis));
+    if (discovery->profile)
+        set(stable, "profile", json_string(discovery->profile));
+    set(stable, "methods", report_methods(discovery));
+    if (discovery->n_memories == 0)
         return stable;
-    struct fs_stable_info info;
-    fs_stable_describe(mount->stable, &info);
-    set(stable, "size", number(info.size));
-    if (info.consistency != FS_CONSISTENCY_LIVE)
-        set(stable, "version", number(info.version));
-    set(stable, "consistency", json_string(consistency_words(info.consistency)));
-    set(stable, "reply_bytes", number(info.reply_bytes));
-    set(stable, "reply_bytes_halved", number(info.n_shrunk));
+    if (discovery->prepare[0])
+        set(stable, "prepare", text_or_note(discovery->prepare));
+    set(stable, "readable_by_anyone", report_anyone(discovery->anyone));
+    json_t *files = json_array();
+    for (size_t i = 0; i < discovery->n_memories; i++)
+        json_array_append_new(files, report_file(&discovery->memories[i], &mount->files[i]));
+    set(stable, "files", files);
     return stable;
 }
 

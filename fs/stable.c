@@ -6,11 +6,10 @@
 
 #include "cache/cache.h"
 #include "fs/limit.h"
-#include "fs/query.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -26,6 +25,7 @@
 /* A node may lag behind the one that told the version: ask this often, with growing pauses. */
 #define LAG_TRIES    5
 #define LAG_PAUSE_NS 100000000
+#define LAG_MAX_NS   INT64_C(5000000000) /* no node of a subnet lags behind for longer */
 
 #define RECHECK_NS INT64_C(1000000000)
 
@@ -39,13 +39,15 @@ struct version {
 struct fs_stable {
     struct source source;            /* first */
     const struct fs_target *target;  /* immutable */
+    struct fs_memory memory;         /* immutable */
     enum fs_consistency consistency; /* immutable */
-    bool has_version;                /* immutable: stable_version tells the size */
-    struct fs_limit limit;
+    struct fs_limit limit;           /* RANGE: how much one call may ask for */
+    atomic_size_t most_sent;         /* FROM: the longest reply, which the canister decides */
 
     pthread_mutex_t lock;
     struct version versions[N_VERSIONS]; /* guarded by lock: a ring by serial */
     uint64_t last_serial;                /* guarded by lock */
+    int64_t last_serial_at_ns;           /* guarded by lock: monotonic, when it was given out */
     struct version latest;               /* guarded by lock: what the last stat said */
     int64_t latest_at_ns;                /* guarded by lock: monotonic, when it said so */
 };
@@ -80,43 +82,10 @@ static void log_failure(const struct fs_stable *stable, const char *method, uint
         fs_log_print(stable->target->log, FS_LOG_ERROR, "%s: %s", method, err->message);
 }
 
-/* Ask the canister for (number, size, mtime). */
-static int ask_version(const struct fs_stable *stable, const struct ic_io *io, struct version *out,
-                       struct ic_error *err)
-{
-    const char *method = fs_method_name(stable->has_version ? FS_METHOD_VERSION : FS_METHOD_SIZE);
-    struct fs_answer answer;
-    int result = fs_query(stable->target, method, NULL, 0, io, &answer, err);
-    if (result < 0)
-        return result;
-    struct version version = {0};
-    uint64_t mtime_ns = 0;
-    const struct ic_value *value = fs_answer_value(&answer, 0);
-    if (!stable->has_version) {
-        result = ic_value_nat64(value, &version.size);
-    } else {
-        result = ic_value_nat64(ic_value_field(value, "version"), &version.number);
-        if (result == 0)
-            result = ic_value_nat64(ic_value_field(value, "size"), &version.size);
-        /* A canister that does not know the time of its last change may leave it out. */
-        if (ic_value_nat64(ic_value_field(value, "mtime_ns"), &mtime_ns) < 0)
-            mtime_ns = 0;
-    }
-    fs_answer_fini(&answer);
-    if (result == 0 && version.size > INT64_MAX)
-        result = -EPROTO;
-    if (result < 0)
-        return ic_fail(err, IC_E_MALFORMED, "%s: the reply is not a size of the convention",
-                       method);
-    version.mtime_ns = mtime_ns <= INT64_MAX ? (int64_t)mtime_ns : 0;
-    *out = version;
-    return 0;
-}
-
 /* Give what the canister said its serial: the one it had before, or the next. */
 static void number_version_locked(struct fs_stable *stable, struct version *version)
 {
-    if (stable->has_version) {
+    if (fs_memory_has_version(&stable->memory)) {
         for (size_t i = 0; i < N_VERSIONS; i++) {
             const struct version *known = &stable->versions[i];
             if (known->serial != 0 && known->number == version->number &&
@@ -127,7 +96,13 @@ static void number_version_locked(struct fs_stable *stable, struct version *vers
         }
     }
     version->serial = ++stable->last_serial;
-    if (version->mtime_ns == 0)
+    stable->last_serial_at_ns = clock_ns(CLOCK_MONOTONIC);
+    /* Without a version the size alone tells that something changed. */
+    bool looks_same = !fs_memory_has_version(&stable->memory) && stable->latest.serial != 0 &&
+                      stable->latest.size == version->size;
+    if (looks_same)
+        version->mtime_ns = stable->latest.mtime_ns;
+    else if (version->mtime_ns == 0)
         version->mtime_ns = clock_ns(CLOCK_REALTIME);
     stable->versions[version->serial % N_VERSIONS] = *version;
 }
@@ -135,10 +110,15 @@ static void number_version_locked(struct fs_stable *stable, struct version *vers
 static int refresh(struct fs_stable *stable, const struct ic_io *io, struct version *out,
                    struct ic_error *err)
 {
-    struct version version = {0};
-    int result = ask_version(stable, io, &version, err);
+    struct fs_memory_state state = {0};
+    pthread_mutex_lock(&stable->lock);
+    uint64_t hint = stable->latest.size;
+    pthread_mutex_unlock(&stable->lock);
+    int result = fs_memory_stat(&stable->memory, stable->target, hint, io, &state, err);
     if (result < 0)
         return result;
+    struct version version = {
+        .number = state.version, .size = state.size, .mtime_ns = state.mtime_ns};
     pthread_mutex_lock(&stable->lock);
     number_version_locked(stable, &version);
     stable->latest = version;
@@ -148,26 +128,79 @@ static int refresh(struct fs_stable *stable, const struct ic_io *io, struct vers
     return 0;
 }
 
+/* The most that one call is asked for now. */
+static size_t stable_max_io(struct source *source)
+{
+    struct fs_stable *stable = stable_of(source);
+    switch (stable->memory.style) {
+    case FS_MEMORY_PAGE:
+        return (size_t)stable->memory.page_size;
+    case FS_MEMORY_FROM: {
+        size_t sent = atomic_load_explicit(&stable->most_sent, memory_order_relaxed);
+        return sent > CACHE_BLOCK_SIZE ? sent / CACHE_BLOCK_SIZE * CACHE_BLOCK_SIZE
+                                       : CACHE_BLOCK_SIZE;
+    }
+    case FS_MEMORY_RANGE:
+        break;
+    }
+    return fs_limit_get(&stable->limit);
+}
+
+/* Sleep, but not past the deadline. */
+static int pause_for(int64_t ns, const struct ic_io *io, struct ic_error *err)
+{
+    int64_t until = clock_ns(CLOCK_MONOTONIC) + ns;
+    if (until > io->deadline_ns)
+        return ic_fail(err, IC_E_TIMEOUT, "waiting for nodes that lag behind");
+    while (clock_ns(CLOCK_MONOTONIC) < until) {
+        if (io->cancel && atomic_load_explicit(io->cancel, memory_order_acquire))
+            return ic_fail(err, IC_E_CANCELLED, "waiting for nodes that lag behind");
+        const struct timespec slice = {.tv_nsec = 20000000};
+        nanosleep(&slice, NULL);
+    }
+    return 0;
+}
+
+/* Ask, and again when a node answers with an older version than another told a moment ago: a file
+ * must not seem to go back in time because its questions reach different nodes. A canister that
+ * really went back (a snapshot was loaded) is believed after some tries. */
+static int refresh_forward(struct fs_stable *stable, const struct ic_io *io, struct version *out,
+                           struct ic_error *err)
+{
+    for (unsigned n_tries = 1;; n_tries++) {
+        int result = refresh(stable, io, out, err);
+        if (result < 0)
+            return result;
+        pthread_mutex_lock(&stable->lock);
+        bool is_older = out->serial < stable->last_serial &&
+                        clock_ns(CLOCK_MONOTONIC) - stable->last_serial_at_ns < LAG_MAX_NS;
+        pthread_mutex_unlock(&stable->lock);
+        if (!is_older || n_tries >= LAG_TRIES)
+            return 0;
+        result = pause_for((int64_t)n_tries * LAG_PAUSE_NS, io, err);
+        if (result < 0)
+            return result;
+    }
+}
+
 static int stable_stat(struct source *source, const struct source_io *io, struct source_stat *out)
 {
     struct fs_stable *stable = stable_of(source);
     struct ic_io ic_io = io_from(io);
     struct ic_error err = {0};
     struct version version = {0};
-    int result = refresh(stable, &ic_io, &version, &err);
+    int result = refresh_forward(stable, &ic_io, &version, &err);
     if (result < 0) {
-        log_failure(stable,
-                    fs_method_name(stable->has_version ? FS_METHOD_VERSION : FS_METHOD_SIZE), 0, 0,
-                    &err);
+        log_failure(stable, "asking for the size", 0, 0, &err);
         return result;
     }
     *out = (struct source_stat){
         .size = version.size,
         .version = version.serial,
         .mtime_ns = version.mtime_ns,
-        .max_io = fs_limit_get(&stable->limit),
+        .max_io = stable_max_io(source),
         .preferred_io = PREFERRED_IO,
-        .versioned = stable->has_version,
+        .versioned = fs_memory_has_version(&stable->memory),
     };
     return 0;
 }
@@ -176,7 +209,7 @@ static int stable_stat(struct source *source, const struct source_io *io, struct
  * numbers: there a serial only tells one open from the next. */
 static bool find_version(struct fs_stable *stable, uint64_t serial, struct version *out)
 {
-    if (!stable->has_version) {
+    if (!fs_memory_has_version(&stable->memory)) {
         *out = (struct version){.serial = serial};
         return true;
     }
@@ -186,76 +219,9 @@ static bool find_version(struct fs_stable *stable, uint64_t serial, struct versi
     return out->serial == serial;
 }
 
-/* What a reply to stable_read_at or stable_read says. Fills blob and returns 0, or returns -ESTALE
- * (the node is at another version), or another -errno with err filled. */
-static int judge_reply(const struct fs_stable *stable, const struct fs_answer *answer, size_t len,
-                       struct ic_view *blob, struct ic_error *err)
-{
-    const struct ic_value *value = fs_answer_value(answer, 0);
-    bool proves = stable->consistency == FS_CONSISTENCY_PROVEN;
-    if (proves) {
-        const struct ic_value *failure = ic_value_case(value, "err");
-        if (ic_value_case(failure, "stale"))
-            return -ESTALE;
-        if (ic_value_case(failure, "denied"))
-            return ic_fail(err, IC_E_DENIED, "the canister does not allow this identity to read");
-        if (failure) {
-            struct ic_view text = {0};
-            if (ic_value_text(ic_value_case(failure, "other"), &text) < 0 &&
-                ic_value_text(ic_value_case(failure, "busy"), &text) < 0 &&
-                ic_value_text(ic_value_case(failure, "corrupt"), &text) < 0)
-                text = ic_view("the read was refused", 20);
-            return ic_fail(err, IC_E_REJECTED, "the canister answers: %.*s",
-                           (int)(text.len < 300 ? text.len : 300), (const char *)text.bytes);
-        }
-        value = ic_value_case(value, "ok");
-    }
-    if (ic_value_blob(value, blob) < 0)
-        return ic_fail(err, IC_E_MALFORMED, "the reply has another type than the convention's");
-    if (blob->len != len)
-        return ic_fail(err, IC_E_MALFORMED, "asked for %zu bytes, got %zu", len, blob->len);
-    return 0;
-}
-
-/* One remote call for one piece, copied into the list at pos. */
-static int read_once(struct fs_stable *stable, const struct version *version, uint64_t off,
-                     size_t len, const struct iovec *iov, int n_iov, size_t pos,
-                     const struct ic_io *io, struct ic_error *err)
-{
-    const struct ic_value args[] = {ic_nat64(version->number), ic_nat64(off), ic_nat64(len)};
-    bool proves = stable->consistency == FS_CONSISTENCY_PROVEN;
-    struct fs_answer answer;
-    int result =
-        fs_query(stable->target, fs_method_name(proves ? FS_METHOD_READ_AT : FS_METHOD_READ),
-                 proves ? args : args + 1, proves ? 3 : 2, io, &answer, err);
-    if (result < 0)
-        return result;
-    struct ic_view blob = {0};
-    result = judge_reply(stable, &answer, len, &blob, err);
-    assert(result < 0 || blob.bytes); /* len is at least 1 */
-    if (result == 0)
-        source_iov_copy(iov, n_iov, pos, blob.bytes, len);
-    fs_answer_fini(&answer);
-    return result;
-}
-
-/* Sleep, but not past the deadline; -EINTR when cancelled meanwhile. */
-static int pause_for(int64_t ns, const struct ic_io *io)
-{
-    int64_t until = clock_ns(CLOCK_MONOTONIC) + ns;
-    if (until > io->deadline_ns)
-        return -ETIMEDOUT;
-    while (clock_ns(CLOCK_MONOTONIC) < until) {
-        if (io->cancel && atomic_load_explicit(io->cancel, memory_order_acquire))
-            return -EINTR;
-        const struct timespec slice = {.tv_nsec = 20000000};
-        nanosleep(&slice, NULL);
-    }
-    return 0;
-}
-
-/* A node said that it is at another version: has the canister moved on (-ESTALE), or does only that
- * node lag behind (0: ask again)? */
+/* Has the canister moved on from a version (-ESTALE), or do only some nodes lag behind (0: ask
+ * again)? A serial that is not larger is an older answer: nodes execute the same updates, at
+ * different times. */
 static int judge_stale(struct fs_stable *stable, const struct version *version, unsigned n_tries,
                        const struct ic_io *io, struct ic_error *err)
 {
@@ -263,21 +229,38 @@ static int judge_stale(struct fs_stable *stable, const struct version *version, 
     int result = refresh(stable, io, &now, err);
     if (result < 0)
         return result;
-    if (now.serial != version->serial || n_tries >= LAG_TRIES)
+    if (now.serial > version->serial || n_tries >= LAG_TRIES) {
+        fs_log_print(stable->target->log, FS_LOG_WARNING,
+                     "the canister changed while it was read: version %llu is now %llu",
+                     (unsigned long long)version->number, (unsigned long long)now.number);
         return -ESTALE;
-    return pause_for((int64_t)n_tries * LAG_PAUSE_NS, io);
+    }
+    return pause_for((int64_t)n_tries * LAG_PAUSE_NS, io, err);
+}
+
+/* Learn from a call that succeeded. */
+static void learn(struct fs_stable *stable, size_t len, size_t sent)
+{
+    if (stable->memory.style == FS_MEMORY_RANGE)
+        fs_limit_succeeded(&stable->limit, len);
+    else if (sent > atomic_load_explicit(&stable->most_sent, memory_order_relaxed))
+        atomic_store_explicit(&stable->most_sent, sent, memory_order_relaxed);
 }
 
 /* Read one piece, however many calls it takes: halve when the canister says it was too much, ask
  * again when a node lags behind. *len shrinks to what was read. */
 static int read_piece(struct fs_stable *stable, const struct version *version, uint64_t off,
-                      size_t *len, const struct iovec *iov, int n_iov, size_t pos,
-                      const struct ic_io *io, struct ic_error *err)
+                      size_t *len, const struct fs_memory_dest *dest, const struct ic_io *io,
+                      struct ic_error *err)
 {
     for (unsigned n_stale = 0;;) {
-        int result = read_once(stable, version, off, *len, iov, n_iov, pos, io, err);
+        size_t got;
+        size_t sent;
+        int result = fs_memory_read(&stable->memory, stable->target, version->number, off, *len,
+                                    dest, io, &got, &sent, err);
         if (result == 0) {
-            fs_limit_succeeded(&stable->limit, *len);
+            learn(stable, got, sent);
+            *len = got;
             return 0;
         }
         if (result == -ESTALE) {
@@ -286,7 +269,7 @@ static int read_piece(struct fs_stable *stable, const struct version *version, u
                 return result;
             continue;
         }
-        if (!ic_error_is_limit(err))
+        if (!ic_error_is_limit(err) || stable->memory.style != FS_MEMORY_RANGE)
             return result;
         size_t smaller = fs_limit_failed(&stable->limit, *len);
         if (smaller == 0)
@@ -302,13 +285,20 @@ static int recheck(struct fs_stable *stable, const struct version *version, cons
     if (stable->consistency != FS_CONSISTENCY_BEST_EFFORT)
         return 0;
     pthread_mutex_lock(&stable->lock);
-    bool is_recent = clock_ns(CLOCK_MONOTONIC) - stable->latest_at_ns < RECHECK_NS;
-    struct version now = stable->latest;
+    bool is_recent = clock_ns(CLOCK_MONOTONIC) - stable->latest_at_ns < RECHECK_NS &&
+                     stable->latest.serial == version->serial;
     pthread_mutex_unlock(&stable->lock);
-    int result = is_recent ? 0 : refresh(stable, io, &now, err);
-    if (result < 0)
-        return result;
-    return now.serial == version->serial ? 0 : -ESTALE;
+    if (is_recent)
+        return 0;
+    struct version now = {0};
+    for (unsigned n_tries = 1;; n_tries++) {
+        int result = refresh(stable, io, &now, err);
+        if (result < 0 || now.serial == version->serial)
+            return result;
+        result = judge_stale(stable, version, n_tries, io, err);
+        if (result < 0)
+            return result;
+    }
 }
 
 static int stable_readv(struct source *source, uint64_t serial, uint64_t off,
@@ -325,9 +315,10 @@ static int stable_readv(struct source *source, uint64_t serial, uint64_t off,
     int result = 0;
     size_t len = 0;
     while (result == 0 && pos < total) {
-        size_t limit = fs_limit_get(&stable->limit);
+        size_t limit = stable_max_io(source);
+        const struct fs_memory_dest dest = {iov, n_iov, pos};
         len = total - pos < limit ? total - pos : limit;
-        result = read_piece(stable, &version, off + pos, &len, iov, n_iov, pos, &ic_io, &err);
+        result = read_piece(stable, &version, off + pos, &len, &dest, &ic_io, &err);
         if (result == 0)
             pos += len;
     }
@@ -336,11 +327,6 @@ static int stable_readv(struct source *source, uint64_t serial, uint64_t off,
     if (result < 0 && result != -ESTALE)
         log_failure(stable, "reading stable memory", off + pos, len, &err);
     return result;
-}
-
-static size_t stable_max_io(struct source *source)
-{
-    return fs_limit_get(&stable_of(source)->limit);
 }
 
 static void stable_close(struct source *source)
@@ -359,18 +345,18 @@ static const struct source_ops stable_ops = {
 };
 
 int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
-                   const struct fs_target *target, const struct fs_discovery *discovery)
+                   const struct fs_target *target, const struct fs_memory *memory)
 {
     struct fs_stable *stable = calloc(1, sizeof(*stable));
     if (!stable)
         return -ENOMEM;
     source_init(&stable->source, &stable_ops);
     stable->target = target;
-    stable->has_version = fs_discovery_offers(discovery, FS_METHOD_VERSION);
-    stable->consistency = !stable->has_version ? FS_CONSISTENCY_LIVE
-                          : fs_discovery_offers(discovery, FS_METHOD_READ_AT)
-                              ? FS_CONSISTENCY_PROVEN
-                              : FS_CONSISTENCY_BEST_EFFORT;
+    stable->memory = *memory;
+    stable->consistency = !fs_memory_has_version(memory) ? FS_CONSISTENCY_LIVE
+                          : fs_memory_proves(memory)     ? FS_CONSISTENCY_PROVEN
+                                                         : FS_CONSISTENCY_BEST_EFFORT;
+    atomic_init(&stable->most_sent, 0);
     fs_limit_init(&stable->limit, REPLY_BYTES_MAX);
     pthread_mutex_init(&stable->lock, NULL);
     *out = &stable->source;
@@ -382,11 +368,12 @@ void fs_stable_describe(struct fs_stable *stable, struct fs_stable_info *out)
 {
     pthread_mutex_lock(&stable->lock);
     *out = (struct fs_stable_info){
+        .is_known = stable->latest.serial != 0,
         .consistency = stable->consistency,
         .size = stable->latest.size,
         .version = stable->latest.number,
     };
     pthread_mutex_unlock(&stable->lock);
-    out->reply_bytes = fs_limit_get(&stable->limit);
+    out->reply_bytes = stable_max_io(&stable->source);
     out->n_shrunk = fs_limit_shrunk(&stable->limit);
 }

@@ -1,17 +1,17 @@
-/* The stable memory of a canister as a source, over the methods that discovery found.
+/* The memory of a canister as a source.
  *
- * Versions: with stable_version each (version, size) the canister ever gave keeps one serial, so
+ * Versions: with a version method each (version, size) the canister ever gave keeps one serial, so
  * that an answer from a node that lags behind does not look like new content. Without it every stat
  * is a new serial: the memory is live, and nothing can tell whether two reads belong together.
  *
- * Consistency: with stable_read_at every reply proves its version. With stable_version alone it is
+ * Consistency: with read_at every reply proves its version. With a version method alone it is
  * best effort: the version is asked for again during reading, at most once a second.
  */
 #ifndef CANISTERFS_FS_STABLE_H
 #define CANISTERFS_FS_STABLE_H
 
 #include "cache/source.h"
-#include "fs/discovery.h"
+#include "fs/memory.h"
 #include "fs/target.h"
 
 struct fs_stable;
@@ -24,21 +24,23 @@ enum fs_consistency {
 
 struct fs_stable_info {
     enum fs_consistency consistency;
-    uint64_t size;      /* bytes, as last told; 0 before the first stat */
+    bool is_known;      /* size and version were told */
+    uint64_t size;      /* bytes, as last told */
     uint64_t version;   /* the canister's own number; 0 when live */
     size_t reply_bytes; /* learned: bytes one reply carries now */
     uint64_t n_shrunk;  /* times it was halved */
 };
 
-/* Make the source. discovery must have stable memory (fs_discovery_has_stable).
+/* Make the source.
  *
  * out        fills: owned by the caller, closes ret_stable with it
  * ret_stable fills: the same object for fs_stable_describe
  * target     borrowed until the source is closed
+ * memory     copied
  *
  * Returns 0 or -ENOMEM. No I/O. */
 int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
-                   const struct fs_target *target, const struct fs_discovery *discovery)
+                   const struct fs_target *target, const struct fs_memory *memory)
     __attribute__((warn_unused_result, nonnull));
 
 /* Any thread, any time before the source is closed. */

@@ -170,12 +170,27 @@ static enum fs_exit load_identity(const struct fs_options *options, struct fs_ta
     return FS_EXIT_OK;
 }
 
+static int open_agent(struct fs_target *target, struct ic_error *err)
+{
+    const struct ic_agent_config config = {
+        .url = target->url,
+        .root_key_der = target->root_key,
+        .root_key_len = sizeof(target->root_key),
+        .identity = target->identity,
+        .ca_file = target->options->ca_file,
+        .max_inflight = (unsigned)target->options->max_inflight,
+        .trace = trace_call,
+        .trace_arg = target->log,
+    };
+    return ic_agent_open(&target->agent, &config, err);
+}
+
 enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *options,
                             struct fs_log *log, char *message, size_t message_size)
 {
     memset(out, 0, sizeof(*out));
     out->log = log;
-    uint8_t root_key[IC_ROOT_KEY_LEN];
+    out->options = options;
     struct ic_error err = {0};
     enum fs_exit result = FS_EXIT_USAGE;
     if (ic_principal_parse(options->canister, &out->canister) < 0) {
@@ -187,24 +202,32 @@ enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *opti
     ic_principal_format(&out->canister, out->canister_text);
     if ((result = resolve_url(options, out, message, message_size)) != FS_EXIT_OK ||
         (result = load_identity(options, out, message, message_size)) != FS_EXIT_OK ||
-        (result = resolve_root_key(options, out, root_key, message, message_size)) != FS_EXIT_OK)
+        (result = resolve_root_key(options, out, out->root_key, message, message_size)) !=
+            FS_EXIT_OK)
         goto failed;
-    const struct ic_agent_config config = {
-        .url = out->url,
-        .root_key_der = root_key,
-        .root_key_len = sizeof(root_key),
-        .identity = out->identity,
-        .ca_file = options->ca_file,
-        .max_inflight = (unsigned)options->max_inflight,
-        .trace = trace_call,
-        .trace_arg = log,
-    };
-    if (ic_agent_open(&out->agent, &config, &err) == 0)
+    if (open_agent(out, &err) == 0)
         return FS_EXIT_OK;
     snprintf(message, message_size, "%s", err.message);
     result = FS_EXIT_CONFIG;
 failed:
     fs_target_close(out);
+    return result;
+}
+
+int fs_target_open_anonymous(struct fs_target *out, const struct fs_target *target,
+                             struct ic_error *err)
+{
+    *out = *target;
+    out->agent = NULL;
+    out->identity = NULL;
+    out->url = strdup(target->url);
+    if (!out->url || ic_identity_new_anonymous(&out->identity) < 0) {
+        fs_target_close(out);
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    }
+    int result = open_agent(out, err);
+    if (result < 0)
+        fs_target_close(out);
     return result;
 }
 

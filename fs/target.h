@@ -16,6 +16,8 @@ struct fs_target {
     struct ic_identity *identity;
     struct ic_agent *agent;
     struct fs_log *log; /* borrowed */
+    uint8_t root_key[IC_ROOT_KEY_LEN];
+    const struct fs_options *options; /* borrowed */
 };
 
 /* Resolve canister, network, root key and identity, and start the agent. Talks to the network only
@@ -26,6 +28,11 @@ struct fs_target {
 enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *options,
                             struct fs_log *log, char *message, size_t message_size)
     __attribute__((warn_unused_result, nonnull));
+
+/* The same canister seen by an anonymous caller, with an agent of its own. `target` must stay open.
+ * Returns 0 or -errno with err filled. */
+int fs_target_open_anonymous(struct fs_target *out, const struct fs_target *target,
+                             struct ic_error *err) __attribute__((warn_unused_result, nonnull));
 
 void fs_target_close(struct fs_target *target);
 

@@ -19,10 +19,13 @@
 #define HASH_NONFATAL_OOM            1
 #include <uthash.h>
 
-/* open(2) sends LOOKUP and OPEN right after one another: what LOOKUP learned this recently serves
- * one OPEN, so that a cold open costs one query and does not lose a race against a busy canister.
- * Once and not for long, because an open must see every change that was complete before it. */
+/* open(2) sends LOOKUP and OPEN right after one another: what a thread's LOOKUP learned this
+ * recently serves one OPEN of that thread, so that a cold open costs one query and does not lose a
+ * race against a busy canister. Nobody else's, once and not for long, because an open must see
+ * every change that was complete before it. */
 #define FRESH_FOR_OPEN_NS 50000000
+
+#define SECOND_NS INT64_C(1000000000)
 
 /* d_ino of a name that was not looked up yet; 0 would hide it from readers. */
 #define UNKNOWN_INO 0xffffffff
@@ -41,9 +44,14 @@ struct fs_entry {
     struct fs_entry *first_child;
     struct fs_entry *next_sibling;
 
-    struct source_stat stat; /* guarded by tree lock: last answer of the source */
-    int64_t stat_at_ns;      /* guarded by tree lock: when it came, 0 for never */
-    bool stat_is_for_open;   /* guarded by tree lock: no OPEN has used this answer yet */
+    /* guarded by tree lock: the answer of the source to the youngest question */
+    struct source_stat stat;
+    bool is_absent;      /* the answer was -ENOENT (optional entries) */
+    int64_t asked_at_ns; /* when it was asked, monotonic; 0 for never */
+    int64_t came_at_ns;  /* when the answer came */
+    pid_t for_open_of;   /* the thread whose OPEN may use it; 0 for nobody's */
+
+    int64_t opened_at_ns;    /* guarded by tree lock: last open of a live file, wall clock */
     struct fs_node *current; /* guarded by tree lock: newest node, may be NULL */
 };
 
@@ -208,29 +216,67 @@ int fs_tree_add_generated(struct fs_tree *tree, struct fs_entry *parent, const c
     return 0;
 }
 
-/* Ask the source of a FILE entry, unless an answer is younger than max_age_ns. */
-static int refresh(struct fs_tree *tree, struct fs_entry *entry, uint64_t max_age_ns,
+/* Why a file cannot be seen. A file that is always there is never missing: for rsync --delete, "no
+ * such file" is the order to delete the backup. */
+static int visible_error(const struct fs_entry *entry, int result)
+{
+    return result == -ENOENT && !entry->optional ? -EIO : result;
+}
+
+/* Ask the source of a FILE entry. Answers can overtake each other: that to the youngest question is
+ * the one that stays, and the one that everybody gets.
+ *
+ * caller  the thread whose OPEN may use the answer; 0: nobody's */
+static int ask(struct fs_tree *tree, struct fs_entry *entry, pid_t caller,
+               const struct source_io *io, struct source_stat *out)
+{
+    int64_t asked_at_ns = clock_ns(CLOCK_MONOTONIC);
+    struct source_stat stat = {0};
+    int result = source_stat(entry->source, io, &stat);
+    if (result < 0 && !(result == -ENOENT && entry->optional))
+        return visible_error(entry, result);
+    pthread_mutex_lock(&tree->lock);
+    if (asked_at_ns > entry->asked_at_ns) {
+        entry->stat = stat;
+        entry->is_absent = result == -ENOENT;
+        entry->asked_at_ns = asked_at_ns;
+        entry->came_at_ns = clock_ns(CLOCK_MONOTONIC);
+        entry->for_open_of = caller;
+    }
+    *out = entry->stat;
+    result = entry->is_absent ? -ENOENT : 0;
+    pthread_mutex_unlock(&tree->lock);
+    return result;
+}
+
+/* The same, unless an answer is remembered that is young enough. */
+static int refresh(struct fs_tree *tree, struct fs_entry *entry, pid_t caller,
                    const struct source_io *io, struct source_stat *out)
 {
     pthread_mutex_lock(&tree->lock);
-    bool is_fresh = entry->stat_at_ns != 0 &&
-                    (uint64_t)(clock_ns(CLOCK_MONOTONIC) - entry->stat_at_ns) < max_age_ns;
+    bool is_fresh =
+        entry->asked_at_ns != 0 &&
+        (uint64_t)(clock_ns(CLOCK_MONOTONIC) - entry->came_at_ns) < tree->config.attr_timeout_ns;
+    int result = entry->is_absent ? -ENOENT : 0;
     *out = entry->stat;
     pthread_mutex_unlock(&tree->lock);
-    if (is_fresh)
-        return 0;
+    return is_fresh ? result : ask(tree, entry, caller, io, out);
+}
 
-    struct source_stat stat;
-    int result = source_stat(entry->source, io, &stat);
-    if (result < 0)
-        return result;
+/* What the caller's LOOKUP learned a moment ago, for its OPEN. False: it must be asked. */
+static bool take_for_open(struct fs_tree *tree, struct fs_entry *entry, pid_t caller,
+                          struct source_stat *out)
+{
     pthread_mutex_lock(&tree->lock);
-    entry->stat = stat;
-    entry->stat_at_ns = clock_ns(CLOCK_MONOTONIC);
-    entry->stat_is_for_open = true;
+    /* Live memory gets a serial of its own at every open. */
+    bool is_mine = caller != 0 && entry->for_open_of == caller && entry->stat.versioned &&
+                   clock_ns(CLOCK_MONOTONIC) - entry->came_at_ns < FRESH_FOR_OPEN_NS;
+    if (is_mine) {
+        *out = entry->stat;
+        entry->for_open_of = 0;
+    }
     pthread_mutex_unlock(&tree->lock);
-    *out = stat;
-    return 0;
+    return is_mine;
 }
 
 static void fill_attr_locked(const struct fs_tree *tree, const struct fs_node *node,
@@ -254,6 +300,8 @@ static void fill_attr_locked(const struct fs_tree *tree, const struct fs_node *n
         out->st_size = (off_t)node->stat.size;
         out->st_blocks = (blkcnt_t)((node->stat.size + 511) / 512);
         mtime_ns = node->stat.mtime_ns;
+        if (!node->stat.versioned && entry->opened_at_ns > mtime_ns)
+            mtime_ns = entry->opened_at_ns;
     }
     out->st_mtim.tv_sec = mtime_ns / 1000000000;
     out->st_mtim.tv_nsec = mtime_ns % 1000000000;
@@ -289,12 +337,15 @@ static struct fs_node *node_for_locked(struct fs_tree *tree, struct fs_entry *en
     return next;
 }
 
-static double seconds(uint64_t ns)
+/* How long the kernel may keep a node's attributes: not at all where an open moves the mtime, for
+ * rsync would skip a file whose mtime it knows. */
+static double attr_timeout_s(const struct fs_tree *tree, const struct fs_node *node)
 {
-    return (double)ns / 1e9;
+    bool is_live = node->entry->kind == FS_ENTRY_FILE && !node->stat.versioned;
+    return is_live ? 0 : (double)tree->config.attr_timeout_ns / 1e9;
 }
 
-int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name,
+int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pid_t caller,
                    const struct source_io *io, struct fuse_entry_param *out)
 {
     struct fs_entry *dir = find_entry(tree, parent);
@@ -309,7 +360,7 @@ int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name,
         return -ENOENT;
     struct source_stat stat = {0};
     if (entry->kind == FS_ENTRY_FILE) {
-        int result = refresh(tree, entry, tree->config.attr_timeout_ns, io, &stat);
+        int result = refresh(tree, entry, caller, io, &stat);
         if (result < 0)
             return result;
     }
@@ -320,8 +371,8 @@ int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name,
         node->n_lookup++;
         memset(out, 0, sizeof(*out));
         out->ino = node->ino;
-        out->attr_timeout = seconds(tree->config.attr_timeout_ns);
-        out->entry_timeout = out->attr_timeout;
+        out->attr_timeout = attr_timeout_s(tree, node);
+        out->entry_timeout = (double)tree->config.attr_timeout_ns / 1e9;
         fill_attr_locked(tree, node, &out->attr);
     } else {
         result = -ENOMEM;
@@ -354,7 +405,7 @@ int fs_tree_getattr(struct fs_tree *tree, fuse_ino_t ino, const struct source_io
         bool live = !entry->stat.versioned;
         pthread_mutex_unlock(&tree->lock);
         struct source_stat stat;
-        int result = live ? refresh(tree, entry, tree->config.attr_timeout_ns, io, &stat) : 0;
+        int result = live ? refresh(tree, entry, 0, io, &stat) : 0;
         if (result < 0)
             return result;
     }
@@ -365,14 +416,24 @@ int fs_tree_getattr(struct fs_tree *tree, fuse_ino_t ino, const struct source_io
         if (entry->kind == FS_ENTRY_FILE && !entry->stat.versioned)
             node->stat = entry->stat;
         fill_attr_locked(tree, node, out);
-        *ret_timeout_s = seconds(tree->config.attr_timeout_ns);
+        *ret_timeout_s = attr_timeout_s(tree, node);
         result = 0;
     }
     pthread_mutex_unlock(&tree->lock);
     return result;
 }
 
-int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *io,
+/* An open of live memory moves its mtime, by a whole second at least: rsync looks at seconds, and
+ * would take what it reads next time for what it has. */
+static void move_mtime_locked(struct fs_entry *entry)
+{
+    int64_t shown =
+        entry->stat.mtime_ns > entry->opened_at_ns ? entry->stat.mtime_ns : entry->opened_at_ns;
+    int64_t now = clock_ns(CLOCK_REALTIME);
+    entry->opened_at_ns = now > shown + SECOND_NS ? now : shown + SECOND_NS;
+}
+
+int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, pid_t caller, const struct source_io *io,
                  struct fs_opened *out)
 {
     struct fs_entry *entry = find_entry(tree, ino);
@@ -387,23 +448,26 @@ int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *i
         out->render_arg = entry->render_arg;
         return 0;
     }
-    pthread_mutex_lock(&tree->lock);
-    /* Live memory gets a serial of its own at every open. */
-    uint64_t max_age_ns = entry->stat.versioned && entry->stat_is_for_open ? FRESH_FOR_OPEN_NS : 0;
-    entry->stat_is_for_open = false;
-    pthread_mutex_unlock(&tree->lock);
-    int result = refresh(tree, entry, max_age_ns, io, &out->stat);
+    /* The answer stays the caller's when it finds the inode outdated: the kernel then looks the
+     * name up and opens again, and must not lose the race a second time. */
+    int result = take_for_open(tree, entry, caller, &out->stat)
+                     ? 0
+                     : ask(tree, entry, caller, io, &out->stat);
     if (result < 0)
         return result;
     out->source = entry->source;
-    out->keep_cache = out->stat.versioned;
     pthread_mutex_lock(&tree->lock);
-    entry->stat_is_for_open = false;
     struct fs_node *node = find_node_locked(tree, ino);
-    if (!node || (out->stat.versioned && node->stat.version != out->stat.version))
+    if (!node || (out->stat.versioned && node->stat.version != out->stat.version)) {
         result = -ESTALE;
-    else if (!out->stat.versioned)
-        node->stat = out->stat;
+    } else {
+        if (entry->for_open_of == caller)
+            entry->for_open_of = 0;
+        if (!out->stat.versioned) {
+            node->stat = out->stat;
+            move_mtime_locked(entry);
+        }
+    }
     pthread_mutex_unlock(&tree->lock);
     return result;
 }
@@ -432,15 +496,15 @@ int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t index,
     memset(out, 0, sizeof(*out));
     out->name = name;
     out->stat.st_mode = entry->kind == FS_ENTRY_DIR ? S_IFDIR : S_IFREG;
-    if (entry->optional) {
-        struct source_stat stat;
-        int result = refresh(tree, entry, tree->config.attr_timeout_ns, io, &stat);
-        if (result == -ENOENT)
-            out->skip = true;
-        else if (result < 0)
-            return result;
-    }
     pthread_mutex_lock(&tree->lock);
+    bool is_known = !entry->optional || entry->asked_at_ns != 0;
+    pthread_mutex_unlock(&tree->lock);
+    struct source_stat stat;
+    int result = is_known ? 0 : ask(tree, entry, 0, io, &stat);
+    if (result < 0 && result != -ENOENT)
+        return result;
+    pthread_mutex_lock(&tree->lock);
+    out->skip = entry->is_absent;
     out->stat.st_ino = entry->current ? entry->current->ino : UNKNOWN_INO;
     pthread_mutex_unlock(&tree->lock);
     return 1;

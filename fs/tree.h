@@ -6,7 +6,7 @@
  * keeps its attributes until the kernel forgets it, and opening it answers ESTALE, on which the
  * kernel looks the name up again (fuse-practice.md, M29).
  *
- * Thread safety: after fs_tree_seal every function may be called from any thread.
+ * Thread safety: once the last entry is added every function may be called from any thread.
  * Locks: the tree lock guards nodes and the remembered attributes; it is never held across a source
  * call.
  */
@@ -48,15 +48,20 @@ void fs_tree_free(struct fs_tree *tree);
 int fs_tree_add_dir(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                     struct fs_entry **out) __attribute__((warn_unused_result));
 /* Takes `source` (also on failure). optional: the name exists only while source_stat does not say
- * -ENOENT, and its stat is cheap (no remote call per listing). */
+ * -ENOENT; listings go by its last answer. Any other file exists always, whatever its source says.
+ */
 int fs_tree_add_file(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                      struct source *source, bool optional) __attribute__((warn_unused_result));
 int fs_tree_add_generated(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                           fs_render_fn render, void *arg) __attribute__((warn_unused_result));
 
-/* Look a name up and count one kernel reference to the node. Returns 0, -ENOENT, -ENOTDIR, or the
- * error of the source. May block on the source. */
-int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name,
+/* Look a name up and count one kernel reference to the node.
+ *
+ * caller  the thread that asks; its OPEN right after may use the same answer
+ *
+ * Returns 0, -ENOENT, -ENOTDIR, or the error of the source (-EIO for -ENOENT of a file that is not
+ * optional). May block on the source. */
+int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pid_t caller,
                    const struct source_io *io, struct fuse_entry_param *out)
     __attribute__((warn_unused_result));
 
@@ -71,14 +76,13 @@ struct fs_opened {
     enum fs_entry_kind kind;
     struct source *source;   /* FILE: borrowed, lives as long as the tree */
     struct source_stat stat; /* FILE: pinned version and size */
-    bool keep_cache;         /* the kernel's pages of this inode are of this version */
     fs_render_fn render;     /* GENERATED */
     void *render_arg;
 };
 
 /* Check that the node is the current version of its entry. Returns 0, -ESTALE (it is an older one),
  * -EISDIR, or the error of the source. */
-int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *io,
+int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, pid_t caller, const struct source_io *io,
                  struct fs_opened *out) __attribute__((warn_unused_result));
 
 /* The index-th name of a directory ("." and ".." first). Returns 1 and fills, 0 at the end, or

@@ -22,6 +22,7 @@ int ic_error_errno(const struct ic_error *e)
         return -EHOSTUNREACH;
     case IC_E_TLS:
     case IC_E_MALFORMED:
+    case IC_E_WRONG_TYPE:
         return -EPROTO;
     case IC_E_UNVERIFIED:
         return -EBADMSG;
@@ -29,6 +30,8 @@ int ic_error_errno(const struct ic_error *e)
         return -EACCES;
     case IC_E_NOT_FOUND:
         return -ENOENT;
+    case IC_E_BUSY:
+        return -EBUSY;
     case IC_E_NO_SPACE:
         return -ENOSPC;
     case IC_E_TOO_LARGE:

@@ -25,9 +25,11 @@ enum ic_errc {
     IC_E_UNREACHABLE, /* name lookup, connect or connection failure after retries */
     IC_E_TLS,         /* TLS handshake or server certificate */
     IC_E_MALFORMED,   /* a reply that does not decode, or has the wrong shape or length */
+    IC_E_WRONG_TYPE,  /* a verified reply of another Candid type than the caller needs */
     IC_E_UNVERIFIED,  /* a certificate or signature does not verify */
     IC_E_DENIED,      /* not authorised: HTTP 401/403, not a controller, refused by the canister */
     IC_E_NOT_FOUND,   /* no such canister, method, snapshot, section */
+    IC_E_BUSY,        /* the canister says so: somebody else's lease, a restore under way */
     IC_E_NO_SPACE,    /* the canister is out of memory or cycles */
     IC_E_TOO_LARGE,   /* more than one call can carry or do: ask for less */
     IC_E_OVERLOADED,  /* 429, 503, transient rejections, still there after retries */

@@ -104,7 +104,7 @@ static void test_start(void)
     window_init(&w);
     TAP_OK(window_advance(&w, 0, 128 * KIB, GIB, &usual, &hint), "128 KiB at 0: at once");
     TAP_INT((int64_t)hint.off, 128 * KIB, "from where the read ends");
-    TAP_INT((int64_t)hint.len, 16 * USUAL_LOAD, "16 loads");
+    TAP_INT((int64_t)(hint.off + hint.len), 16 * USUAL_LOAD, "16 loads");
     TAP_INT((int64_t)hint.load, USUAL_LOAD, "each as large as a reply can be");
     window_fini(&w);
 
@@ -146,8 +146,8 @@ static void tile(struct tiling *t, const struct window_hint *hint, uint64_t file
 {
     bool ends = hint->off + hint->len == file;
     t->ok = t->ok && (t->next == 0 || hint->off == t->next) && hint->off % BS == 0 &&
-            hint->load % BS == 0 && hint->len >= 1 && (hint->len % hint->load == 0 || ends) &&
-            hint->off + hint->len <= file;
+            hint->load % BS == 0 && hint->len >= 1 &&
+            ((hint->off + hint->len) % hint->load == 0 || ends) && hint->off + hint->len <= file;
     t->next = hint->off + hint->len;
     t->load = hint->load;
     t->n_hints++;

@@ -21,6 +21,8 @@ static int scripted_stat(struct source *source, const struct source_io *io, stru
     (void)io;
     struct scripted *self = (struct scripted *)source;
     self->n_stats++;
+    if (self->on_stat)
+        self->on_stat(self);
     if (self->stat_result < 0)
         return self->stat_result;
     *out = self->stat;

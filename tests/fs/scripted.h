@@ -9,6 +9,7 @@ struct scripted {
     struct source_stat stat;
     int stat_result;
     int read_result;
+    void (*on_stat)(struct scripted *scripted); /* called while a stat is under way; may be NULL */
     bool waits; /* readv waits until it is cancelled or its deadline has passed */
     _Atomic unsigned n_stats;
     _Atomic unsigned n_reads;

@@ -50,6 +50,21 @@ static void test_floor(void)
     fs_limit_fini(&limit);
 }
 
+/* The end of a file is read with an odd length; it must not become the length of all that follows.
+ */
+static void test_odd_end(void)
+{
+    struct fs_limit limit;
+    fs_limit_init(&limit, 47 * CACHE_BLOCK_SIZE);
+    fs_limit_succeeded(&limit, 30 * CACHE_BLOCK_SIZE + 77);
+    TAP_INT((int64_t)fs_limit_failed(&limit, 47 * CACHE_BLOCK_SIZE), 30 * CACHE_BLOCK_SIZE,
+            "what worked before, in whole blocks");
+    for (int i = 0; i < 10000; i++)
+        fs_limit_succeeded(&limit, fs_limit_get(&limit));
+    TAP_INT((int64_t)fs_limit_get(&limit), 47 * CACHE_BLOCK_SIZE, "and it grows from there");
+    fs_limit_fini(&limit);
+}
+
 static void test_growth(void)
 {
     struct fs_limit limit;
@@ -72,6 +87,7 @@ int main(void)
 {
     test_halving();
     test_floor();
+    test_odd_end();
     test_growth();
     return tap_done();
 }

@@ -11,6 +11,9 @@ TAP_STATE;
 
 static const struct source_io io = {.deadline_ns = INT64_MAX};
 
+#define CALLER   1234 /* the thread that asks */
+#define STRANGER 4321
+
 static void pass_ms(long ms)
 {
     const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -60,20 +63,22 @@ static void test_names(void)
     struct world w;
     open_world(&w, true, 1000000000);
     struct fuse_entry_param e;
-    TAP_INT(fs_tree_lookup(w.tree, 1, "nothing", &io, &e), -ENOENT, "an unknown name");
-    TAP_INT(fs_tree_lookup(w.tree, 99, "x", &io, &e), -ENOENT, "an unknown directory");
-    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", &io, &e), 0, "a file");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "nothing", CALLER, &io, &e), -ENOENT, "an unknown name");
+    TAP_INT(fs_tree_lookup(w.tree, 99, "x", CALLER, &io, &e), -ENOENT, "an unknown directory");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &e), 0, "a file");
     TAP_INT(e.attr.st_size, 1000000, "its size");
     TAP_INT(e.attr.st_mode, S_IFREG | 0444, "read-only");
     TAP_INT(e.attr.st_mtim.tv_sec, 1600000000, "the version's mtime, seconds");
     TAP_INT(e.attr.st_mtim.tv_nsec, 123456789, "and nanoseconds");
     TAP_INT(e.attr.st_uid * 100 + e.attr.st_gid, 708, "owner and group");
-    TAP_INT(fs_tree_lookup(w.tree, e.ino, "x", &io, &e), -ENOTDIR, "a file is no directory");
-    TAP_INT(fs_tree_lookup(w.tree, 1, "canister", &io, &e), 0, "a directory");
+    TAP_INT(fs_tree_lookup(w.tree, e.ino, "x", CALLER, &io, &e), -ENOTDIR,
+            "a file is no directory");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "canister", CALLER, &io, &e), 0, "a directory");
     TAP_INT(e.attr.st_mode, S_IFDIR | 0555, "its mode");
     fuse_ino_t dir = e.ino;
     w.file.stat_result = -EHOSTUNREACH;
-    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", &io, &e), 0, "remembered for attr_timeout");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &e), 0,
+            "remembered for attr_timeout");
     TAP_INT((int64_t)fs_tree_total_size(w.tree), 1000000, "total of the sizes that are known");
 
     struct fs_dirent d;
@@ -90,20 +95,46 @@ static void test_optional(void)
     struct world w;
     open_world(&w, true, 0);
     struct fuse_entry_param e;
-    if (fs_tree_lookup(w.tree, 1, "canister", &io, &e) < 0)
+    if (fs_tree_lookup(w.tree, 1, "canister", CALLER, &io, &e) < 0)
         return;
     fuse_ino_t dir = e.ino;
-    w.fact.stat_result = -ENOENT;
     struct fs_dirent d;
-    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "an absent fact is passed over ...");
-    TAP_OK(d.skip, "... when listing");
-    TAP_INT(fs_tree_lookup(w.tree, dir, "id", &io, &e), -ENOENT, "and cannot be looked up");
     w.fact.stat_result = -ETIMEDOUT;
     TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), -ETIMEDOUT,
             "not knowing is not the same as absent");
-    unsigned n = w.file.n_stats;
+    w.fact.stat_result = -ENOENT;
+    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "an absent fact is passed over ...");
+    TAP_OK(d.skip, "... when listing");
+    TAP_INT(fs_tree_lookup(w.tree, dir, "id", CALLER, &io, &e), -ENOENT, "and cannot be looked up");
+    unsigned n_facts = w.fact.n_stats;
+    unsigned n_files = w.file.n_stats;
+    w.fact.stat_result = 0;
+    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "a listing goes by the last answer");
+    TAP_OK(d.skip && w.fact.n_stats == n_facts, "and asks nothing");
     TAP_INT(fs_tree_readdir(w.tree, 1, 3, &io, &d), 1, "listing the root");
-    TAP_INT(w.file.n_stats, n, "asks nothing about the files in it");
+    TAP_INT(w.file.n_stats, n_files, "asks nothing about the files in it either");
+    TAP_INT(fs_tree_lookup(w.tree, dir, "id", CALLER, &io, &e), 0, "once it was seen again");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "it is listed again");
+    TAP_OK(!d.skip, "by name");
+    close_world(&w);
+}
+
+/* "No such file" would make rsync --delete remove the backup of a file that cannot be seen now. */
+static void test_never_missing(void)
+{
+    struct world w;
+    open_world(&w, true, 0);
+    struct fuse_entry_param e;
+    struct fuse_entry_param missing;
+    struct fs_opened opened;
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", STRANGER, &io, &e), 0, "the memory");
+    w.file.stat_result = -ENOENT;
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &missing), -EIO,
+            "a canister that is gone is an error, not a missing file");
+    TAP_INT(fs_tree_open(w.tree, e.ino, CALLER, &io, &opened), -EIO, "also when it is opened");
+    struct fs_dirent d;
+    TAP_INT(fs_tree_readdir(w.tree, 1, 3, &io, &d), 1, "and it is listed");
+    TAP_OK(!d.skip && strcmp(d.name, "stable_memory") == 0, "by name");
     close_world(&w);
 }
 
@@ -115,37 +146,92 @@ static void test_versions(void)
     struct fuse_entry_param again;
     struct fuse_entry_param second;
     struct fs_opened opened;
-    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", &io, &first), 0, "version 5");
-    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", &io, &again), 0, "looked up again");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &first), 0, "version 5");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &again), 0, "looked up again");
     TAP_INT((int64_t)again.ino, (int64_t)first.ino, "is the same inode");
     unsigned n = w.file.n_stats;
-    TAP_INT(fs_tree_open(w.tree, first.ino, &io, &opened), 0, "it opens");
+    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), 0, "it opens");
     TAP_INT(w.file.n_stats, n, "without asking what the lookup just learned");
     TAP_INT((int64_t)opened.stat.version, 5, "pinned");
-    TAP_INT(fs_tree_open(w.tree, first.ino, &io, &opened), 0, "a second open");
+    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), 0, "a second open");
     TAP_INT(w.file.n_stats, n + 1, "asks: the canister may have changed in between");
-    TAP_OK(opened.keep_cache, "with the kernel's pages");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &again), 0, "a lookup");
+    n = w.file.n_stats;
+    TAP_INT(fs_tree_open(w.tree, first.ino, STRANGER, &io, &opened), 0,
+            "and another thread's open");
+    TAP_INT(w.file.n_stats, n + 1, "which asks: its lookup was not this one");
 
     w.file.stat.version = 6;
     w.file.stat.size = 2000000;
     pass_ms(300);
-    TAP_INT(fs_tree_open(w.tree, first.ino, &io, &opened), -ESTALE,
+    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), -ESTALE,
             "an inode of an older version does not open");
-    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", &io, &second), 0, "the name leads to");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &second), 0,
+            "the name leads to");
     TAP_OK(second.ino != first.ino, "a new inode");
     TAP_INT(second.attr.st_size, 2000000, "of the new size");
-    TAP_INT(fs_tree_open(w.tree, second.ino, &io, &opened), 0, "which opens");
+    TAP_INT(fs_tree_open(w.tree, second.ino, CALLER, &io, &opened), 0, "which opens");
 
     struct stat attr;
     double timeout;
     TAP_INT(fs_tree_getattr(w.tree, first.ino, &io, &attr, &timeout), 0, "the old inode");
     TAP_INT(attr.st_size, 1000000, "keeps its size while the kernel holds it");
-    fs_tree_forget(w.tree, first.ino, 2);
+    fs_tree_forget(w.tree, first.ino, 3);
     TAP_INT(fs_tree_getattr(w.tree, first.ino, &io, &attr, &timeout), -ESTALE,
             "and is gone when the kernel forgets it");
     fs_tree_forget(w.tree, second.ino, 1);
     TAP_INT(fs_tree_getattr(w.tree, second.ino, &io, &attr, &timeout), 0,
             "the current one stays, with its number");
+    close_world(&w);
+}
+
+/* A canister that changes all the time: what an OPEN learns when it finds its inode outdated serves
+ * the lookup and the open that the kernel then sends. */
+static void test_busy(void)
+{
+    struct world w;
+    open_world(&w, true, 1000000000);
+    struct fuse_entry_param first;
+    struct fuse_entry_param second;
+    struct fs_opened opened;
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &first), 0, "a lookup");
+    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), 0, "an open");
+    w.file.stat.version = 6;
+    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), -ESTALE, "the version moves");
+    unsigned n = w.file.n_stats;
+    w.file.stat.version = 7;
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &second), 0, "looked up");
+    TAP_INT(fs_tree_open(w.tree, second.ino, CALLER, &io, &opened), 0, "opened");
+    TAP_INT((int64_t)opened.stat.version, 6, "at the version of the one answer");
+    TAP_INT(w.file.n_stats, n, "with no further question");
+    close_world(&w);
+}
+
+static struct {
+    struct world *w;
+    struct fuse_entry_param inner;
+} overtaking;
+
+static void look_up_newer(struct scripted *file)
+{
+    file->on_stat = NULL;
+    file->stat.version = 9;
+    if (fs_tree_lookup(overtaking.w->tree, 1, "stable_memory", STRANGER, &io, &overtaking.inner) <
+        0)
+        abort();
+    file->stat.version = 8;
+}
+
+/* A slow answer to an older question must not replace the one to a younger question. */
+static void test_overtaking(void)
+{
+    struct world w;
+    open_world(&w, true, 0);
+    struct fuse_entry_param outer;
+    overtaking.w = &w;
+    w.file.on_stat = look_up_newer;
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &outer), 0, "a slow lookup");
+    TAP_INT((int64_t)outer.ino, (int64_t)overtaking.inner.ino, "gets what a younger one learned");
     close_world(&w);
 }
 
@@ -159,13 +245,18 @@ static void test_live(void)
     struct fs_opened two;
     struct stat attr;
     double timeout;
-    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", &io, &first), 0, "live memory");
-    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", &io, &again), 0, "looked up again");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &first), 0, "live memory");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &again), 0, "looked up again");
     TAP_INT((int64_t)again.ino, (int64_t)first.ino, "keeps its inode");
-    TAP_INT(fs_tree_open(w.tree, first.ino, &io, &one), 0, "an open");
-    TAP_INT(fs_tree_open(w.tree, first.ino, &io, &two), 0, "and another");
-    TAP_OK(one.stat.version != two.stat.version, "pin versions of their own");
-    TAP_OK(!one.keep_cache && !two.keep_cache, "and drop the kernel's pages");
+    TAP_OK(again.attr.st_mtim.tv_sec == first.attr.st_mtim.tv_sec &&
+               again.attr.st_mtim.tv_nsec == first.attr.st_mtim.tv_nsec,
+           "and its mtime while nobody opens it");
+    TAP_OK(again.attr_timeout <= 0, "which the kernel must not remember");
+    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &one), 0, "an open");
+    TAP_INT(fs_tree_getattr(w.tree, first.ino, &io, &attr, &timeout), 0, "moves");
+    TAP_OK(attr.st_mtim.tv_sec > first.attr.st_mtim.tv_sec, "the mtime");
+    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &two), 0, "another open");
+    TAP_OK(one.stat.version != two.stat.version, "they pin versions of their own");
     w.file.stat.size = 77;
     TAP_INT(fs_tree_getattr(w.tree, first.ino, &io, &attr, &timeout), 0, "its size");
     TAP_INT(attr.st_size, 77, "moves");
@@ -178,11 +269,12 @@ static void test_kinds(void)
     open_world(&w, true, 0);
     struct fuse_entry_param e;
     struct fs_opened opened;
-    TAP_INT(fs_tree_lookup(w.tree, 1, "status", &io, &e), 0, "a generated file");
-    TAP_INT(fs_tree_open(w.tree, e.ino, &io, &opened), 0, "opens");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "status", CALLER, &io, &e), 0, "a generated file");
+    TAP_INT(fs_tree_open(w.tree, e.ino, CALLER, &io, &opened), 0, "opens");
     TAP_OK(opened.kind == FS_ENTRY_GENERATED && opened.render == render, "with its renderer");
-    TAP_INT(fs_tree_open(w.tree, 1, &io, &opened), -EISDIR, "a directory does not");
-    TAP_INT(fs_tree_open(w.tree, 12345, &io, &opened), -ESTALE, "nor does an unknown inode");
+    TAP_INT(fs_tree_open(w.tree, 1, CALLER, &io, &opened), -EISDIR, "a directory does not");
+    TAP_INT(fs_tree_open(w.tree, 12345, CALLER, &io, &opened), -ESTALE,
+            "nor does an unknown inode");
     close_world(&w);
 }
 
@@ -190,7 +282,10 @@ int main(void)
 {
     test_names();
     test_optional();
+    test_never_missing();
     test_versions();
+    test_busy();
+    test_overtaking();
     test_live();
     test_kinds();
     return tap_done();

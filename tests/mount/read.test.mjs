@@ -115,10 +115,13 @@ describe('a mounted canister', () => {
     const status = await mount.json('status');
     assert.equal(status.canister, network.canisters.sample);
     assert.equal(status.stable_memory.offered, true);
-    assert.equal(status.stable_memory.size, SIZE);
-    assert.match(status.stable_memory.consistency, /^proven/);
+    assert.equal(status.stable_memory.files[0].size, SIZE);
+    assert.match(status.stable_memory.files[0].consistency, /^proven/);
     assert.equal(status.identity, '2vxsx-fae');
-    assert.deepEqual(status.last_errors, []);
+    assert.deepEqual(
+      status.last_errors.map(({ level, message }) => [level, message.slice(0, 32)]),
+      [['warning', 'anyone can download this memory:']],
+    );
     const stats = await mount.json('stats');
     assert.ok(stats.calls.queries > 0);
     assert.equal(stats.calls.failed, 0);
@@ -216,7 +219,7 @@ describe('memories of other sizes', () => {
     assert.match(mount.stderr, /stable memory is not shown/);
     const status = await mount.json('status');
     assert.equal(status.stable_memory.offered, false);
-    assert.equal(status.stable_memory.methods.stable_version, 'no such method');
+    assert.equal(status.stable_memory.methods.stable_version, 'not in the Candid interface');
   });
 
   test('the daemon stays within cache_size + 64 MiB, whatever the file', async () => {

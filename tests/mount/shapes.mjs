@@ -320,6 +320,8 @@ export function shapeModule(name, metadata) {
 const management = () =>
   IDL.Service({
     provisional_create_canister_with_cycles: update([Record({})], [Record({ canister_id: IDL.Principal })]),
+    stop_canister: update([Record({ canister_id: IDL.Principal })], []),
+    start_canister: update([Record({ canister_id: IDL.Principal })], []),
     install_code: update(
       [Record({ mode: Variant({ reinstall: Null }), canister_id: IDL.Principal, wasm_module: Blob, arg: Blob })],
       [],
@@ -368,6 +370,20 @@ export class ShapedCanister {
 
   get id() {
     return this.principal.toText();
+  }
+
+  #lifecycle(method) {
+    const canisterId = Principal.managementCanister();
+    const ic = Actor.createActor(management, { agent: this.#agent, canisterId, effectiveCanisterId: this.principal });
+    return ic[method]({ canister_id: this.principal });
+  }
+
+  stop() {
+    return this.#lifecycle('stop_canister');
+  }
+
+  start() {
+    return this.#lifecycle('start_canister');
   }
 
   // The canister as seen by another agent.

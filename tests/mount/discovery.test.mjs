@@ -1,0 +1,274 @@
+// Canisters of every shape: what is found, by their interface and by asking, and that the bytes are theirs.
+import assert from 'node:assert/strict';
+import { access, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Client } from './client.mjs';
+import { Stage, networkArgs, pread, refused, run } from './harness.mjs';
+import { SHAPES, ShapedCanister, didOf } from './shapes.mjs';
+
+// Not a whole number of pages of any kind, and more than one reply of icml, one page of taggr.
+const SIZE = 2_345_678;
+
+const withMemory = Object.keys(SHAPES).filter((name) => SHAPES[name].memories);
+const ITEMS_ONLY = Object.keys(SHAPES).filter((name) => !SHAPES[name].memories);
+// The names that are asked for; `storage` has others and needs a map.
+const BY_NAME = withMemory.filter((name) => name !== 'storage');
+
+const PROFILE_OF = {
+  factland: 'factland', cdk32: 'factland', nat: 'factland', nosize: 'factland', live: 'factland', best_effort: 'canisterfs',
+  stable64: 'distrikt', metamagic: 'metamagic', canister_tools: 'canister-tools', taggr: 'taggr', hotornot: 'hotornot', icml: 'icml',
+};
+const STORAGE_MAP = '[stable_memory]\nread = read\nsize = stablesize\nunit = pages\n';
+
+describe('discovery', () => {
+  let stage, network, client;
+
+  before(async () => {
+    stage = await Stage.open();
+    network = await stage.network();
+    client = await Client.open(network);
+  });
+  after(() => stage.close());
+
+  const owner = () => ['-o', `identity=${network.identity}`];
+
+  async function install(name, options = {}) {
+    const canister = await ShapedCanister.install(client.agent, name, { size: SIZE, ...options });
+    if (SHAPES[name].prepare && !SHAPES[name].prepare.installed) await canister.prepare();
+    return canister;
+  }
+
+  const fileOf = (name) => (name === 'stable_memory' ? [name] : ['vmem', String(name).padStart(3, '0')]);
+
+  async function assertContent(mount, memories) {
+    for (const [name, memory] of Object.entries(memories)) {
+      const path = mount.path(...fileOf(name));
+      assert.equal((await stat(path)).size, memory.size, `size of ${name}`);
+      const got = await readFile(path);
+      assert.equal(Buffer.compare(got, memory.read(0, memory.size)), 0, `bytes of ${name}`);
+      const odd = Math.max(0, memory.size - 70_001);
+      assert.deepEqual(await pread(path, odd, 1_000), memory.read(odd, 1_000), `${name} at ${odd}`);
+    }
+  }
+
+  for (const name of withMemory) {
+    for (const metadata of ['public', 'private', 'none']) {
+      if (name === 'storage' && metadata === 'none') continue;
+      test(`${name}, interface ${metadata}`, async () => {
+        const canister = await install(name, { metadata });
+        const map = join(stage.dir, 'storage.map');
+        await writeFile(map, STORAGE_MAP);
+        const args = name === 'storage' ? ['-o', `map=${map}`] : [];
+        const mount = await stage.mount(network, canister.id, [...owner(), ...args]);
+        await assertContent(mount, canister.memories);
+        const { stable_memory: found } = await mount.json('status');
+        assert.equal(found.offered, true);
+        // What is found of the convention is found as that.
+        const expected = PROFILE_OF[name] === 'factland' ? 'canisterfs' : PROFILE_OF[name];
+        assert.equal(found.profile, expected);
+        if (name !== 'storage')
+          assert.match(found.found_by, metadata === 'none' ? /^asking/ : /interface that the canister publishes/);
+        await mount.unmount();
+      });
+    }
+  }
+
+  for (const name of ITEMS_ONLY) {
+    test(`${name} has no memory, and says so`, async () => {
+      const canister = await install(name, { controllersOnly: false });
+      const mount = await stage.mount(network, canister.id);
+      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister']);
+      assert.equal((await mount.json('status')).stable_memory.offered, false);
+      assert.match(mount.stderr, /stable memory is not shown: canister .* has no method to read it/);
+      await mount.unmount();
+    });
+  }
+
+  test('profiles by name', async () => {
+    for (const name of BY_NAME) {
+      const canister = await install(name, { metadata: 'none', size: 100_000 });
+      const mount = await stage.mount(network, canister.id, [...owner(), '-o', `profile=${PROFILE_OF[name]}`]);
+      await assertContent(mount, canister.memories);
+      const { stable_memory: found } = await mount.json('status');
+      assert.equal(found.found_by, `the profile ${PROFILE_OF[name]}`);
+      assert.equal(found.prepare, { taggr: 'backup', hotornot: 'save_snapshot_json' }[name]);
+      await mount.unmount();
+    }
+  });
+
+  test('an interface from a file', async () => {
+    const canister = await install('nat', { metadata: 'none', size: 100_000 });
+    const did = join(stage.dir, 'nat.did');
+    await writeFile(did, didOf('nat'));
+    const mount = await stage.mount(network, canister.id, ['-o', `did=${did}`]);
+    await assertContent(mount, canister.memories);
+    assert.match((await mount.json('status')).stable_memory.found_by, /^the Candid interface in .*nat\.did$/);
+    await mount.unmount();
+  });
+
+  test('memory that is empty, that grows, that is one byte', async () => {
+    for (const name of ['icml', 'nosize', 'hotornot', 'nat', 'metamagic', 'taggr']) {
+      for (const size of name === 'taggr' ? [17, 2 ** 20, 2 ** 20 + 1] : [0, 1, 65_536, 1_000_000, 1_000_001]) {
+        const canister = await install(name, { size, metadata: 'none', controllersOnly: false });
+        const mount = await stage.mount(network, canister.id);
+        await assertContent(mount, canister.memories);
+        await mount.unmount();
+      }
+    }
+    const canister = await install('nosize', { size: 5_000 });
+    const mount = await stage.mount(network, canister.id);
+    await assertContent(mount, canister.memories);
+    await canister.fill(9_999, 7n);
+    await new Promise((resolve) => setTimeout(resolve, 1100)); // attr_timeout
+    await assertContent(mount, canister.memories);
+    await mount.unmount();
+  });
+
+  test('who may read is told', async () => {
+    const open = await install('factland', { size: 1000, controllersOnly: false });
+    const warning = /anyone can download this memory: canister .* answers stable_read to anonymous callers/;
+    for (const args of [[], owner()]) {
+      const mount = await stage.mount(network, open.id, args);
+      assert.match(mount.stderr, warning);
+      assert.equal((await mount.json('status')).stable_memory.readable_by_anyone, true);
+      await mount.unmount();
+    }
+    const closed = await install('factland', { size: 1000, controllersOnly: true });
+    const mount = await stage.mount(network, closed.id, owner());
+    assert.doesNotMatch(mount.stderr, /anyone/);
+    assert.equal((await mount.json('status')).stable_memory.readable_by_anyone, false);
+    await mount.unmount();
+  });
+
+  const refusedMount = async (canister, args, code, words) => {
+    const result = await refused([...networkArgs(network), ...args, canister.id, stage.dir]);
+    assert.equal(result.code, code, result.stderr);
+    assert.match(result.stderr, words);
+    assert.equal(result.stderr.split('\n').filter((line) => !/warning/.test(line)).length, 2, `one line: ${result.stderr}`);
+  };
+
+  test('a canister that refuses to be read is not one without memory', async () => {
+    for (const name of ['factland', 'canister_tools', 'hotornot']) {
+      const canister = await install(name, { size: 1000, controllersOnly: true });
+      await refusedMount(canister, [], 3, /refuses to be read: .*profile=none/);
+      const mount = await stage.mount(network, canister.id, ['-o', 'profile=none']);
+      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister']);
+      await mount.unmount();
+    }
+  });
+
+  test('a stopped canister is not one without memory either', async () => {
+    const canister = await install('live', { size: 1000 });
+    await canister.stop();
+    await refusedMount(canister, [], 3, /asking canister .* what it offers: .*stopped/);
+    await canister.start();
+    const mount = await stage.mount(network, canister.id);
+    await assertContent(mount, canister.memories);
+    await mount.unmount();
+  });
+
+  test('what the user names must be there', async () => {
+    const canister = await install('live', { size: 1000 });
+    await refusedMount(canister, ['-o', 'profile=taggr'], 3, /does not fit the profile taggr: stable_mem_read: not in the Candid/);
+    await refusedMount(canister, ['-o', 'profile=unheard-of'], 2, /there is no profile 'unheard-of'/);
+    const map = join(stage.dir, 'bad.map');
+    const maps = [
+      ['[stable_memory]\nraed = x\n', /line 2: there is no key 'raed'/],
+      ['[stable_memory]\nread = a\nread = b\n', /line 3: 'read' is given twice/],
+      ['[stable_memory]\nstyle = range\n', /needs 'read'/],
+      ['[other]\nread = a\n', /line 2: there is no section \[other\]/],
+      ['[stable_memory]\nread\n', /line 2: not of the form/],
+      ['[stable_memory]\nread = a\nid = 256\n', /line 3: id = '256' is not possible/],
+    ];
+    for (const [text, words] of maps) {
+      await writeFile(map, text);
+      await refusedMount(canister, ['-o', `map=${map}`], 2, words);
+    }
+    await refusedMount(canister, ['-o', `map=${stage.dir}/nowhere`], 2, /map .*nowhere.*: No such file/);
+    await writeFile(map, 'service : { f : (nat -> () }');
+    await refusedMount(canister, ['-o', `did=${map}`], 2, /did .*line 1/);
+    await refusedMount(canister, ['-o', 'map=/dev/zero'], 2, /map '\/dev\/zero'/);
+  });
+
+  test('live memory: handles of different sizes do not cut each other short', async () => {
+    const canister = await install('live', { size: 4 * 65_536 });
+    const mount = await stage.mount(network, canister.id);
+    const path = mount.path('stable_memory');
+    const script = `
+import os, sys
+a = os.open(sys.argv[1], os.O_RDONLY)
+print(len(os.pread(a, 1 << 20, 0)), flush=True)
+sys.stdin.readline()
+b = os.open(sys.argv[1], os.O_RDONLY)
+print(len(os.pread(a, 100, ${4 * 65_536})), flush=True)
+data = b''
+while True:
+    piece = os.read(b, 1 << 17)
+    if not piece: break
+    data += piece
+print(len(data), flush=True)
+sys.stdout.buffer.write(data); sys.stdout.flush()
+`;
+    const { spawn } = await import('node:child_process');
+    const child = spawn('python3', ['-c', script, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const chunks = [];
+    child.stdout.on('data', (chunk) => chunks.push(chunk));
+    const seen = (n) => new Promise((resolve) => {
+      const look = () => (Buffer.concat(chunks).toString('latin1').split('\n').length > n ? resolve() : setTimeout(look, 10));
+      look();
+    });
+    await seen(1);
+    await canister.fill(5 * 65_536, 9n);
+    child.stdin.end('go\n');
+    await new Promise((resolve) => child.on('close', resolve));
+    const output = Buffer.concat(chunks);
+    const header = `${4 * 65_536}\n0\n${5 * 65_536}\n`;
+    assert.equal(output.subarray(0, header.length).toString(), header);
+    const memory = canister.memories.stable_memory;
+    assert.equal(Buffer.compare(output.subarray(header.length), memory.read(0, memory.size)), 0);
+    assert.match((await mount.json('status')).stable_memory.files[0].consistency, /^live, unversioned/);
+    await mount.unmount();
+  });
+
+  test('live memory: rsync never takes a changed memory for an old one', async () => {
+    const canister = await install('live', { size: 65_536 });
+    const mount = await stage.mount(network, canister.id);
+    const copy = join(stage.dir, 'live-copy');
+    for (const seed of [1n, 2n, 3n]) {
+      await canister.fill(65_536, seed);
+      await run('rsync', ['-a', mount.path('stable_memory'), copy]);
+      assert.equal(Buffer.compare(await readFile(copy), canister.memories.stable_memory.read(0, 65_536)), 0);
+    }
+    await mount.unmount();
+  });
+
+  test('best effort: a change is noticed within a second of reading', async () => {
+    const canister = await install('best_effort', { size: 40 * 65_536 });
+    const mount = await stage.mount(network, canister.id, ['-o', 'cache_size=4M']);
+    const path = mount.path('stable_memory');
+    const reader = (await import('node:child_process')).spawn('python3', ['-c', `
+import os, sys, errno
+f = os.open(sys.argv[1], os.O_RDONLY)
+os.posix_fadvise(f, 0, 0, os.POSIX_FADV_RANDOM)
+print(os.pread(f, 8, 0).hex(), flush=True)
+sys.stdin.readline()
+try:
+    print(os.pread(f, 8, 30 * 65536).hex(), flush=True)
+except OSError as e:
+    print(errno.errorcode[e.errno], flush=True)
+`, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let text = '';
+    reader.stdout.on('data', (chunk) => (text += chunk));
+    while (!text.includes('\n')) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.equal(text, `${canister.memories.stable_memory.read(0, 8).toString('hex')}\n`);
+    await canister.fill(40 * 65_536, 5n);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    reader.stdin.end('go\n');
+    await new Promise((resolve) => reader.on('close', resolve));
+    assert.equal(text.split('\n')[1], 'ESTALE');
+    assert.match((await mount.json('status')).stable_memory.files[0].consistency, /^best effort/);
+    await assertContent(mount, canister.memories);
+    await mount.unmount();
+  });
+});
