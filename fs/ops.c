@@ -67,6 +67,8 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
     struct fs_ops *ops = userdata;
     conn->max_background = MAX_BACKGROUND;
     conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+    /* With it the kernel waits for a direct read where no signal reaches it, KILL included. */
+    conn->want &= ~(unsigned)FUSE_CAP_ASYNC_DIO;
     if (ops->serving)
         ops->serving(ops->serving_arg);
 }

@@ -27,6 +27,11 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
+/* As long as the block cache keeps the error of a block. */
+#define FAILURE_KEPT_NS (2 * SECOND_NS)
+
+#define NAME_MAX_BYTES 255 /* statfs says so, too */
+
 /* d_ino of a name that was not looked up yet; 0 would hide it from readers. */
 #define UNKNOWN_INO 0xffffffff
 
@@ -50,6 +55,8 @@ struct fs_entry {
     int64_t asked_at_ns; /* when it was asked, monotonic; 0 for never */
     int64_t came_at_ns;  /* when the answer came */
     pid_t for_open_of;   /* the thread whose OPEN may use it; 0 for nobody's */
+    int failure;         /* the last question's errno, 0 when it was answered */
+    int64_t failed_at_ns;
 
     int64_t opened_at_ns;    /* guarded by tree lock: last open of a live file, wall clock */
     struct fs_node *current; /* guarded by tree lock: newest node, may be NULL */
@@ -216,26 +223,48 @@ int fs_tree_add_generated(struct fs_tree *tree, struct fs_entry *parent, const c
     return 0;
 }
 
-/* Why a file cannot be seen. A file that is always there is never missing: for rsync --delete, "no
- * such file" is the order to delete the backup. */
-static int visible_error(const struct fs_entry *entry, int result)
+/* A failure is kept for a moment: the kernel sends the lookups of one name one after the other, and
+ * each would wait for its own deadline. */
+static int fail(struct fs_tree *tree, struct fs_entry *entry, int result)
 {
-    return result == -ENOENT && !entry->optional ? -EIO : result;
+    pthread_mutex_lock(&tree->lock);
+    if (result != -EINTR) {
+        entry->failure = result;
+        entry->failed_at_ns = clock_ns(CLOCK_MONOTONIC);
+    }
+    pthread_mutex_unlock(&tree->lock);
+    return result;
+}
+
+static int kept_failure(struct fs_tree *tree, const struct fs_entry *entry)
+{
+    pthread_mutex_lock(&tree->lock);
+    bool is_kept = clock_ns(CLOCK_MONOTONIC) - entry->failed_at_ns < FAILURE_KEPT_NS;
+    int result = is_kept ? entry->failure : 0;
+    pthread_mutex_unlock(&tree->lock);
+    return result;
 }
 
 /* Ask the source of a FILE entry. Answers can overtake each other: that to the youngest question is
  * the one that stays, and the one that everybody gets.
  *
+ * A file that is not optional is never missing: for rsync --delete, "no such file" is the order to
+ * delete the backup.
+ *
  * caller  the thread whose OPEN may use the answer; 0: nobody's */
 static int ask(struct fs_tree *tree, struct fs_entry *entry, pid_t caller,
                const struct source_io *io, struct source_stat *out)
 {
+    int kept = kept_failure(tree, entry);
+    if (kept < 0)
+        return kept;
     int64_t asked_at_ns = clock_ns(CLOCK_MONOTONIC);
     struct source_stat stat = {0};
     int result = source_stat(entry->source, io, &stat);
     if (result < 0 && !(result == -ENOENT && entry->optional))
-        return visible_error(entry, result);
+        return fail(tree, entry, result == -ENOENT ? -EIO : result);
     pthread_mutex_lock(&tree->lock);
+    entry->failure = 0;
     if (asked_at_ns > entry->asked_at_ns) {
         entry->stat = stat;
         entry->is_absent = result == -ENOENT;
@@ -353,6 +382,8 @@ int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pi
         return -ENOENT;
     if (dir->kind != FS_ENTRY_DIR)
         return -ENOTDIR;
+    if (strlen(name) > NAME_MAX_BYTES)
+        return -ENAMETOOLONG;
     struct fs_entry *entry = dir->first_child;
     while (entry && strcmp(entry->name, name) != 0)
         entry = entry->next_sibling;

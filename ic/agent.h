@@ -10,6 +10,7 @@
  *   connection failures, stalls (no byte for 12 s)          5 tries in all
  *   HTTP 429, 502, 503, 504, transient rejections           8 tries; Retry-After is honoured
  *   a reply that does not decode or verify, TLS             3 tries
+ *   a query reply signed by a node we do not know           6 tries (membership may have changed)
  * with pauses of 100 ms doubling up to 5 s. When the pause would outlast the deadline the failure
  * is returned at once, as it is: IC_E_TIMEOUT means that the deadline passed while something was
  * under way. An update is sent again only when it surely did not reach the network or was refused

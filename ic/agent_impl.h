@@ -74,9 +74,11 @@ int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
 struct ic_retry {
     unsigned n_unreachable;
     unsigned n_overloaded;
-    unsigned n_wrong; /* malformed, unverified, TLS */
-    bool is_final;    /* set by the attempt: repeating it is no use */
-    char before[256]; /* the failure before the one at hand, in words; "" = there was none */
+    unsigned n_wrong;     /* malformed, unverified, TLS */
+    unsigned n_unknown;   /* signed by a node that we do not know */
+    bool is_unknown_node; /* set by the attempt: it failed for that reason */
+    bool is_final;        /* set by the attempt: repeating it is no use */
+    char before[256];     /* the failure before the one at hand, in words; "" = there was none */
 };
 
 /* Shall a failed attempt be repeated? true after the pause that is due before the next one. false:

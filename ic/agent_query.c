@@ -126,6 +126,7 @@ static int verify(struct ic_agent *agent, const struct query *q,
         }
     }
     ic_node_set_unref(set);
+    retry->is_unknown_node = rc == -EBADMSG && finder.has_missed;
     if (rc == -EBADMSG) {
         pthread_mutex_lock(&agent->lock);
         agent->stats.n_unverified++;
@@ -151,6 +152,7 @@ static int attempt(struct ic_agent *agent, struct query *q, struct ic_retry *ret
 {
     struct ic_http_reply reply = {0};
     struct ic_query_response response = {0};
+    retry->is_unknown_node = false;
     int rc = exchange(agent, q, io, &reply, &response, err);
     if (rc != 0)
         return rc;

@@ -12,6 +12,7 @@
 #define TRIES_UNREACHABLE 5
 #define TRIES_OVERLOADED  8
 #define TRIES_WRONG       3
+#define TRIES_UNKNOWN     6 /* with their pauses longer than the wait for newer node keys */
 
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS   5000
@@ -105,6 +106,8 @@ static unsigned next_try(struct ic_retry *retry, enum ic_errc code)
         n_failed = &retry->n_unreachable, tries = TRIES_UNREACHABLE;
     else if (code == IC_E_OVERLOADED)
         n_failed = &retry->n_overloaded, tries = TRIES_OVERLOADED;
+    else if (retry->is_unknown_node)
+        n_failed = &retry->n_unknown, tries = TRIES_UNKNOWN;
     else if (code == IC_E_MALFORMED || code == IC_E_UNVERIFIED || code == IC_E_TLS)
         n_failed = &retry->n_wrong, tries = TRIES_WRONG;
     if (n_failed == NULL || ++*n_failed >= tries)

@@ -14,6 +14,7 @@
 #define FRESH_NS    (300 * IC_NS_PER_SEC) /* refresh after this */
 #define USABLE_NS   (600 * IC_NS_PER_SEC) /* never use after this */
 #define RETRY_NS    (10 * IC_NS_PER_SEC)  /* between fetches that are not strictly needed */
+#define LACKING_NS  (2 * IC_NS_PER_SEC)   /* between fetches for the sake of an unknown node */
 #define NEVER_NS    (INT64_MIN / 2)
 #define ENTRIES_MAX 16 /* canisters remembered; a mount has one */
 
@@ -113,7 +114,7 @@ static bool is_usable_locked(const struct entry *e, const struct ic_node_set *la
     if (now - e->fetched_ns >= USABLE_NS)
         return false;
     if (e->set == lacking) /* a newer set may have the node: wait for a fetch that runs */
-        return !e->fetching && now - e->asked_ns < RETRY_NS;
+        return !e->fetching && now - e->asked_ns < LACKING_NS;
     return now - e->fetched_ns < FRESH_NS || e->fetching || now - e->tried_ns < RETRY_NS;
 }
 

@@ -4,7 +4,7 @@
  * and up to 600 s while a refresh is under way or failing. One thread fetches, the others wait for
  * its result and share its error, except when that thread itself gave up (its own deadline or
  * cancel flag): then the next one takes over. A signature by an unknown node is a reason to fetch
- * again, at most once in 10 s, so that forged identities cannot cause a flood.
+ * again, at most once in 2 s, so that forged identities cannot cause a flood.
  *
  * Source: IC interface spec, Query call; agent-rs caches as long.
  */

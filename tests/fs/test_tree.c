@@ -64,6 +64,10 @@ static void test_names(void)
     open_world(&w, true, 1000000000);
     struct fuse_entry_param e;
     TAP_INT(fs_tree_lookup(w.tree, 1, "nothing", CALLER, &io, &e), -ENOENT, "an unknown name");
+    char long_name[257];
+    memset(long_name, 'x', 256);
+    long_name[256] = '\0';
+    TAP_INT(fs_tree_lookup(w.tree, 1, long_name, CALLER, &io, &e), -ENAMETOOLONG, "a long name");
     TAP_INT(fs_tree_lookup(w.tree, 99, "x", CALLER, &io, &e), -ENOENT, "an unknown directory");
     TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &e), 0, "a file");
     TAP_INT(e.attr.st_size, 1000000, "its size");
@@ -103,6 +107,8 @@ static void test_optional(void)
     TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), -ETIMEDOUT,
             "not knowing is not the same as absent");
     w.fact.stat_result = -ENOENT;
+    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), -ETIMEDOUT, "and is kept for a moment");
+    pass_ms(2100);
     TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "an absent fact is passed over ...");
     TAP_OK(d.skip, "... when listing");
     TAP_INT(fs_tree_lookup(w.tree, dir, "id", CALLER, &io, &e), -ENOENT, "and cannot be looked up");
@@ -131,7 +137,17 @@ static void test_never_missing(void)
     w.file.stat_result = -ENOENT;
     TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &missing), -EIO,
             "a canister that is gone is an error, not a missing file");
+    unsigned n = w.file.n_stats;
     TAP_INT(fs_tree_open(w.tree, e.ino, CALLER, &io, &opened), -EIO, "also when it is opened");
+    TAP_INT(w.file.n_stats, n, "which does not ask again at once");
+    pass_ms(2100);
+    w.file.stat_result = 0;
+    const atomic_bool given_up = true;
+    const struct source_io cancelled = {.deadline_ns = INT64_MAX, .cancel = &given_up};
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &cancelled, &missing), -EINTR,
+            "a caller gives up");
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &missing), 0,
+            "which is nothing to the next");
     struct fs_dirent d;
     TAP_INT(fs_tree_readdir(w.tree, 1, 3, &io, &d), 1, "and it is listed");
     TAP_OK(!d.skip && strcmp(d.name, "stable_memory") == 0, "by name");
