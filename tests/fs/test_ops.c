@@ -283,6 +283,8 @@ static void test_refusals(struct kernel *k, struct reply *reply)
     lookup(k, "stable_memory", reply);
     TAP_INT(reply->header.error, -EHOSTUNREACH, "a source that cannot be reached");
     k->file.stat_result = 0;
+    const struct timespec kept = {.tv_sec = 2, .tv_nsec = 100000000};
+    nanosleep(&kept, NULL); /* a failure is kept for 2 s */
 }
 
 static void test_generated(struct kernel *k, struct reply *reply)
