@@ -416,6 +416,23 @@ static enum fs_exit end_without_memory(const struct search *search, bool is_name
     return FS_EXIT_OK;
 }
 
+/* Memory without a version: nothing can tell whether a copy is of one state. */
+static enum fs_exit check_version(const struct search *search, char *message, size_t message_size)
+{
+    const struct fs_discovery *out = search->out;
+    if (out->n_memories == 0 || fs_memory_has_version(&out->memories[0]))
+        return FS_EXIT_OK;
+    static const char words[] =
+        "has no stable_version: a copy may mix two states of its memory if it changes meanwhile";
+    const char *canister = search->target->canister_text;
+    if (search->options->live == FS_LIVE_FAIL) {
+        snprintf(message, message_size, "canister %s %s (-o live=warn mounts it)", canister, words);
+        return FS_EXIT_NETWORK;
+    }
+    fs_log_print(search->target->log, FS_LOG_WARNING, "canister %s %s", canister, words);
+    return FS_EXIT_OK;
+}
+
 static enum fs_exit search_memory(struct search *search, struct fs_facts *facts, char *message,
                                   size_t message_size)
 {
@@ -437,8 +454,10 @@ static enum fs_exit search_memory(struct search *search, struct fs_facts *facts,
     }
     if (found == 0)
         return end_without_memory(search, named > 0, message, message_size);
-    find_out_about_anyone(search);
-    return FS_EXIT_OK;
+    enum fs_exit result = check_version(search, message, message_size);
+    if (result == FS_EXIT_OK)
+        find_out_about_anyone(search);
+    return result;
 }
 
 enum fs_exit fs_discovery_run(struct fs_discovery *out, const struct fs_target *target,

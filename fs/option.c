@@ -15,6 +15,7 @@ enum option_type {
     OPTION_SIZE, /* bytes; K, M, G, T are powers of 1024 */
     OPTION_TIME, /* nanoseconds; ms, s, m; a plain number is seconds */
     OPTION_LOG_LEVEL,
+    OPTION_LIVE,
 };
 
 struct option_row {
@@ -51,6 +52,8 @@ static const struct option_row option_table[] = {
      "read the memory with the methods that this file names"},
     {"did", OPTION_TEXT, AT(did), "FILE", NULL, 0, 0,
      "Candid interface of the canister, when it publishes none"},
+    {"live", OPTION_LIVE, AT(live), "warn|fail", "warn", 0, 0,
+     "memory without a version, of which a copy may mix two states: warn, or do not mount it"},
     {"cache_size", OPTION_SIZE, AT(cache_size), "SIZE", "256M", 4 * MEBIBYTE, UINT64_C(1) << 40,
      "memory for cached blocks and for replies under way"},
     {"max_inflight", OPTION_COUNT, AT(max_inflight), "N", "16", 1, 32,
@@ -137,10 +140,18 @@ static bool parse_number(const char *text, const struct option_row *row, uint64_
     return false;
 }
 
+static bool parse_live(const char *text, uint64_t *out)
+{
+    *out = strcmp(text, "fail") == 0 ? FS_LIVE_FAIL : FS_LIVE_WARN;
+    return *out == FS_LIVE_FAIL || strcmp(text, "warn") == 0;
+}
+
 static void describe_range(const struct option_row *row, char *buf, size_t size)
 {
     if (row->type == OPTION_LOG_LEVEL)
         snprintf(buf, size, "error, warning, info, debug or trace");
+    else if (row->type == OPTION_LIVE)
+        snprintf(buf, size, "warn or fail");
     else if (row->type == OPTION_SIZE)
         snprintf(buf, size, "a size from %lluM, such as 256M or 2G",
                  (unsigned long long)(row->min / MEBIBYTE));
@@ -184,6 +195,7 @@ static enum fs_exit set_value(struct fs_options *options, const struct option_ro
     }
     uint64_t number;
     bool ok = row->type == OPTION_LOG_LEVEL ? fs_log_parse_level(value, &number)
+              : row->type == OPTION_LIVE    ? parse_live(value, &number)
                                             : parse_number(value, row, &number);
     if (!ok) {
         char range[80];

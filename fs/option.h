@@ -27,6 +27,9 @@ enum fs_action {
     FS_ACTION_MAN_PAGE,
 };
 
+/* What to do with memory that has no version. */
+enum fs_live { FS_LIVE_WARN, FS_LIVE_FAIL };
+
 /* Every text is owned by the struct; NULL where not given. */
 struct fs_options {
     enum fs_action action;
@@ -49,6 +52,7 @@ struct fs_options {
     uint64_t uid;
     uint64_t gid;
     bool allow_other;
+    uint64_t live;      /* enum fs_live */
     uint64_t log_level; /* enum fs_log_level */
     bool foreground;
     char *kernel_options; /* comma-separated words for mount(2), "" when none */

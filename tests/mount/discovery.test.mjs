@@ -231,6 +231,18 @@ sys.stdout.buffer.write(data); sys.stdout.flush()
     await mount.unmount();
   });
 
+  test('live memory is mounted with a warning, or not at all', async () => {
+    const live = await install('live', { size: 65_536 });
+    const mount = await stage.mount(network, live.id);
+    assert.match(mount.stderr, /warning: canister .* has no stable_version: a copy may mix two states/);
+    await mount.unmount();
+    await refusedMount(live, ['-o', 'live=fail'], 3, /has no stable_version: .*live=warn mounts it/);
+    const versioned = await install('best_effort', { size: 65_536 });
+    const other = await stage.mount(network, versioned.id, ['-o', 'live=fail']);
+    assert.doesNotMatch(other.stderr, /no stable_version/);
+    await other.unmount();
+  });
+
   test('live memory: rsync never takes a changed memory for an old one', async () => {
     const canister = await install('live', { size: 65_536 });
     const mount = await stage.mount(network, canister.id);
