@@ -133,9 +133,8 @@ static int call_read(const struct search *search, const struct fs_target *target
 {
     struct ic_io io = fs_target_io(search->options->timeout_ns);
     const struct fs_memory_dest nowhere = {NULL, 0, 0};
-    size_t len;
-    size_t sent;
-    return fs_memory_read(memory, target, version, 0, 0, &nowhere, &io, &len, &sent, err);
+    struct fs_memory_got got;
+    return fs_memory_read(memory, target, version, 0, 0, &nowhere, &io, &got, err);
 }
 
 static int try_read(struct search *search, const struct fs_memory *memory, uint64_t version)

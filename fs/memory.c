@@ -138,13 +138,12 @@ static int probe(void *arg, uint64_t off, uint64_t *out)
     uint8_t byte;
     const struct iovec iov = {&byte, 1};
     const struct fs_memory_dest dest = {&iov, 1, 0};
-    size_t len;
-    size_t sent = 0;
+    struct fs_memory_got got;
     struct ic_error err = {0};
-    int result = fs_memory_read(prober->memory, prober->target, 0, off, 1, &dest, prober->io, &len,
-                                &sent, &err);
+    int result =
+        fs_memory_read(prober->memory, prober->target, 0, off, 1, &dest, prober->io, &got, &err);
     if (result == 0) {
-        *out = sent;
+        *out = got.sent;
     } else if (result == -ESTALE || means_beyond_the_end(&err)) {
         *out = 0;
         result = 0;
@@ -274,7 +273,7 @@ static int judge_reply(const struct fs_memory *memory, const struct range *range
 
 int fs_memory_read(const struct fs_memory *memory, const struct fs_target *target, uint64_t version,
                    uint64_t off, size_t len, const struct fs_memory_dest *dest,
-                   const struct ic_io *io, size_t *ret_len, size_t *ret_sent, struct ic_error *err)
+                   const struct ic_io *io, struct fs_memory_got *out, struct ic_error *err)
 {
     const struct range range = {version, off, len};
     struct arguments args = {0};
@@ -290,8 +289,9 @@ int fs_memory_read(const struct fs_memory *memory, const struct fs_target *targe
     if (result == 0) {
         size_t n = blob.len < len ? blob.len : len;
         source_iov_copy(dest->iov, dest->n_iov, dest->pos, blob.bytes, n);
-        *ret_len = n;
-        *ret_sent = blob.len;
+        *out = (struct fs_memory_got){.len = n, .sent = blob.len};
+        if (ic_value_nat64(fs_answer_value(&answer, 1), &out->instructions) < 0)
+            out->instructions = 0;
     }
     fs_answer_fini(&answer);
     return result;

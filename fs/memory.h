@@ -74,19 +74,26 @@ struct fs_memory_dest {
     size_t pos;
 };
 
+/* What one read came to. */
+struct fs_memory_got {
+    size_t len;  /* bytes copied, 1 to those wanted; always all of them in the RANGE style */
+    size_t sent; /* bytes that the reply carried, also those not wanted */
+    /* What the call took, where the canister tells: a second result, a nat64. 0: not told. */
+    uint64_t instructions;
+};
+
 /* Read with one query.
  *
  * version  the canister's number, for read_at
  * len      bytes wanted
- * ret_len  fills: bytes got, 1 to len; always len in the RANGE style
- * ret_sent fills: bytes that the reply carried, also those not wanted
+ * out      fills
  *
  * Returns 0; -ESTALE (the node that answered is at another version, or there is nothing at off);
  * another -errno with err filled. A len of 0 is for finding out whether the method works: then
  * -ESTALE means that it does. */
 int fs_memory_read(const struct fs_memory *memory, const struct fs_target *target, uint64_t version,
                    uint64_t off, size_t len, const struct fs_memory_dest *dest,
-                   const struct ic_io *io, size_t *ret_len, size_t *ret_sent, struct ic_error *err)
+                   const struct ic_io *io, struct fs_memory_got *out, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull));
 
 /* The method that is called for bytes, for messages. */

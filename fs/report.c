@@ -222,6 +222,30 @@ static json_t *report_cache(const struct cache_stats *stats)
     return cache;
 }
 
+/* The platform's limit for one query (IC resource limits). */
+#define QUERY_INSTRUCTIONS_MAX 5000000000.0
+
+/* How much of the limit do the calls use? Only where the canister reports it. */
+static json_t *report_instructions(const struct fs_mount *mount)
+{
+    struct fs_stable_cost total = {0};
+    for (size_t i = 0; i < mount->discovery.n_memories; i++) {
+        struct fs_stable_info info;
+        fs_stable_describe(mount->files[i].stable, &info);
+        total.n_calls += info.cost.n_calls;
+        total.sum += info.cost.sum;
+        total.most = info.cost.most > total.most ? info.cost.most : total.most;
+    }
+    if (total.n_calls == 0)
+        return json_null();
+    json_t *report = json_object();
+    set(report, "calls", number(total.n_calls));
+    set(report, "mean", number(total.sum / total.n_calls));
+    set(report, "most", number(total.most));
+    set(report, "most_of_limit", json_real((double)total.most / QUERY_INSTRUCTIONS_MAX));
+    return report;
+}
+
 int fs_report_stats(void *arg, char **out, size_t *out_len)
 {
     const struct fs_mount *mount = arg;
@@ -233,5 +257,6 @@ int fs_report_stats(void *arg, char **out, size_t *out_len)
     set(root, "calls", report_calls(&calls));
     set(root, "query_latency_ms", report_latency(&calls));
     set(root, "cache", report_cache(&cache));
+    set(root, "instructions_per_call", report_instructions(mount));
     return finish(root, out, out_len);
 }

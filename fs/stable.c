@@ -50,6 +50,7 @@ struct fs_stable {
     int64_t last_serial_at_ns;           /* guarded by lock: monotonic, when it was given out */
     struct version latest;               /* guarded by lock: what the last stat said */
     int64_t latest_at_ns;                /* guarded by lock: monotonic, when it said so */
+    struct fs_stable_cost cost;          /* guarded by lock */
 };
 
 static struct fs_stable *stable_of(struct source *source)
@@ -239,12 +240,21 @@ static int judge_stale(struct fs_stable *stable, const struct version *version, 
 }
 
 /* Learn from a call that succeeded. */
-static void learn(struct fs_stable *stable, size_t len, size_t sent)
+static void learn(struct fs_stable *stable, const struct fs_memory_got *got)
 {
     if (stable->memory.style == FS_MEMORY_RANGE)
-        fs_limit_succeeded(&stable->limit, len);
-    else if (sent > atomic_load_explicit(&stable->most_sent, memory_order_relaxed))
-        atomic_store_explicit(&stable->most_sent, sent, memory_order_relaxed);
+        fs_limit_succeeded(&stable->limit, got->len);
+    else if (got->sent > atomic_load_explicit(&stable->most_sent, memory_order_relaxed))
+        atomic_store_explicit(&stable->most_sent, got->sent, memory_order_relaxed);
+    if (got->instructions == 0)
+        return;
+    pthread_mutex_lock(&stable->lock);
+    struct fs_stable_cost *cost = &stable->cost;
+    cost->n_calls++;
+    cost->sum += got->instructions;
+    if (got->instructions > cost->most)
+        cost->most = got->instructions;
+    pthread_mutex_unlock(&stable->lock);
 }
 
 /* Read one piece, however many calls it takes: halve when the canister says it was too much, ask
@@ -254,13 +264,12 @@ static int read_piece(struct fs_stable *stable, const struct version *version, u
                       struct ic_error *err)
 {
     for (unsigned n_stale = 0;;) {
-        size_t got;
-        size_t sent;
+        struct fs_memory_got got;
         int result = fs_memory_read(&stable->memory, stable->target, version->number, off, *len,
-                                    dest, io, &got, &sent, err);
+                                    dest, io, &got, err);
         if (result == 0) {
-            learn(stable, got, sent);
-            *len = got;
+            learn(stable, &got);
+            *len = got.len;
             return 0;
         }
         if (result == -ESTALE) {
@@ -372,6 +381,7 @@ void fs_stable_describe(struct fs_stable *stable, struct fs_stable_info *out)
         .consistency = stable->consistency,
         .size = stable->latest.size,
         .version = stable->latest.number,
+        .cost = stable->cost,
     };
     pthread_mutex_unlock(&stable->lock);
     out->reply_bytes = stable_max_io(&stable->source);

@@ -22,6 +22,13 @@ enum fs_consistency {
     FS_CONSISTENCY_LIVE,        /* no version at all */
 };
 
+/* Instructions that calls took, where the canister tells (its performance counter). */
+struct fs_stable_cost {
+    uint64_t n_calls; /* that told */
+    uint64_t sum;
+    uint64_t most; /* of one call */
+};
+
 struct fs_stable_info {
     enum fs_consistency consistency;
     bool is_known;      /* size and version were told */
@@ -29,6 +36,7 @@ struct fs_stable_info {
     uint64_t version;   /* the canister's own number; 0 when live */
     size_t reply_bytes; /* learned: bytes one reply carries now */
     uint64_t n_shrunk;  /* times it was halved */
+    struct fs_stable_cost cost;
 };
 
 /* Make the source.

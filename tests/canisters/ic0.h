@@ -23,6 +23,7 @@ void ic0_msg_reply(void) IC0(msg_reply);
 void ic0_msg_reject(const void *src, size_t size) IC0(msg_reject);
 _Noreturn void ic0_trap(const void *src, size_t size) IC0(trap);
 uint64_t ic0_time(void) IC0(time);
+uint64_t ic0_performance_counter(uint32_t kind) IC0(performance_counter);
 
 /* Stable memory. The 64-bit calls take 64-bit heap addresses even on wasm32. */
 uint64_t ic0_stable64_size(void) IC0(stable64_size);

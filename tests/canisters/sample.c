@@ -90,13 +90,13 @@ static void reserve(uint64_t size)
 #define HEADER_VERSION "DIDL\x01" TYPE_VERSION "\x01\x00"
 
 /* Table: 0 blob, 1 Version, 2 Err = variant { other : text; busy : text; corrupt : text; denied;
- * stale : 1; range }, 3 variant { ok : 0; err : 2 }. A variant's value starts with the place of its
- * tag in this order. */
+ * stale : 1; range }, 3 variant { ok : 0; err : 2 }; then a nat64. A variant's value starts with
+ * the place of its tag in this order. */
 #define HEADER_READ_AT                                                                             \
     "DIDL\x04\x6d\x7b" TYPE_VERSION "\x6b\x06"                                                     \
     "\xd0\xcd\xd9\xb3\x03\x71\xb9\xaa\x80\x89\x04\x71\xcd\xaf\xae\xae\x06\x71"                     \
     "\xdb\xd2\xb8\xe1\x06\x7f\x99\xde\xad\xa0\x08\x01\xbd\xcb\xfe\xa0\x0e\x7f"                     \
-    "\x6b\x02\x9c\xc2\x01\x00\xe5\x8e\xb4\x02\x02\x01\x03"
+    "\x6b\x02\x9c\xc2\x01\x00\xe5\x8e\xb4\x02\x02\x02\x03\x78"
 #define READ_AT_OK    HEADER_READ_AT "\x00"
 #define READ_AT_STALE HEADER_READ_AT "\x01\x04"
 #define READ_AT_RANGE HEADER_READ_AT "\x01\x05"
@@ -186,6 +186,7 @@ IC_QUERY(stable_read_at)
         CANDID_PUT(READ_AT_OK);
         put_stable(off, len);
     }
+    candid_put_nat64(ic0_performance_counter(0));
     ic0_msg_reply();
 }
 

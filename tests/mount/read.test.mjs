@@ -127,6 +127,9 @@ describe('a mounted canister', () => {
     assert.equal(stats.calls.failed, 0);
     assert.equal(stats.calls.unverified, 0);
     assert.ok(stats.cache.in_use <= stats.cache.budget);
+    // The sample reports what its calls take.
+    const { calls, mean, most, most_of_limit: share } = stats.instructions_per_call;
+    assert.ok(calls > 0 && mean > 0 && most >= mean && Math.abs(share - most / 5e9) < 1e-6, JSON.stringify(stats));
   });
 });
 
