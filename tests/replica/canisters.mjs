@@ -111,10 +111,12 @@ export class Canister {
     });
   }
 
-  install(code) {
+  /** @param {object} code of the engine's install() or upgrade() */
+  install({ mode, ...code }) {
     return this.#exclusive(async () => {
       try {
-        this.engine.install(code);
+        if (mode === 'upgrade') this.engine.upgrade(code);
+        else this.engine.install({ mode, ...code });
       } finally {
         this.changed();
       }

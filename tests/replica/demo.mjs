@@ -8,6 +8,9 @@ const MANAGEMENT = new Uint8Array(0);
 const GIB = 2n ** 30n;
 const PAGE = 65536n;
 
+/** What Motoko demands and C ignores: Candid's empty list of arguments. */
+const NO_ARGUMENT = new Uint8Array(IDL.encode([], []));
+
 const InstallArgs = IDL.Record({
   mode: IDL.Variant({ install: IDL.Null, reinstall: IDL.Null }),
   canister_id: IDL.Principal,
@@ -22,7 +25,7 @@ export async function install(network, owner, wasm) {
     mode: { install: null },
     canister_id: Principal.fromUint8Array(id),
     wasm_module: wasm,
-    arg: new Uint8Array(0),
+    arg: NO_ARGUMENT,
     sender_canister_version: [],
   };
   await network.callAs(owner, MANAGEMENT, 'install_code', new Uint8Array(IDL.encode([InstallArgs], [args])));
@@ -44,6 +47,8 @@ export function sparseText(offset) {
   return Buffer.from(`offset ${offset}\n`);
 }
 
+export const MOTOKO_TEXT = Buffer.from('A Motoko canister keeps these bytes in a region of its stable memory.\n'.repeat(1000));
+
 // Returns { name: id in text form }.
 export async function installDemo(network, owner, wasmDir, { size, seed }) {
   const wasm = (name) => new Uint8Array(readFileSync(join(wasmDir, `${name}.wasm`)));
@@ -61,6 +66,9 @@ export async function installDemo(network, owner, wasmDir, { size, seed }) {
   await network.callAs(owner, sparse, 'stable_grow', nat64s((100n * GIB) / PAGE + 1n));
   for (const offset of SPARSE_OFFSETS)
     await network.callAs(owner, sparse, 'stable_write', writeArgs(offset, sparseText(offset)));
+  // The same read side in Motoko, with a little text.
+  const motoko = await add('motoko', 'motoko');
+  await network.callAs(owner, motoko, 'stable_write', writeArgs(0n, MOTOKO_TEXT));
   // The same methods over no memory at all, and a canister with none of the methods.
   await add('blank', 'sample');
   await add('hello', 'hello');

@@ -31,8 +31,7 @@ const METHODS = {
     type: InstallCode,
     control: true,
     async run({ canister, caller }, { mode, wasm_module: module, arg }) {
-      if ('upgrade' in mode) throw new RejectError(4, 'IC0406', 'This local network cannot upgrade canisters yet');
-      await canister.install({ mode: Object.keys(mode)[0], module: toBytes(module), arg: toBytes(arg), caller });
+      await canister.install({ ...installMode(mode), module: toBytes(module), arg: toBytes(arg), caller });
       return NOTHING;
     },
   },
@@ -60,6 +59,12 @@ const METHODS = {
     },
   },
 };
+
+function installMode(mode) {
+  if (!('upgrade' in mode)) return { mode: Object.keys(mode)[0] };
+  const { skip_pre_upgrade: [skipPreUpgrade = false] = [], wasm_memory_persistence: [memory] = [] } = mode.upgrade[0] ?? {};
+  return { mode: 'upgrade', skipPreUpgrade, memory: memory ? Object.keys(memory)[0] : null };
+}
 
 /** Argument and result are blobs; Candid may give arrays of numbers. */
 const toBytes = (blob) => (blob instanceof Uint8Array ? blob : Uint8Array.from(blob));

@@ -18,8 +18,9 @@ export { RejectError };
 
 /** Stable memory a message may read, and may write (execution environment, stable memory access limits). */
 const GIB = 2 ** 30;
-const ACCESS_LIMIT = { S: 8 * GIB, I: 8 * GIB, U: 2 * GIB, RQ: GIB, NRQ: GIB, CQ: GIB };
+const ACCESS_LIMIT = { S: 8 * GIB, I: 8 * GIB, G: 8 * GIB, U: 2 * GIB, RQ: GIB, NRQ: GIB, CQ: GIB };
 
+const EMPTY = new Uint8Array(0);
 const NEW_SYSTEM = { certifiedData: new Uint8Array(0), globalTimer: 0n };
 
 export class CanisterEngine {
@@ -54,19 +55,36 @@ export class CanisterEngine {
       if (mode === 'install' && this.#code !== null) {
         throw new CanisterFault('IC0538', "the canister is not empty. Try installing with mode='reinstall' instead.");
       }
+      const code = this.#load(new CanisterModule(bytes, importType), new StableMemory());
+      this.#begin(code, 'canister_init', { arg, caller, system: { ...this.#system, ...NEW_SYSTEM } });
+    });
+  }
+
+  /**
+   * Replaces the code and keeps stable memory and certified data: canister_pre_upgrade of the old code, then the start
+   * function and canister_post_upgrade of the new. Nothing changes when any of them fails.
+   * @param {object} given
+   * @param {Uint8Array} given.module  raw or gzip; kept
+   * @param {boolean} [given.skipPreUpgrade]
+   * @param {'keep'|'replace'|null} [given.memory]  what becomes of the heap; see mayKeepHeap()
+   * @throws {RejectError} IC0505, IC0537 no code yet, IC0504 for the wrong `memory`, or what a hook ended in
+   */
+  upgrade({ module: bytes, arg, caller, skipPreUpgrade = false, memory = null }) {
+    this.#attempt(() => {
+      const old = this.#installed();
       const module = new CanisterModule(bytes, importType);
-      const code = this.#load(module, new StableMemory());
-      const system = { ...this.#system, ...NEW_SYSTEM };
-      let outcome = this.#run(code, { mode: 'S', arg, caller, system }, module.startExport);
-      outcome = this.#run(
-        code,
-        { mode: 'I', arg, caller, system: outcome.system },
-        module.methods.get('canister_init'),
-      );
-      code.machine.commit();
-      code.stable.commit();
-      this.#code = code;
-      this.#system = { ...outcome.system, version: this.#system.version + 1n };
+      const keepsHeap = mayKeepHeap(old.module, module, memory);
+      try {
+        let system = this.#system;
+        const hook = skipPreUpgrade ? undefined : old.module.methods.get('canister_pre_upgrade');
+        if (hook !== undefined) ({ system } = this.#run(old, { mode: 'G', arg: EMPTY, caller, system }, hook));
+        const code = this.#load(module, old.stable);
+        if (keepsHeap) code.machine.adoptHeap(old.machine.settledHeap);
+        this.#begin(code, 'canister_post_upgrade', { arg, caller, system: { ...system, globalTimer: 0n } });
+      } finally {
+        old.machine.discard();
+        old.stable.rollback(); // nothing is left to undo when all went well
+      }
     });
   }
 
@@ -173,6 +191,16 @@ export class CanisterEngine {
     }
   }
 
+  /** Runs the code's start function and first entry point, and makes it the canister's code. */
+  #begin(code, entry, { arg, caller, system }) {
+    let message = this.#run(code, { mode: 'S', arg, caller, system }, code.module.startExport);
+    message = this.#run(code, { mode: 'I', arg, caller, system: message.system }, code.module.methods.get(entry));
+    code.machine.commit();
+    code.stable.commit();
+    this.#code = code;
+    this.#system = { ...message.system, version: this.#system.version + 1n };
+  }
+
   /** Runs a method and settles the changes: an update's are kept, whether it replied or rejected. */
   #answer(given, exported) {
     const code = this.#code;
@@ -231,6 +259,25 @@ export class CanisterEngine {
       throw error instanceof CanisterFault ? faultToReject(error, this.#id) : error;
     }
   }
+}
+
+/** Says that a module keeps its state in the heap across upgrades (Motoko's "enhanced orthogonal persistence"). */
+const HEAP_PERSISTENCE = 'enhanced-orthogonal-persistence';
+
+/**
+ * Whether an upgrade keeps the heap, by `wasm_memory_persistence` (IC interface spec, "IC method install_code"): a
+ * module that relies on its heap must be asked for explicitly what becomes of it, and only such a one may keep it.
+ */
+function mayKeepHeap(oldModule, newModule, memory) {
+  if (memory === null && oldModule.metadata.has(HEAP_PERSISTENCE)) {
+    const text = 'Enhanced orthogonal persistence requires the `wasm_memory_persistence` upgrade option.';
+    throw new RejectError(5, 'IC0504', `Missing upgrade option: ${text}`);
+  }
+  if (memory === 'keep' && !newModule.metadata.has(HEAP_PERSISTENCE)) {
+    const text = 'The `wasm_memory_persistence: opt Keep` upgrade option requires that the new canister module supports';
+    throw new RejectError(5, 'IC0504', `Invalid upgrade option: ${text} enhanced orthogonal persistence.`);
+  }
+  return memory === 'keep';
 }
 
 /** What V8 throws when code traps, in the execution environment's words where they differ. */

@@ -41,6 +41,12 @@ export class Machine {
     return this.#heap;
   }
 
+  /** The heap as the last message left it that was kept, or the running one. Valid as `heap`. */
+  get settledHeap() {
+    if (this.#stale) this.#restore();
+    return this.heap;
+  }
+
   /** The committed image, borrowed. */
   get image() {
     return this.#image;
@@ -50,6 +56,13 @@ export class Machine {
   run(name) {
     if (this.#stale) this.#restore();
     this.#exports[name]();
+  }
+
+  /** Begins with another instance's heap instead of its own. */
+  adoptHeap(bytes) {
+    this.#reserve(bytes.length);
+    this.heap.set(bytes);
+    this.heap.fill(0, bytes.length);
   }
 
   commit() {
@@ -73,12 +86,17 @@ export class Machine {
     const size = this.#module.hasMemory ? this.heap.length : 0;
     if (size > heap.length || this.#tablesChanged() || this.#module.dropsSegments) this.#instantiate();
     if (this.#module.hasMemory) {
-      const missing = (heap.length - this.heap.length) / WASM_PAGE;
-      if (missing > 0) this.#memory().grow(this.#module.pointer === 'i64' ? BigInt(missing) : missing);
+      this.#reserve(heap.length);
       this.heap.set(heap);
     }
     this.#module.globals.forEach(({ name }, i) => (this.#exports[name].value = globals[i]));
     this.#stale = false;
+  }
+
+  /** Grows the memory to hold that many bytes. */
+  #reserve(size) {
+    const missing = (size - this.heap.length) / WASM_PAGE;
+    if (missing > 0) this.#memory().grow(this.#module.pointer === 'i64' ? BigInt(missing) : missing);
   }
 
   #instantiate() {

@@ -12,12 +12,13 @@ export const MAX_PRINCIPAL_BYTES = 29;
 
 /**
  * Execution contexts, named as in the IC interface spec, "Overview of imports":
- * S start, I init, U update, RQ query executed as update, NRQ query, CQ composite query.
- * The contexts of later work (G, Ry, Rt, C, CRy, CRt, CC, T, TQ, F) appear in the table of ic0.mjs already.
+ * S start, I init, G pre-upgrade, U update, RQ query executed as update, NRQ query, CQ composite query.
+ * The contexts of later work (Ry, Rt, C, CRy, CRt, CC, T, TQ, F) appear in the table of ic0.mjs already.
  */
 export const MODE_NAMES = {
   S: 'start',
   I: 'init',
+  G: 'pre-upgrade',
   U: 'update',
   RQ: 'replicated query',
   NRQ: 'non replicated query',
