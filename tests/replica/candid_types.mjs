@@ -2,7 +2,7 @@
 
 import { IDL } from '@icp-sdk/core/candid';
 
-const { Bool, Nat, Nat64, Null, Opt, Principal, Record, Text, Variant, Vec, Nat8 } = IDL;
+const { Bool, Nat, Nat64, Null, Opt, Principal, Record, Reserved, Text, Variant, Vec, Nat8 } = IDL;
 const blob = Vec(Nat8);
 
 const visibility = Variant({ controllers: Null, public: Null, allowed_viewers: Vec(Principal) });
@@ -25,31 +25,59 @@ const settingTypes = {
 };
 const optional = (types) => Object.fromEntries(Object.entries(types).map(([name, type]) => [name, Opt(type)]));
 const nats = (...names) => Record(Object.fromEntries(names.map((name) => [name, Nat])));
+const senderVersion = { sender_canister_version: Opt(Nat64) };
+
+/** What a creating or changing call says of settings. */
+export const Settings = Record(optional(settingTypes));
 
 export const CanisterId = Record({ canister_id: Principal });
+export const CanisterIdVersion = Record({ canister_id: Principal, ...senderVersion });
 
 export const ProvisionalCreate = Record({
   amount: Opt(Nat),
-  settings: Opt(Record(optional(settingTypes))),
+  settings: Opt(Settings),
   specified_id: Opt(Principal),
-  sender_canister_version: Opt(Nat64),
+  ...senderVersion,
+});
+
+export const ProvisionalTopUp = Record({ canister_id: Principal, amount: Nat });
+
+export const CreateCanister = Record({ settings: Opt(Settings), ...senderVersion });
+
+export const UpdateSettings = Record({ canister_id: Principal, settings: Settings, ...senderVersion });
+
+const installMode = Variant({
+  install: Null,
+  reinstall: Null,
+  upgrade: Opt(
+    Record({
+      skip_pre_upgrade: Opt(Bool),
+      wasm_memory_persistence: Opt(Variant({ keep: Null, replace: Null })),
+    }),
+  ),
 });
 
 export const InstallCode = Record({
-  mode: Variant({
-    install: Null,
-    reinstall: Null,
-    upgrade: Opt(
-      Record({
-        skip_pre_upgrade: Opt(Bool),
-        wasm_memory_persistence: Opt(Variant({ keep: Null, replace: Null })),
-      }),
-    ),
-  }),
+  mode: installMode,
   canister_id: Principal,
   wasm_module: blob,
   arg: blob,
-  sender_canister_version: Opt(Nat64),
+  ...senderVersion,
+});
+
+export const ChunkHash = Record({ hash: blob });
+export const ChunkHashes = Vec(ChunkHash);
+
+export const UploadChunk = Record({ canister_id: Principal, chunk: blob });
+
+export const InstallChunkedCode = Record({
+  mode: installMode,
+  target_canister: Principal,
+  store_canister: Opt(Principal),
+  chunk_hashes_list: ChunkHashes,
+  wasm_module_hash: blob,
+  arg: blob,
+  ...senderVersion,
 });
 
 export const CanisterStatus = Record({
@@ -79,4 +107,83 @@ export const CanisterStatus = Record({
     'request_payload_bytes_total',
     'response_payload_bytes_total',
   ),
+});
+
+export const CanisterInfoArgs = Record({ canister_id: Principal, num_requested_changes: Opt(Nat64) });
+
+export const CanisterInfo = Record({
+  total_num_changes: Nat64,
+  recent_changes: Vec(
+    Record({
+      timestamp_nanos: Nat64,
+      canister_version: Nat64,
+      origin: Variant({
+        from_user: Record({ user_id: Principal }),
+        from_canister: Record({ canister_id: Principal, canister_version: Opt(Nat64) }),
+      }),
+      details: Variant({
+        creation: Record({ controllers: Vec(Principal), environment_variables_hash: Opt(blob) }),
+        code_uninstall: Null,
+        code_deployment: Record({
+          mode: Variant({ install: Null, reinstall: Null, upgrade: Null }),
+          module_hash: blob,
+        }),
+        controllers_change: Record({ controllers: Vec(Principal) }),
+      }),
+    }),
+  ),
+  module_hash: Opt(blob),
+  controllers: Vec(Principal),
+});
+
+export const CanisterMetadataArgs = Record({ canister_id: Principal, name: Text });
+export const CanisterMetadata = Record({ value: blob });
+
+export const Blob = blob;
+
+/** Of the cycles ledger and the cycles minting canister. */
+export const Account = Record({ owner: Principal, subaccount: Opt(blob) });
+
+export const LedgerCreateArgs = Record({
+  from_subaccount: Opt(blob),
+  created_at_time: Opt(Nat64),
+  amount: Nat,
+  creation_args: Opt(
+    Record({
+      subnet_selection: Opt(Variant({ Subnet: Record({ subnet: Principal }), Filter: Reserved })),
+      settings: Opt(Settings),
+    }),
+  ),
+});
+
+export const LedgerCreateResult = Variant({
+  Ok: Record({ block_id: Nat, canister_id: Principal }),
+  Err: Variant({
+    InsufficientFunds: Record({ balance: Nat }),
+    TooOld: Null,
+    CreatedInFuture: Record({ ledger_time: Nat64 }),
+    Duplicate: Record({ duplicate_of: Nat, canister_id: Opt(Principal) }),
+    FailedToCreate: Record({ fee_block: Opt(Nat), refund_block: Opt(Nat), error: Text }),
+    TemporarilyUnavailable: Null,
+    GenericError: Record({ message: Text, error_code: Nat }),
+  }),
+});
+
+export const LedgerDepositArgs = Record({ to: Account, memo: Opt(blob) });
+export const LedgerDepositResult = Record({ block_index: Nat, balance: Nat });
+
+export const LedgerWithdrawArgs = Record({
+  amount: Nat,
+  from_subaccount: Opt(blob),
+  to: Principal,
+  created_at_time: Opt(Nat64),
+});
+
+export const LedgerWithdrawResult = Variant({
+  Ok: Nat,
+  Err: Variant({
+    InsufficientFunds: Record({ balance: Nat }),
+    InvalidReceiver: Record({ receiver: Principal }),
+    GenericError: Record({ message: Text, error_code: Nat }),
+  }),
 });

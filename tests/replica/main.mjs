@@ -31,6 +31,7 @@ What a subnet does:
   --query-ms MS       latency of queries
   --update-ms MS      latency of updates, before a block may take them
   --call-timeout-ms MS  a synchronous call that takes longer is answered with 202 (default 10000)
+  --instruction-percent N  instruction limits, as a percentage of the real ones (default 100)
   --flat-ranges       delegate canister ranges in the older, flat form everywhere
   --skew-ms MS        the network's clock is ahead by this (behind: --skew-ms=-MS)
 
@@ -87,6 +88,7 @@ const COMMAND = {
   'query-ms': [parseNumber, '0'],
   'update-ms': [parseNumber, '0'],
   'call-timeout-ms': [parseNumber, '10000'],
+  'instruction-percent': [parseNumber, '100'],
   'flat-ranges': [],
   'skew-ms': [parseSigned, '0'],
   'max-concurrent': [parseNumber, '0'],

@@ -1,64 +1,206 @@
-// The management canister: methods that create and control canisters.
-// Rules: IC interface spec, "The IC management canister".
+// The management canister: methods that create and control canisters, called by users and by canisters.
+// Rules: IC interface spec, "The IC management canister"; refusals as the execution environment words them.
 
+import { randomBytes } from 'node:crypto';
 import { IDL } from '@icp-sdk/core/candid';
 import { Principal } from '@icp-sdk/core/principal';
-import { CanisterId, CanisterStatus, InstallCode, ProvisionalCreate } from './candid_types.mjs';
+import * as types from './candid_types.mjs';
+import { DEFAULT_CYCLES } from './canister.mjs';
 import { RejectError } from './engine/reject.mjs';
+import { equal } from './principal.mjs';
+import { DEFAULTS, readSettings, showSettings } from './settings.mjs';
 
-const MAX_CONTROLLERS = 10;
-const THIRTY_DAYS_S = 2_592_000n;
+const CREATION_FEE = 500_000_000_000n;
+const MAX_CHANGES = 20;
 
-const encode = (types, values) => new Uint8Array(IDL.encode(types, values));
-const NOTHING = encode([], []);
-
+const encode = (type, value) => new Uint8Array(IDL.encode(type === null ? [] : [type], type === null ? [] : [value]));
 const bytesOf = (principal) => principal.toUint8Array();
+const principalOf = (bytes) => Principal.fromUint8Array(bytes);
+/** Argument and result are blobs; Candid may give arrays of numbers. */
+const toBytes = (blob) => (blob instanceof Uint8Array ? blob : Uint8Array.from(blob));
 
-/** Methods: argument type, whether a controller must call, whether a query may, and what it does. */
+const rejected = (text) => new RejectError(4, 'IC0406', text);
+
+/**
+ * Methods. argument and result: Candid types, null for none. control: a controller must call. sees: a visibility that lets
+ * others call too. query: a query may. from: 'canister' when users may not call. target: the argument's field that names
+ * the canister. run({ canisters, canister, caller, call, origin }, argument) changes call.cycles when it takes some.
+ */
 const METHODS = {
+  __proto__: null,
+
   provisional_create_canister_with_cycles: {
-    type: ProvisionalCreate,
-    run({ canisters, caller }, { amount: [cycles], settings: [settings], specified_id: [id] }) {
-      const controllers = settings?.controllers[0]?.map(bytesOf) ?? [caller];
-      if (controllers.length > MAX_CONTROLLERS) {
-        throw new RejectError(4, 'IC0408', `Invalid settings: more than ${MAX_CONTROLLERS} controllers`);
+    argument: types.ProvisionalCreate,
+    result: types.CanisterId,
+    run: ({ canisters, caller, origin }, { amount: [cycles = DEFAULT_CYCLES], settings: [settings], specified_id: [id] }) =>
+      create(canisters, { caller, origin, settings, cycles, id: id ? bytesOf(id) : null }),
+  },
+
+  provisional_top_up_canister: {
+    argument: types.ProvisionalTopUp,
+    result: null,
+    run({ canister }, { amount }) {
+      canister.cycles += amount;
+    },
+  },
+
+  create_canister: {
+    argument: types.CreateCanister,
+    result: types.CanisterId,
+    from: 'canister',
+    run({ canisters, caller, call, origin }, { settings: [settings] }) {
+      if (call.cycles < CREATION_FEE) {
+        const fee = `Creating a canister requires a fee of ${CREATION_FEE} that is deducted from the canister's initial balance`;
+        throw new RejectError(4, 'IC0403', `${fee} but only ${call.cycles} cycles were received with the create_canister request.`);
       }
-      const canister = canisters.create({ controllers, cycles, id: id ? bytesOf(id) : null });
-      return encode([CanisterId], [{ canister_id: Principal.fromUint8Array(canister.id) }]);
+      const created = create(canisters, { caller, origin, settings, cycles: call.cycles - CREATION_FEE });
+      call.cycles = 0n;
+      return created;
     },
   },
+
+  update_settings: {
+    argument: types.UpdateSettings,
+    result: null,
+    control: true,
+    run: ({ canister, origin }, { settings }) => canister.updateSettings(readSettings(settings), origin),
+  },
+
   install_code: {
-    type: InstallCode,
+    argument: types.InstallCode,
+    result: null,
     control: true,
-    async run({ canister, caller }, { mode, wasm_module: module, arg }) {
-      await canister.install({ ...installMode(mode), module: toBytes(module), arg: toBytes(arg), caller });
-      return NOTHING;
+    run({ canister, caller, origin }, { mode, wasm_module: module, arg }) {
+      canister.install({ ...installMode(mode), module: toBytes(module), arg: toBytes(arg), caller }, origin);
     },
   },
-  canister_status: {
-    type: CanisterId,
+
+  upload_chunk: {
+    argument: types.UploadChunk,
+    result: types.ChunkHash,
     control: true,
-    query: true,
-    run: ({ canister }) => encode([CanisterStatus], [statusOf(canister)]),
+    isControlledBy: (canister, caller) => equal(canister.id, caller),
+    run: ({ canister }, { chunk }) => ({ hash: canister.chunks.add(toBytes(chunk)) }),
   },
+
+  stored_chunks: {
+    argument: types.CanisterId,
+    result: types.ChunkHashes,
+    control: true,
+    isControlledBy: (canister, caller) => equal(canister.id, caller),
+    run: ({ canister }) => canister.chunks.hashes.map((hash) => ({ hash })),
+  },
+
+  clear_chunk_store: {
+    argument: types.CanisterId,
+    result: null,
+    control: true,
+    isControlledBy: (canister, caller) => equal(canister.id, caller),
+    run: ({ canister }) => canister.chunks.clear(),
+  },
+
+  install_chunked_code: {
+    argument: types.InstallChunkedCode,
+    result: null,
+    control: true,
+    target: 'target_canister',
+    run({ canisters, canister, caller, origin }, { mode, store_canister: [storeId], arg, ...given }) {
+      const store = storeId ? canisters.get(bytesOf(storeId)) : canister;
+      if (!equal(store.id, caller)) store.requireController(caller);
+      const hashes = given.chunk_hashes_list.map(({ hash }) => toBytes(hash));
+      const module = store.chunks.assemble(hashes, toBytes(given.wasm_module_hash));
+      canister.install({ ...installMode(mode), module, arg: toBytes(arg), caller }, origin);
+    },
+  },
+
+  uninstall_code: {
+    argument: types.CanisterIdVersion,
+    result: null,
+    control: true,
+    run: ({ canister, origin }) => canister.uninstall(origin),
+  },
+
   start_canister: {
-    type: CanisterId,
+    argument: types.CanisterId,
+    result: null,
     control: true,
-    run({ canister }) {
-      canister.setStatus('running');
-      return NOTHING;
+    run: ({ canister }) => canister.start(),
+  },
+
+  stop_canister: {
+    argument: types.CanisterId,
+    result: null,
+    control: true,
+    run: ({ canister }) => canister.stop(),
+  },
+
+  delete_canister: {
+    argument: types.CanisterId,
+    result: null,
+    control: true,
+    run({ canisters, canister, caller }) {
+      if (equal(canister.id, caller)) {
+        throw new RejectError(5, 'IC0512', `Canister ${canister.name} cannot delete itself.`);
+      }
+      if (canister.status !== 'stopped') {
+        throw new RejectError(5, 'IC0510', `Canister ${canister.name} must be stopped before it is deleted.`);
+      }
+      canisters.delete(canister);
     },
   },
-  // Calls of this network never wait for other calls, so a canister that stops has stopped.
-  stop_canister: {
-    type: CanisterId,
-    control: true,
-    run({ canister }) {
-      canister.setStatus('stopped');
-      return NOTHING;
+
+  deposit_cycles: {
+    argument: types.CanisterId,
+    result: null,
+    from: 'canister',
+    run({ canister, call }) {
+      canister.cycles += call.cycles;
+      call.cycles = 0n;
     },
+  },
+
+  canister_status: {
+    argument: types.CanisterId,
+    result: types.CanisterStatus,
+    control: true,
+    isControlledBy: (canister, caller) => equal(canister.id, caller),
+    sees: 'status_visibility',
+    query: true,
+    run: ({ canister }) => statusOf(canister),
+  },
+
+  canister_info: {
+    argument: types.CanisterInfoArgs,
+    result: types.CanisterInfo,
+    from: 'canister',
+    run: ({ canister }, { num_requested_changes: [wanted = 0n] }) => infoOf(canister, Number(wanted)),
+  },
+
+  canister_metadata: {
+    argument: types.CanisterMetadataArgs,
+    result: types.CanisterMetadata,
+    from: 'canister',
+    run({ canister, caller }, { name }) {
+      const section = canister.engine.metadata.get(name);
+      if (section === undefined) throw rejected(`The canister ${canister.name} has no metadata section with the name ${name}.`);
+      if (section.visibility === 'private') canister.requireController(caller);
+      return { value: section.content };
+    },
+  },
+
+  raw_rand: {
+    argument: null,
+    result: types.Blob,
+    from: 'canister',
+    run: () => new Uint8Array(randomBytes(32)),
   },
 };
+
+function create(canisters, { caller, origin, settings: given, cycles, id = null }) {
+  const { controllers = [caller], settings } = readSettings(given);
+  const facts = { controllers, cycles, settings: { ...DEFAULTS, ...settings }, id };
+  return { canister_id: principalOf(canisters.create(facts, origin).id) };
+}
 
 function installMode(mode) {
   if (!('upgrade' in mode)) return { mode: Object.keys(mode)[0] };
@@ -66,35 +208,40 @@ function installMode(mode) {
   return { mode: 'upgrade', skipPreUpgrade, memory: memory ? Object.keys(memory)[0] : null };
 }
 
-/** Argument and result are blobs; Candid may give arrays of numbers. */
-const toBytes = (blob) => (blob instanceof Uint8Array ? blob : Uint8Array.from(blob));
-
 /** IDL.decode reads a view's buffer from its beginning: give it bytes that are a buffer of their own. */
 const whole = (view) => new Uint8Array(view);
 
-const find = (name) => (Object.hasOwn(METHODS, name) ? METHODS[name] : null);
-
-function decode({ type }, name, arg) {
+function decode({ argument }, name, arg) {
   try {
-    return IDL.decode([type], whole(arg))[0];
+    return argument === null ? {} : IDL.decode([argument], whole(arg))[0];
   } catch (error) {
     throw new RejectError(4, 'IC0408', `Error decoding the argument of ${name}: ${error.message}`);
   }
 }
 
+const targetOf = ({ target = 'canister_id' }, values) => values[target] ?? null;
+
 /**
  * Everything that can be refused without changing anything, in the network's order.
- * @returns {object} the prepared call, for run()
+ * @param {object} call { method, arg, caller, cycles? } and isCanister when a canister calls
+ * @returns {() => object} runs the prepared call: result or a promise of it
  * @throws {RejectError}
  */
-function prepare(canisters, { method, arg, caller }, query) {
-  const entry = find(method);
-  if (query && !entry?.query) throw new RejectError(5, 'IC0536', `Query method ${method} not found.`);
-  if (entry === null) throw new RejectError(4, 'IC0407', `Management canister has no method '${method}'`);
+function prepare(canisters, call, isQuery) {
+  const { method, arg, caller, isCanister = false } = call;
+  const entry = METHODS[method];
+  if (isQuery && !entry?.query) throw new RejectError(5, 'IC0536', `Query method ${method} not found.`);
+  if (entry === undefined) throw new RejectError(4, 'IC0407', `Management canister has no method '${method}'`);
+  if (entry.from === 'canister' && !isCanister) throw rejected(`${method} cannot be called by a user.`);
   const values = decode(entry, method, arg);
-  const canister = values.canister_id ? canisters.get(bytesOf(values.canister_id)) : null;
-  if (entry.control) canister.requireController(caller);
-  return () => entry.run({ canisters, canister, caller }, values);
+  const id = targetOf(entry, values);
+  const canister = id === null ? null : canisters.get(bytesOf(id));
+  if (entry.control && !entry.isControlledBy?.(canister, caller)) {
+    if (entry.sees) canister.requireSight(caller, entry.sees);
+    else canister.requireController(caller);
+  }
+  const origin = isCanister ? { canister: caller } : { user: caller };
+  return async () => encode(entry.result, await entry.run({ canisters, canister, caller, call, origin }, values));
 }
 
 /** @throws {RejectError} when the call is refused before it is executed */
@@ -102,9 +249,9 @@ export function checkManagementCall(canisters, message) {
   prepare(canisters, message, false);
 }
 
-/** @returns {Promise<Uint8Array>} */
-export async function callManagement(canisters, message) {
-  return prepare(canisters, message, false)();
+/** @param {object} call  its cycles become what is left of them @returns {Promise<Uint8Array>} the reply */
+export async function callManagement(canisters, call) {
+  return prepare(canisters, call, false)();
 }
 
 /** @returns {Promise<Uint8Array>} */
@@ -117,10 +264,10 @@ export async function queryManagement(canisters, message) {
  * @returns {Uint8Array|null} null when any canister id of the subnet will do, or the argument cannot be read
  */
 export function effectiveCanister({ method, arg }) {
-  const entry = find(method);
-  if (entry === null) return null;
+  const entry = METHODS[method];
+  if (!entry?.argument) return null;
   try {
-    const id = IDL.decode([entry.type], whole(arg))[0].canister_id;
+    const id = targetOf(entry, IDL.decode([entry.argument], whole(arg))[0]);
     return id ? bytesOf(id) : null;
   } catch {
     return null;
@@ -137,7 +284,7 @@ function statusOf(canister) {
     wasm_binary_size: memory.wasmBinary,
     custom_sections_size: memory.customSections,
     canister_history_size: 0,
-    wasm_chunk_store_size: 0,
+    wasm_chunk_store_size: canister.chunks.size,
     snapshots_size: 0,
     log_memory_store_size: 0,
   };
@@ -146,7 +293,7 @@ function statusOf(canister) {
     status: { [canister.status]: null },
     ready_for_migration: false,
     version: engine.version,
-    settings: settingsOf(canister),
+    settings: showSettings(canister),
     module_hash: hash ? [hash] : [],
     memory_size: Object.values(metrics).reduce((sum, size) => sum + size, 0),
     memory_metrics: metrics,
@@ -162,21 +309,27 @@ function statusOf(canister) {
   };
 }
 
-/** Only controllers can be chosen; the rest are the platform's defaults. */
-function settingsOf(canister) {
+function infoOf(canister, wanted) {
+  const recent = canister.history.slice(canister.history.length - Math.min(wanted, MAX_CHANGES, canister.history.length));
+  const hash = canister.engine.moduleHash;
   return {
-    controllers: canister.controllers.map((bytes) => Principal.fromUint8Array(bytes)),
-    compute_allocation: 0n,
-    memory_allocation: 0n,
-    freezing_threshold: THIRTY_DAYS_S,
-    reserved_cycles_limit: 5_000_000_000_000n,
-    minimum_incoming_canister_call_cycles: 0n,
-    wasm_memory_limit: 3n * 2n ** 30n,
-    wasm_memory_threshold: 0n,
-    log_memory_limit: 4096n,
-    log_visibility: { controllers: null },
-    snapshot_visibility: { controllers: null },
-    status_visibility: { controllers: null },
-    environment_variables: [],
+    total_num_changes: BigInt(canister.changes),
+    recent_changes: recent.map(({ at, version, origin, details }) => ({
+      timestamp_nanos: at,
+      canister_version: version,
+      origin: origin.canister
+        ? { from_canister: { canister_id: principalOf(origin.canister), canister_version: [] } }
+        : { from_user: { user_id: principalOf(origin.user) } },
+      details: showDetails(details),
+    })),
+    module_hash: hash ? [hash] : [],
+    controllers: canister.controllers.map(principalOf),
   };
+}
+
+function showDetails({ creation, controllers_change: change, ...others }) {
+  if (creation) {
+    return { creation: { controllers: creation.controllers.map(principalOf), environment_variables_hash: [] } };
+  }
+  return change ? { controllers_change: { controllers: change.controllers.map(principalOf) } } : others;
 }

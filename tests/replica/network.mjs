@@ -2,21 +2,24 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { IDL } from '@icp-sdk/core/candid';
 import { Principal } from '@icp-sdk/core/principal';
 import { Blocks } from './blocks.mjs';
 import { CanisterId } from './candid_types.mjs';
 import { Canisters, RANGES } from './canisters.mjs';
 import { Certifier, Delegations } from './certificate.mjs';
+import { RejectError } from './engine/reject.mjs';
 import { IngressHistory } from './ingress.mjs';
 import { makeKeys, makeNodes, makeOtherKeys, makeSecret } from './keys.mjs';
 import { callManagement, checkManagementCall, queryManagement } from './management.mjs';
 import { ANONYMOUS, canisterId, hexOf, MANAGEMENT } from './principal.mjs';
 import { QuerySigner } from './query_reply.mjs';
 import { RateLimit } from './rate_limit.mjs';
+import { Scheduler } from './scheduler.mjs';
 import { Server } from './server.mjs';
 import { stateTree, subnetTrees } from './state.mjs';
+import { SystemCanisters } from './system_canisters.mjs';
 
 /** What may be changed while the network runs, by its own name here and at the endpoint for tests. */
 export const OPTIONS = {
@@ -30,6 +33,7 @@ export const OPTIONS = {
   rateLimit: 0, // requests per second of one client address, beyond them HTTP 429; 0 = no limit
   bandwidth: 0, // bytes per second of all answers together; 0 = no limit
   skewMs: 0, // how far the network's clock is ahead
+  instructionPercent: 100, // instruction limits, as a percentage of the real ones
   flatRanges: 0, // 1: every endpoint delegates canister ranges in the older, flat form
 };
 
@@ -85,6 +89,7 @@ class Network {
     this.signer = new QuerySigner(keys.nodes);
     this.#open(keys);
     if (saved) this.canisters.restore(canistersDir(stateDir), saved.canisters);
+    if (saved) this.system.restore(saved.system);
   }
 
   #open(keys) {
@@ -93,15 +98,9 @@ class Network {
     this.#subnets = subnetTrees(keys, RANGES);
     const changed = () => this.certifier.changed();
     this.ingress = new IngressHistory({ now, changed });
-    this.canisters = new Canisters({
-      time: now,
-      rootKey: keys.root.der,
-      subnetId: keys.subnet.id,
-      log: (text) => process.stderr.write(`${text}\n`),
-      dataCertificate: (id) =>
-        this.certifier.certify([['canister', id, 'certified_data']], this.delegations.find('sharded', id)),
-      changed,
-    });
+    this.scheduler = new Scheduler(this);
+    this.canisters = new Canisters(this.#world(keys, changed));
+    this.system = new SystemCanisters(this);
     this.delegations = new Delegations(keys, RANGES, now());
     this.certifier = new Certifier({
       keys,
@@ -109,6 +108,59 @@ class Network {
         stateTree({ time, ...this.#subnets, canisters: this.canisters, requests: this.ingress.tree(wrong) }),
       now,
     });
+  }
+
+  /** What the network is to its canisters. */
+  #world(keys, changed) {
+    return {
+      time: this.now,
+      rootKey: keys.root.der,
+      subnetId: keys.subnet.id,
+      options: this.options,
+      log: (text) => process.stderr.write(`${text}\n`),
+      dataCertificate: (id) =>
+        this.certifier.certify([['canister', id, 'certified_data']], this.delegations.find('sharded', id)),
+      deliver: (call) => this.#deliver(call),
+      find: (id) => this.canisters.find(id),
+      isSystem: (id) => this.system.find(id) !== null,
+      watch: (canister) => this.scheduler.watch(canister),
+      forget: (canister) => this.scheduler.forget(canister),
+      changed,
+    };
+  }
+
+  /** @throws {RejectError} IC0301 */
+  #find(canisterId) {
+    return this.system.find(canisterId) ?? this.canisters.get(canisterId);
+  }
+
+  /**
+   * Brings a canister's call to its callee. One that does not wait for ever (timeoutS) is told so when its time is over;
+   * cycles that come back later are lost.
+   * @returns {Promise<object>} the answer: { reply or error, refund }
+   */
+  async #deliver({ callee, timeoutS, ...call }) {
+    await turn(); // calls must not keep the network from serving
+    if (timeoutS === null) return this.#callCanister(callee, call);
+    const deadline = this.now() + BigInt(timeoutS) * 1_000_000_000n;
+    const stop = new AbortController();
+    const expired = delay(timeoutS * 1000, undefined, { signal: stop.signal, ref: false }).then(
+      () => ({ error: new RejectError(6, 'IC0601', 'Call deadline has expired.'), refund: 0n }),
+      () => new Promise(() => {}),
+    );
+    const answer = await Promise.race([this.#callCanister(callee, { ...call, deadline }), expired]);
+    stop.abort();
+    return answer;
+  }
+
+  async #callCanister(callee, call) {
+    try {
+      if (callee.length > 0) return await this.#find(callee).receive(call);
+      call.isCanister = true;
+      return { reply: await callManagement(this.canisters, call), refund: call.cycles };
+    } catch (error) {
+      return { error, refund: call.cycles };
+    }
   }
 
   /** Changes options while the network runs. @throws {Error} for unknown ones, and values that are no numbers */
@@ -167,7 +219,7 @@ class Network {
   /** Refuses what never becomes an ingress message. @throws {RejectError} */
   accept(canisterId, message) {
     if (canisterId.length === 0) checkManagementCall(this.canisters, message);
-    else this.canisters.get(canisterId);
+    else this.#find(canisterId).inspect(message);
   }
 
   /** Executes an update call of `size` bytes in its block. @returns {Promise<Uint8Array|null>} null: it expired before */
@@ -181,7 +233,7 @@ class Network {
       begin();
       return callManagement(this.canisters, message);
     }
-    return this.canisters.get(canisterId).update(message, begin);
+    return this.#find(canisterId).update(message, begin);
   }
 
   /**
@@ -191,19 +243,20 @@ class Network {
   async query(canisterId, message, use) {
     if (this.options.queryMs > 0) await delay(this.options.queryMs);
     if (canisterId.length === 0) return use(await queryManagement(this.canisters, message));
-    return this.canisters.get(canisterId).query(message, use);
+    return this.#find(canisterId).query(message, use);
   }
 
   async save() {
     if (this.#stateDir === null) throw new Error('the network has no state directory');
     const dir = canistersDir(this.#stateDir);
     mkdirSync(dir, { recursive: true });
-    const saved = { secret: hexOf(this.#secret), canisters: this.canisters.save(dir) };
+    const saved = { secret: hexOf(this.#secret), canisters: this.canisters.save(dir), system: this.system.save() };
     writeFileSync(networkFile(this.#stateDir), JSON.stringify(saved), { mode: 0o600 });
   }
 
   async stop() {
     this.blocks.stop();
+    this.scheduler.stop();
     await this.server.close();
   }
 }

@@ -1,12 +1,12 @@
 // A canister with code: installs modules and executes messages on them, each one atomically.
 //
 // A query's changes always vanish, an update's vanish when it traps; both run on the same instance, which
-// machine.mjs and stable.mjs put back. Execution is synchronous. There is no instruction metering, and
-// synchronous Wasm cannot be interrupted from its own thread: a canister that loops for ever hangs the network.
+// machine.mjs and stable.mjs put back. Execution is synchronous and ends when its instructions are used up.
 //
-// Status, controllers and settings are the network's business, not known here.
+// A message that makes calls hands them back in its outcome; who delivers them comes back with resume(). Call
+// contexts, status, controllers, cycles and settings are the network's business, not known here.
 
-import { noMethod, noModule, didNotReply, faultToReject, trapped, CanisterFault, RejectError } from './reject.mjs';
+import { noMethod, noModule, faultToReject, outOfInstructions, trapped, CanisterFault, RejectError } from './reject.mjs';
 import { importType, makeImports } from './ic0.mjs';
 import { CanisterModule } from './module.mjs';
 import { Machine } from './machine.mjs';
@@ -16,12 +16,40 @@ import { readState, writeState } from './state.mjs';
 
 export { RejectError };
 
-/** Stable memory a message may read, and may write (execution environment, stable memory access limits). */
 const GIB = 2 ** 30;
-const ACCESS_LIMIT = { S: 8 * GIB, I: 8 * GIB, G: 8 * GIB, U: 2 * GIB, RQ: GIB, NRQ: GIB, CQ: GIB };
+
+/** What one message may do: stable memory it may read, and may write, and instructions (IC interface spec and resource limits). */
+const INSTALL = { access: 8 * GIB, instructions: 300e9 };
+const UPDATE = { access: 2 * GIB, instructions: 40e9 };
+const QUERY = { access: GIB, instructions: 5e9 };
+const LIMITS = {
+  ...{ S: INSTALL, I: INSTALL, G: INSTALL },
+  ...{ U: UPDATE, RQ: { ...QUERY, instructions: 40e9 }, Ry: UPDATE, Rt: UPDATE, C: UPDATE, T: UPDATE },
+  ...{ NRQ: QUERY, CQ: QUERY, CRy: QUERY, CRt: QUERY, CC: QUERY, F: { ...QUERY, instructions: 200e6 } },
+};
+/** What remains of a heap without the setting wasm_memory_limit is counted from here. */
+const MAX_HEAP = 4 * GIB;
+
+/** Modes whose changes are kept. */
+const KEPT = new Set(['U', 'Ry', 'Rt', 'C', 'T']);
+/** Modes in which the setting wasm_memory_limit ends a message that grows the heap beyond it. */
+const MEMORY_LIMITED = new Set(['I', 'U', 'T']);
 
 const EMPTY = new Uint8Array(0);
-const NEW_SYSTEM = { certifiedData: new Uint8Array(0), globalTimer: 0n };
+const NEW_SYSTEM = { certifiedData: EMPTY, globalTimer: 0n, memoryHook: 'condition_not_satisfied' };
+
+/**
+ * What a message came to.
+ * @typedef {object} Outcome
+ * @property {null|{reply: Uint8Array}|{error: RejectError}} response  reply is a view, valid until the next message of
+ *           this engine; an error is the canister's own rejection. null: no answer yet
+ * @property {object[]} calls        made with call_perform: callee, method, arg, cycles, timeoutS, callbacks
+ * @property {bigint} accepted       cycles taken from the call
+ * @property {bigint} gained         how the canister's balance changes
+ * @property {number} instructions
+ * @property {boolean} isAccepted    by canister_inspect_message
+ * @property {Fork|null} fork        of a composite query that made calls: its state, for resume()
+ */
 
 export class CanisterEngine {
   #id;
@@ -35,7 +63,8 @@ export class CanisterEngine {
    * @param {object} given
    * @param {Uint8Array} given.id
    * @param {object} given.env  time(), isController(principal), rootKey, dataCertificate(), subnetId, status(),
-   *                            cycles(), log(text)
+   *                            cycles(), variables(), wasmMemoryLimit(), wasmMemoryThreshold(),
+   *                            instructionPercent(), log(text)
    */
   constructor({ id, env }) {
     this.#id = id;
@@ -47,16 +76,17 @@ export class CanisterEngine {
    * @param {object} given
    * @param {'install'|'reinstall'} given.mode
    * @param {Uint8Array} given.module  raw or gzip; kept
+   * @returns {{gained: bigint}} how the canister's balance of cycles changes
    * @throws {RejectError} IC0505 not a canister module, IC0538 not empty, or what canister_init ended in
    */
   install({ mode, module: bytes, arg, caller }) {
-    this.#attempt(() => {
+    return this.#attempt(() => {
       if (mode !== 'install' && mode !== 'reinstall') throw new TypeError(`install mode '${mode}'`);
       if (mode === 'install' && this.#code !== null) {
         throw new CanisterFault('IC0538', "the canister is not empty. Try installing with mode='reinstall' instead.");
       }
       const code = this.#load(new CanisterModule(bytes, importType), new StableMemory());
-      this.#begin(code, 'canister_init', { arg, caller, system: { ...this.#system, ...NEW_SYSTEM } });
+      return this.#begin(code, 'canister_init', { arg, caller, system: { ...this.#system, ...NEW_SYSTEM } });
     });
   }
 
@@ -67,10 +97,11 @@ export class CanisterEngine {
    * @param {Uint8Array} given.module  raw or gzip; kept
    * @param {boolean} [given.skipPreUpgrade]
    * @param {'keep'|'replace'|null} [given.memory]  what becomes of the heap; see mayKeepHeap()
+   * @returns {{gained: bigint}}
    * @throws {RejectError} IC0505, IC0537 no code yet, IC0504 for the wrong `memory`, or what a hook ended in
    */
   upgrade({ module: bytes, arg, caller, skipPreUpgrade = false, memory = null }) {
-    this.#attempt(() => {
+    return this.#attempt(() => {
       const old = this.#installed();
       const module = new CanisterModule(bytes, importType);
       const keepsHeap = mayKeepHeap(old.module, module, memory);
@@ -80,7 +111,7 @@ export class CanisterEngine {
         if (hook !== undefined) ({ system } = this.#run(old, { mode: 'G', arg: EMPTY, caller, system }, hook));
         const code = this.#load(module, old.stable);
         if (keepsHeap) code.machine.adoptHeap(old.machine.settledHeap);
-        this.#begin(code, 'canister_post_upgrade', { arg, caller, system: { ...system, globalTimer: 0n } });
+        return this.#begin(code, 'canister_post_upgrade', { arg, caller, system: { ...system, globalTimer: 0n } });
       } finally {
         old.machine.discard();
         old.stable.rollback(); // nothing is left to undo when all went well
@@ -128,26 +159,24 @@ export class CanisterEngine {
   }
 
   /**
-   * Runs a query method (or a composite one) without leaving a trace.
-   * @returns {Promise<{reply: Uint8Array}>} the reply is a view, valid until the next call into this engine
-   * @throws {RejectError}
+   * Runs a query method without leaving a trace. A composite one may make calls.
+   * @param {object} message
+   * @param {number} [message.limit]  of instructions, below the platform's
+   * @returns {Outcome}
+   * @throws {RejectError} so do all that follow
    */
-  async query({ method, arg, caller }) {
+  query({ method, arg, caller, call, limit }) {
     return this.#attempt(() => {
       const { methods } = this.#installed().module;
       const plain = methods.get(`query ${method}`);
       const composite = methods.get(`composite_query ${method}`);
       if (plain === undefined && composite === undefined) throw noMethod('query', method);
-      return this.#answer({ mode: plain ? 'NRQ' : 'CQ', arg, caller }, plain ?? composite);
+      return this.#answer({ mode: plain ? 'NRQ' : 'CQ', arg, caller, call, limit }, plain ?? composite);
     });
   }
 
-  /**
-   * Runs an update method, or a query method as a replicated query.
-   * @returns {Promise<{reply: Uint8Array}>} as of query
-   * @throws {RejectError}
-   */
-  async update({ method, arg, caller }) {
+  /** Runs an update method, or a query method as a replicated query. @returns {Outcome} */
+  update({ method, arg, caller, call }) {
     return this.#attempt(() => {
       const { methods } = this.#installed().module;
       const update = methods.get(`update ${method}`);
@@ -156,8 +185,78 @@ export class CanisterEngine {
         throw new CanisterFault('IC0527', 'Composite query cannot be called in replicated mode');
       }
       if (update === undefined && query === undefined) throw noMethod('update', method);
-      return this.#answer({ mode: update ? 'U' : 'RQ', arg, caller }, update ?? query);
+      return this.#answer({ mode: update ? 'U' : 'RQ', arg, caller, call }, update ?? query);
     });
+  }
+
+  /**
+   * Runs a callback of a call that has been answered.
+   * @param {object} given
+   * @param {{fun: number, environment: number}} given.callback  as the call named it
+   * @param {'reply'|'reject'|'cleanup'} given.kind
+   * @param {object} given.rest  caller and call of the message that made the call; arg: the reply, or rejection; refunded;
+   *        fork: of a composite query
+   * @returns {Outcome}
+   */
+  resume({ callback, kind, fork = null, ...given }) {
+    const mode = { reply: 'Ry', reject: 'Rt', cleanup: 'C' }[kind];
+    return this.#attempt(() => {
+      if (fork === null) this.#installed();
+      return this.#answer({ ...given, mode: fork === null ? mode : COMPOSITE[mode], fork }, callback);
+    });
+  }
+
+  /** Asks canister_inspect_message. @returns {boolean} whether the message is accepted; true without such a function */
+  inspect({ method, arg, caller }) {
+    return this.#attempt(() => {
+      const hook = this.#installed().module.methods.get('canister_inspect_message');
+      return hook === undefined || this.#answer({ mode: 'F', arg, caller, method }, hook).isAccepted;
+    });
+  }
+
+  /** Runs canister_heartbeat, canister_global_timer or canister_on_low_wasm_memory. @returns {Outcome} */
+  task(name, call) {
+    return this.#attempt(() => {
+      const entry = this.#installed().module.methods.get(`canister_${name}`);
+      if (entry === undefined) throw noMethod('system task', name);
+      if (name === 'on_low_wasm_memory') this.#system = { ...this.#system, memoryHook: 'executed' };
+      return this.#answer({ mode: 'T', arg: EMPTY, caller: MANAGEMENT, call }, entry);
+    });
+  }
+
+  /** Whether the module exports such a task. */
+  hasTask(name) {
+    return this.#code?.module.methods.has(`canister_${name}`) ?? false;
+  }
+
+  isComposite(method) {
+    return this.#code?.module.methods.has(`composite_query ${method}`) ?? false;
+  }
+
+  /** Whether canister_on_low_wasm_memory is due. */
+  get isMemoryLow() {
+    return this.#system.memoryHook === 'ready' && this.hasTask('on_low_wasm_memory');
+  }
+
+  /**
+   * Sees whether less memory is left than the setting wasm_memory_threshold says. The hook is due once each time this
+   * becomes so (IC interface spec, "On low Wasm memory").
+   */
+  checkMemory() {
+    const [limit, threshold] = [this.#env.wasmMemoryLimit() || MAX_HEAP, this.#env.wasmMemoryThreshold()];
+    const isLow = threshold > 0 && limit - this.memoryMetrics.wasmMemory < threshold;
+    const { memoryHook } = this.#system;
+    if (isLow === (memoryHook !== 'condition_not_satisfied')) return;
+    this.#system = { ...this.#system, memoryHook: isLow ? 'ready' : 'condition_not_satisfied' };
+  }
+
+  get globalTimer() {
+    return this.#system.globalTimer;
+  }
+
+  /** The timer has gone off. */
+  clearTimer() {
+    this.#system = { ...this.#system, globalTimer: 0n };
   }
 
   /** Writes everything needed to go on later into dir. */
@@ -199,23 +298,30 @@ export class CanisterEngine {
     code.stable.commit();
     this.#code = code;
     this.#system = { ...message.system, version: this.#system.version + 1n };
+    this.checkMemory();
+    return { gained: message.cyclesGained };
   }
 
-  /** Runs a method and settles the changes: an update's are kept, whether it replied or rejected. */
-  #answer(given, exported) {
-    const code = this.#code;
+  /** Runs an export or a callback and settles the changes: an update's are kept, whether it replied or rejected. */
+  #answer(given, entry) {
+    const code = given.fork ?? this.#code;
     let kept = false;
     try {
-      const message = this.#run(code, { ...given, system: this.#system }, exported);
-      if (message.response === null) throw didNotReply();
-      if (given.mode === 'U') {
+      const message = this.#run(code, { ...given, system: this.#system }, entry);
+      const outcome = this.#outcome(message);
+      if (KEPT.has(given.mode)) {
         code.machine.commit();
         code.stable.commit();
         this.#system = { ...message.system, version: this.#system.version + 1n };
+        this.checkMemory();
         kept = true;
+      } else if (given.fork) {
+        given.fork.update();
+        outcome.fork = given.fork;
+      } else if (message.calls.length > 0) {
+        outcome.fork = new Fork(code);
       }
-      if (message.response !== 'reply') throw new RejectError(4, 'IC0406', message.response.reject);
-      return { reply: this.#reply.view() };
+      return outcome;
     } finally {
       if (!kept) {
         code.machine.discard();
@@ -224,32 +330,47 @@ export class CanisterEngine {
     }
   }
 
-  /** Executes one export, without settling its changes. An absent export does nothing. */
-  #run(code, { mode, arg, caller, system }, exported) {
+  #outcome(message) {
+    const { response, calls, accepted, cyclesGained: gained, instructions, isAccepted } = message;
+    const outcome = { response: null, calls, accepted, gained, instructions, isAccepted, fork: null };
+    if (response === 'reply') outcome.response = { reply: this.#reply.view() };
+    else if (response !== null) outcome.response = { error: new RejectError(4, 'IC0406', response.reject) };
+    return outcome;
+  }
+
+  /** Executes an export or a callback, without settling its changes. An absent one does nothing. */
+  #run(code, { mode, fork = null, limit = Infinity, ...given }, entry) {
     const { machine, stable } = code;
-    const message = new Message({
-      mode,
-      arg,
-      caller,
-      system,
-      machine,
-      stable,
-      env: this.#env,
-      self: this.#id,
-      reply: this.#reply,
-    });
-    if (exported === undefined) return message;
-    stable.begin(ACCESS_LIMIT[mode]);
+    const allowed = Math.min(limit, Math.floor((LIMITS[mode].instructions * this.#env.instructionPercent()) / 100));
+    const facts = { mode, machine, stable, env: this.#env, self: this.#id, reply: this.#reply, limit: allowed };
+    const message = new Message({ ...given, ...facts });
+    if (entry === undefined) return message;
+    const heapBefore = machine.image?.heap.length ?? 0;
+    stable.begin(LIMITS[mode].access);
     this.#message = message;
     try {
-      machine.run(exported);
+      if (fork !== null) machine.adopt(fork.snapshot);
+      machine.fuel = allowed;
+      if (typeof entry === 'string') machine.run(entry);
+      else machine.runCallback(entry.fun, entry.environment);
+      message.finish();
+      if (MEMORY_LIMITED.has(mode)) this.#checkHeap(machine.heap.length, heapBefore);
     } catch (error) {
-      throw asFault(message.fault ?? error);
+      throw machine.fuel < 0 ? outOfInstructions() : asFault(message.fault ?? error);
     } finally {
       this.#message = null;
     }
     if (message.fault !== null) throw message.fault;
     return message;
+  }
+
+  #checkHeap(size, before) {
+    const limit = this.#env.wasmMemoryLimit();
+    if (limit === 0 || size <= limit || size <= before) return;
+    throw new CanisterFault(
+      'IC0539',
+      `Canister exceeded its current Wasm memory limit of ${limit} bytes. The peak Wasm memory usage was ${size} bytes.`,
+    );
   }
 
   #attempt(action) {
@@ -260,6 +381,22 @@ export class CanisterEngine {
     }
   }
 }
+
+/** The state of a composite query between its calls: apart from the canister's, and gone with the query. */
+class Fork {
+  constructor({ module, machine, stable }) {
+    Object.assign(this, { module, machine, stable: stable.fork(), snapshot: machine.snapshot() });
+  }
+
+  /** Takes over what a callback changed. */
+  update() {
+    this.snapshot = this.machine.snapshot();
+    this.stable.commit();
+  }
+}
+
+const COMPOSITE = { Ry: 'CRy', Rt: 'CRt', C: 'CC' };
+const MANAGEMENT = EMPTY;
 
 /** Says that a module keeps its state in the heap across upgrades (Motoko's "enhanced orthogonal persistence"). */
 const HEAP_PERSISTENCE = 'enhanced-orthogonal-persistence';

@@ -4,9 +4,7 @@
 // Types are written with I for the pointer type: i32, or i64 when the canister's memory is 64-bit. Arguments of
 // type I arrive as unsigned Numbers, i64 as BigInt, i32 as Number.
 //
-// Linked but not supported yet (they trap and say so): inter-canister calls (call_*) and the cost_* functions.
-// Functions for contexts the engine does not run yet (reply and reject callbacks, inspect_message) are refused
-// for their context. There is no cycle accounting: balances come from the network, nothing is ever transferred.
+// Cycles move between canisters, and nothing is charged for execution or storage.
 
 import { calledTrap, contractViolation, trapped } from './reject.mjs';
 import { MAX_PRINCIPAL_BYTES, MODE_NAMES } from './message.mjs';
@@ -35,41 +33,27 @@ function defineBytes(name, modes, bytes) {
   );
 }
 
-function defineUnsupported(name, type, modes, only32 = false) {
-  define(
-    name,
-    type,
-    modes,
-    () => {
-      throw trapped(`ic0.${name} is not supported yet by this local network`);
-    },
-    only32,
-  );
-}
-
 // --- the call ---
 
 defineBytes('msg_arg_data', ARGUMENT, (m) => m.arg);
 defineBytes('msg_caller', ALL, (m) => m.caller);
 defineBytes('msg_caller_info_data', CALLER_INFO, () => EMPTY);
 defineBytes('msg_caller_info_signer', CALLER_INFO, () => EMPTY);
-defineBytes('msg_reject_msg', 'Rt CRt', () => EMPTY);
-defineBytes('msg_method_name', 'F', () => EMPTY);
-define('msg_reject_code', '-> i32', 'Ry Rt CRy CRt C', () => 0);
-define('msg_deadline', '-> i64', 'U RQ NRQ CQ Ry Rt CRy CRt', () => 0n);
-define('accept_message', '->', 'F', () => {});
+defineBytes('msg_reject_msg', 'Rt CRt', (m) => Buffer.from(m.rejection.message));
+defineBytes('msg_method_name', 'F', (m) => Buffer.from(m.method));
+define('msg_reject_code', '-> i32', 'Ry Rt CRy CRt C', (m) => m.rejection.code);
+define('msg_deadline', '-> i64', 'U RQ NRQ CQ Ry Rt CRy CRt', (m) => m.call.deadline);
+define('accept_message', '->', 'F', (m) => {
+  if (m.isAccepted) throw contractViolation('ic0.accept_message: the message has already been accepted');
+  m.isAccepted = true;
+});
 
 define('msg_reply_data_append', 'I I ->', ANSWER, (m, src, size) => m.appendReply(src, size));
 define('msg_reply', '->', ANSWER, (m) => {
   m.assertOpen('msg_reply');
   m.response = 'reply';
 });
-define('msg_reject', 'I I ->', ANSWER, (m, src, size) => {
-  const text = m.text(src, size);
-  m.assertOpen('msg_reject');
-  m.assertPayload('msg_reject', size);
-  m.response = { reject: text };
-});
+define('msg_reject', 'I I ->', ANSWER, (m, src, size) => m.reject(src, size));
 
 define('debug_print', 'I I ->', WITH_START, (m, src, size) => m.env.log(m.text(src, size)));
 define('trap', 'I I ->', WITH_START, (m, src, size) => {
@@ -78,32 +62,57 @@ define('trap', 'I I ->', WITH_START, (m, src, size) => {
 
 // --- cycles: 128-bit numbers, little endian ---
 
-const zero128 = (m, dst) => m.view(dst, 16).fill(0);
-const balance128 = (m, dst) => {
+const unsigned = (i64) => Number(BigInt.asUintN(64, i64));
+const wide = (high, low) => (BigInt.asUintN(64, high) << 64n) | BigInt.asUintN(64, low);
+const put128 = (m, dst, amount) => {
   const target = m.view(dst, 16);
   const view = new DataView(target.buffer, target.byteOffset, 16);
-  view.setBigUint64(0, BigInt.asUintN(64, m.env.cycles()), true);
-  view.setBigUint64(8, m.env.cycles() >> 64n, true);
+  view.setBigUint64(0, BigInt.asUintN(64, amount), true);
+  view.setBigUint64(8, amount >> 64n, true);
 };
-define('canister_cycle_balance128', 'I ->', ALL, balance128);
-define('canister_liquid_cycle_balance128', 'I ->', ALL, balance128);
-define(
-  'canister_cycle_balance',
-  '-> i64',
-  ALL,
-  (m) => {
-    if (m.env.cycles() >> 64n !== 0n) throw trapped('cycle balance does not fit 64 bits');
-    return m.env.cycles();
-  },
-  true,
+const fits64 = (amount) => {
+  if (amount >> 64n !== 0n) throw trapped('an amount of cycles does not fit 64 bits');
+  return amount;
+};
+/** NAME128, which writes an amount to the heap, and NAME, which returns it, for 32-bit modules only. */
+function defineAmount(name, modes, amount) {
+  define(`${name}128`, 'I ->', modes, (m, dst) => put128(m, dst, amount(m)));
+  define(name, '-> i64', modes, (m) => fits64(amount(m)), true);
+}
+
+defineAmount('canister_cycle_balance', ALL, (m) => m.balance);
+define('canister_liquid_cycle_balance128', 'I ->', ALL, (m, dst) => put128(m, dst, m.balance));
+defineAmount('msg_cycles_available', 'U RQ Rt Ry', (m) => m.available);
+defineAmount('msg_cycles_refunded', 'Rt Ry', (m) => m.refunded);
+define('msg_cycles_accept128', 'i64 i64 I ->', 'U RQ Rt Ry', (m, high, low, dst) => {
+  m.view(dst, 16); // before anything is taken
+  put128(m, dst, m.acceptCycles(wide(high, low)));
+});
+define('msg_cycles_accept', 'i64 -> i64', 'U RQ Rt Ry', (m, most) => m.acceptCycles(wide(0n, most)), true);
+define('cycles_burn128', 'i64 i64 I ->', 'I G U RQ Ry Rt C T', (m, high, low, dst) => {
+  m.view(dst, 16);
+  put128(m, dst, m.burnCycles(wide(high, low)));
+});
+
+// --- calls to other canisters ---
+
+define('call_new', 'I I I I I I I I ->', CALL, (m, callee, calleeSize, name, nameSize, reply, replyEnv, reject, rejectEnv) =>
+  m.newCall(
+    [callee, calleeSize],
+    [name, nameSize],
+    { fun: reply, environment: replyEnv },
+    { fun: reject, environment: rejectEnv },
+  ),
 );
-define('msg_cycles_available128', 'I ->', 'U RQ Rt Ry', zero128);
-define('msg_cycles_available', '-> i64', 'U RQ Rt Ry', () => 0n, true);
-define('msg_cycles_refunded128', 'I ->', 'Rt Ry', zero128);
-define('msg_cycles_refunded', '-> i64', 'Rt Ry', () => 0n, true);
-define('msg_cycles_accept128', 'i64 i64 I ->', 'U RQ Rt Ry', (m, _high, _low, dst) => zero128(m, dst));
-define('msg_cycles_accept', 'i64 -> i64', 'U RQ Rt Ry', () => 0n, true);
-define('cycles_burn128', 'i64 i64 I ->', 'I G U RQ Ry Rt C T', (m, _high, _low, dst) => zero128(m, dst));
+define('call_on_cleanup', 'I I ->', CALL, (m, fun, environment) => m.onCleanup(fun, environment));
+define('call_data_append', 'I I ->', CALL, (m, src, size) => m.appendCallData(src, size));
+define('call_with_best_effort_response', 'i32 ->', CALL, (m, seconds) => m.waitAtMost(seconds >>> 0));
+define('call_cycles_add128', 'i64 i64 ->', 'U Ry Rt T', (m, high, low) => m.addCycles(wide(high, low)));
+define('call_cycles_add', 'i64 ->', 'U Ry Rt T', (m, amount) => m.addCycles(wide(0n, amount)), true);
+define('call_perform', '-> i32', CALL, (m) => {
+  m.performCall();
+  return 0; // queues are never full here
+});
 
 // --- the canister and its network ---
 
@@ -119,12 +128,10 @@ define('is_controller', 'I I -> i32', WITH_START, (m, src, size) => {
   return Number(m.env.isController(m.view(src, size).slice()));
 });
 define('performance_counter', 'i32 -> i64', WITH_START, (m, kind) => {
-  // Instructions are not counted; nanoseconds grow the same way.
   if (kind !== 0 && kind !== 1) throw trapped(`ic0.performance_counter: no counter ${kind}`);
-  return process.hrtime.bigint() - m.startedNs;
+  return BigInt(m.instructions + (kind === 1 ? m.call.instructions : 0));
 });
 define('global_timer_set', 'i64 -> i64', 'I G U Ry Rt C T', (m, time) => {
-  // Kept and returned; nothing fires it yet.
   const before = m.system.globalTimer;
   m.system.globalTimer = BigInt.asUintN(64, time);
   return before;
@@ -141,19 +148,38 @@ defineBytes('data_certificate', 'NRQ CQ', (m) => {
 });
 define('data_certificate_present', '-> i32', ALL, (m) => Number(!m.replicated && m.dataCertificate !== null));
 
-define('env_var_count', '-> I', ALL, () => 0);
-define('env_var_name_exists', 'I I -> i32', ALL, (m, src, size) => (m.view(src, size), 0));
-const noVariable = () => {
-  throw trapped('ic0.env_var: there is no such environment variable');
-};
-define('env_var_name_size', 'I -> I', ALL, noVariable);
-define('env_var_name_copy', 'I I I I ->', ALL, noVariable);
-define('env_var_value_size', 'I I -> I', ALL, noVariable);
-define('env_var_value_copy', 'I I I I I ->', ALL, noVariable);
+define('env_var_count', '-> I', ALL, (m) => m.env.variables().length);
+define('env_var_name_exists', 'I I -> i32', ALL, (m, src, size) => Number(variableNamed(m, src, size) !== undefined));
+define('env_var_name_size', 'I -> I', ALL, (m, index) => variableAt(m, index).length);
+define('env_var_name_copy', 'I I I I ->', ALL, (m, index, dst, offset, size) =>
+  m.copyOut('env_var_name_copy', variableAt(m, index), dst, offset, size),
+);
+define('env_var_value_size', 'I I -> I', ALL, (m, src, size) => valueOf(m, src, size).length);
+define('env_var_value_copy', 'I I I I I ->', ALL, (m, src, size, dst, offset, length) =>
+  m.copyOut('env_var_value_copy', valueOf(m, src, size), dst, offset, length),
+);
+
+const noVariable = () => trapped('ic0.env_var: there is no such environment variable');
+
+function variableAt(m, index) {
+  const variable = m.env.variables()[index];
+  if (variable === undefined) throw noVariable();
+  return Buffer.from(variable.name);
+}
+
+function variableNamed(m, src, size) {
+  const name = m.text(src, size);
+  return m.env.variables().find((variable) => variable.name === name);
+}
+
+function valueOf(m, src, size) {
+  const variable = variableNamed(m, src, size);
+  if (variable === undefined) throw noVariable();
+  return Buffer.from(variable.value);
+}
 
 // --- stable memory: offsets and sizes of the 64-bit calls are i64 with either pointer type ---
 
-const unsigned = (i64) => Number(BigInt.asUintN(64, i64));
 define('stable64_size', '-> i64', WITH_START, (m) => BigInt(m.stable.pages));
 define('stable64_grow', 'i64 -> i64', WITH_START, (m, pages) => BigInt(m.stable.grow(unsigned(pages))));
 define('stable64_read', 'i64 i64 i64 ->', WITH_START, (m, dst, offset, size) => {
@@ -185,20 +211,40 @@ define(
   true,
 );
 
-// --- not supported yet ---
+// --- what things would cost: cycles on a subnet of 13 nodes (cycle cost tables of the developer documentation) ---
 
-defineUnsupported('call_new', 'I I I I I I I I ->', CALL);
-defineUnsupported('call_on_cleanup', 'I I ->', CALL);
-defineUnsupported('call_data_append', 'I I ->', CALL);
-defineUnsupported('call_with_best_effort_response', 'i32 ->', CALL);
-defineUnsupported('call_cycles_add128', 'i64 i64 ->', 'U Ry Rt T');
-defineUnsupported('call_cycles_add', 'i64 ->', 'U Ry Rt T', true);
-defineUnsupported('call_perform', '-> i32', CALL);
-defineUnsupported('cost_call', 'i64 i64 I ->', ALL);
-defineUnsupported('cost_create_canister', 'I ->', ALL);
-defineUnsupported('cost_http_request', 'i64 i64 I ->', ALL);
-for (const name of ['cost_sign_with_ecdsa', 'cost_sign_with_schnorr', 'cost_vetkd_derive_key']) {
-  defineUnsupported(name, 'I I i32 I -> i32', ALL);
+const COST = {
+  call: 260_000n,
+  callByte: 1_000n,
+  createCanister: 500_000_000_000n,
+  httpRequest: 49_140_000n,
+  httpRequestByte: 5_200n,
+  httpResponseByte: 10_400n,
+  signature: 26_153_846_153n,
+};
+const CURVES = { cost_sign_with_ecdsa: 1, cost_sign_with_schnorr: 2, cost_vetkd_derive_key: 1 };
+const KEYS = ['key_1', 'test_key_1', 'dfx_test_key'];
+
+define('cost_call', 'i64 i64 I ->', WITH_START, (m, name, payload, dst) =>
+  put128(m, dst, COST.call + COST.callByte * (wide(0n, name) + wide(0n, payload))),
+);
+define('cost_create_canister', 'I ->', WITH_START, (m, dst) => put128(m, dst, COST.createCanister));
+define('cost_http_request', 'i64 i64 I ->', WITH_START, (m, request, response, dst) =>
+  put128(
+    m,
+    dst,
+    COST.httpRequest + COST.httpRequestByte * wide(0n, request) + COST.httpResponseByte * wide(0n, response),
+  ),
+);
+for (const [name, curves] of Object.entries(CURVES)) {
+  // 1: no such curve or algorithm, 2: no such key
+  define(name, 'I I i32 I -> i32', WITH_START, (m, src, size, curve, dst) => {
+    const key = m.text(src, size);
+    if (curve >>> 0 >= curves) return 1;
+    if (!KEYS.includes(key)) return 2;
+    put128(m, dst, COST.signature);
+    return 0;
+  });
 }
 
 /** The Wasm type of an ic0 function, or undefined when a module with this pointer type cannot import it. */
@@ -232,6 +278,7 @@ function link(name, { type, modes, run }, pointer, current) {
       if (!modes.has(message.mode)) {
         throw contractViolation(`"ic0_${name}" cannot be executed in ${MODE_NAMES[message.mode]} mode`);
       }
+      message.charge(0);
       for (const i of pointers) args[i] = incoming(args[i]);
       return outgoing(run(message, ...args));
     } catch (error) {

@@ -58,8 +58,37 @@ export class Machine {
     this.#exports[name]();
   }
 
+  /** Runs the function at an index of table 0, as run(). It traps unless there is one of type (env) -> (). */
+  runCallback(index, environment) {
+    if (this.#stale) this.#restore();
+    const { callbackExport, callbackTypes } = this.#module;
+    if (callbackExport === undefined) throw new WebAssembly.RuntimeError('table index is out of bounds');
+    const values = [index, environment].map((n, i) => (callbackTypes[i] === 'i64' ? BigInt(n) : n));
+    this.#exports[callbackExport](...values);
+  }
+
+  /** Instructions that the code may still execute; negative when it tried to execute more. */
+  get fuel() {
+    return Number(this.#exports[this.#module.fuelExport].value);
+  }
+
+  set fuel(instructions) {
+    this.#exports[this.#module.fuelExport].value = BigInt(instructions);
+  }
+
+  /** A copy of the running state, to go on from later; see adopt(). */
+  snapshot() {
+    return { heap: this.#module.hasMemory ? this.heap.slice() : new Uint8Array(0), globals: this.#globals() };
+  }
+
+  /** Makes the instance equal to a snapshot instead of the committed image. */
+  adopt(snapshot) {
+    this.#restore(snapshot);
+  }
+
   /** Begins with another instance's heap instead of its own. */
   adoptHeap(bytes) {
+    if (!this.#module.hasMemory) return;
     this.#reserve(bytes.length);
     this.heap.set(bytes);
     this.heap.fill(0, bytes.length);
@@ -69,7 +98,7 @@ export class Machine {
     const heap = this.#module.hasMemory ? this.heap : new Uint8Array(0);
     if (this.#image?.heap.length !== heap.length) this.#image = { heap: new Uint8Array(heap.length), globals: [] };
     this.#image.heap.set(heap);
-    this.#image.globals = this.#module.globals.map(({ name }) => this.#exports[name].value);
+    this.#image.globals = this.#globals();
     if (this.#tablesChanged() || this.#module.dropsSegments) this.#stale = true;
   }
 
@@ -77,14 +106,17 @@ export class Machine {
     this.#stale = true;
   }
 
+  #globals() {
+    return this.#module.globals.map(({ name }) => this.#exports[name].value);
+  }
+
   #memory() {
     return this.#exports[this.#module.memoryExport] ?? EMPTY_MEMORY;
   }
 
-  #restore() {
-    const { heap, globals } = this.#image;
+  #restore({ heap, globals } = this.#image) {
     const size = this.#module.hasMemory ? this.heap.length : 0;
-    if (size > heap.length || this.#tablesChanged() || this.#module.dropsSegments) this.#instantiate();
+    if (size > heap.length || this.#tablesChanged() || this.#module.dropsSegments) this.#renew();
     if (this.#module.hasMemory) {
       this.#reserve(heap.length);
       this.heap.set(heap);
@@ -97,6 +129,13 @@ export class Machine {
   #reserve(size) {
     const missing = (size - this.heap.length) / WASM_PAGE;
     if (missing > 0) this.#memory().grow(this.#module.pointer === 'i64' ? BigInt(missing) : missing);
+  }
+
+  /** A new instance, with as much fuel as the old one has. */
+  #renew() {
+    const { fuel } = this;
+    this.#instantiate();
+    this.fuel = fuel;
   }
 
   #instantiate() {

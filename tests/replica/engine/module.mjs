@@ -3,7 +3,8 @@
 // What a message may change is the memory, the mutable globals and the tables. Most of them are not exported
 // (clang's stack pointer is not), so the module is compiled with extra exports under private names: its memory,
 // every mutable global, every table and the start function. The start section itself is dropped: the start
-// function runs once, before canister_init, and not when an instance is made anew.
+// function runs once, before canister_init, and not when an instance is made anew. Two things are added: a global
+// that the code pays its instructions from (meter.mjs), and a function that calls a callback by its table index.
 //
 // Rules checked here are those of the IC interface spec, "Canister module format", and the execution
 // environment's limits. Everything else is V8's own validation.
@@ -11,6 +12,7 @@
 import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { Cursor, MalformedError, uleb } from './cursor.mjs';
+import { meter } from './meter.mjs';
 import { invalidModule } from './reject.mjs';
 
 const MIB = 2 ** 20;
@@ -25,6 +27,8 @@ const MAX_METHOD_NAME_BYTES = 20_000; // of all names together
 const PRIVATE = 'canisterfs local network: ';
 const MEMORY = PRIVATE + 'memory';
 const START = PRIVATE + 'start';
+const FUEL = PRIVATE + 'fuel';
+const CALLBACK = PRIVATE + 'callback';
 
 const SECTION = {
   custom: 0,
@@ -86,6 +90,9 @@ export class CanisterModule {
       this.hasMemory = layout.memories.length === 1;
       this.startExport = layout.start === undefined ? undefined : START;
       this.memoryExport = MEMORY;
+      this.fuelExport = FUEL;
+      this.callbackExport = exposed.callback === null ? undefined : CALLBACK;
+      this.callbackTypes = exposed.callback; // [type of the table's index, of the environment]
       this.globals = exposed.globals; // [{ name, type }]: mutable ones
       this.tables = exposed.tables; // names
       this.dropsSegments = mayDropSegments(layout);
@@ -307,25 +314,68 @@ function expose(layout) {
   });
   const tables = layout.tables.map((_table, index) => `${PRIVATE}table ${index}`);
   tables.forEach((name, index) => exports.push({ name, kind: 1, index }));
-  return { exports, globals, tables };
+  exports.push({ name: FUEL, kind: 3, index: layout.globals.length });
+  let callback = null;
+  if (layout.tables[0]?.type === 'funcref') {
+    callback = [layout.tables[0].pointer, layout.memories[0]?.pointer ?? 'i32'];
+    exports.push({ name: CALLBACK, kind: 0, index: layout.imports.length + layout.functions.length });
+  }
+  return { exports, globals, tables, callback };
 }
 
-/** The module again, with the extra exports and without its start and custom sections. */
-function assemble(layout, { exports }) {
+const CODE_OF = { i32: 0x7f, i64: 0x7e };
+
+/** The module again: metered, with the additions and the extra exports, without its start and custom sections. */
+function assemble(layout, { exports, callback }) {
   const entry = ({ name, kind, index }) => {
     const bytes = Buffer.from(name);
     return Buffer.concat([Buffer.from(uleb(bytes.length)), bytes, Buffer.from([kind, ...uleb(index)])]);
   };
-  const all = [...layout.exports, ...exports];
   const sections = new Map(layout.sections);
+  const append = (id, items) => sections.set(id, extended(sections.get(id), items));
   sections.delete(SECTION.start);
-  sections.set(SECTION.export, Buffer.concat([Buffer.from(uleb(all.length)), ...all.map(entry)]));
+  append(SECTION.export, exports.map(entry));
+  append(SECTION.global, [[CODE_OF.i64, 1, 0x42, 0, 0x0b]]);
+  const code = meteredCode(layout);
+  if (callback !== null) {
+    const [index, environment] = callback.map((type) => CODE_OF[type]);
+    append(SECTION.type, [[0x60, 2, index, environment, 0], [0x60, 1, environment, 0]]);
+    append(SECTION.function, [uleb(layout.types.length)]);
+    // local.get 1, local.get 0, call_indirect: the second type, table 0
+    const body = [0, 0x20, 1, 0x20, 0, 0x11, ...uleb(layout.types.length + 1), 0, 0x0b];
+    code.push(Buffer.from([...uleb(body.length), ...body]));
+  }
+  if (code.length > 0) sections.set(SECTION.code, Buffer.concat([Buffer.from(uleb(code.length)), ...code]));
   const parts = [Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)];
   for (const id of ORDER) {
     const content = sections.get(id);
     if (content !== undefined) parts.push(Uint8Array.of(id, ...uleb(content.length)), content);
   }
   return Buffer.concat(parts);
+}
+
+/** A section's vector with more items at its end. */
+function extended(content, items) {
+  const cursor = new Cursor(content ?? Uint8Array.of(0));
+  const count = cursor.u32() + items.length;
+  const rest = (content ?? Uint8Array.of(0)).subarray(cursor.at);
+  return Buffer.concat([Buffer.from(uleb(count)), rest, ...items.map((item) => Buffer.from(item))]);
+}
+
+function meteredCode(layout) {
+  const content = layout.sections.get(SECTION.code);
+  if (content === undefined) return [];
+  return meter(content, {
+    params: layout.functions.map((type) => parameterCount(layout.types[type])),
+    fuel: layout.globals.length,
+    memory64: layout.memories[0]?.pointer === 'i64',
+    tables64: layout.tables.map(({ pointer }) => pointer === 'i64'),
+  });
+}
+
+function parameterCount(type) {
+  if (type === undefined) throw new MalformedError('no such function type');
+  return type.split('->')[0].trim().split(' ').filter(Boolean).length;
 }
 
 /**

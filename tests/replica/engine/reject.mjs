@@ -9,7 +9,7 @@ const MAX_MESSAGE_BYTES = 8 * 1024;
 
 export class RejectError extends Error {
   /**
-   * @param {number} rejectCode 1..5
+   * @param {number} rejectCode 1..6
    * @param {string} errorCode  'IC0503' and the like
    * @param {string} message    the reject message as the caller sees it
    */
@@ -39,6 +39,9 @@ export const contractViolation = (what) => new CanisterFault('IC0504', `Canister
 export const invalidModule = (why) => new CanisterFault('IC0505', `Canister's Wasm module is not valid: ${why}`);
 
 export const didNotReply = () => new CanisterFault('IC0506', 'Canister did not reply to the call');
+
+export const outOfInstructions = () =>
+  new CanisterFault('IC0522', 'Canister exceeded the instruction limit for single message execution.');
 
 export const noModule = () =>
   new CanisterFault('IC0537', 'Attempted to execute a message, but the canister contains no Wasm module');

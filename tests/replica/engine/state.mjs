@@ -22,14 +22,14 @@ import {
 import { join } from 'node:path';
 import { PAGE } from './stable.mjs';
 
-const FORMAT = 1;
+const FORMAT = 2;
 const STATE = 'state.json';
 const PARTS = /^(module|heap|stable)\.\d+$/;
 
 /**
  * @param {string} dir  the canister's own directory, made when absent
  * @param {object} state
- * @param {object} state.system  version, certifiedData, globalTimer
+ * @param {object} state.system  version, certifiedData, globalTimer, memoryHook
  * @param {object} [state.module]  absent: no code. Then image (heap, globals) and stable count too
  */
 export function writeState(dir, { system, module, image, stable }) {
@@ -41,6 +41,7 @@ export function writeState(dir, { system, module, image, stable }) {
     generation,
     version: String(system.version),
     globalTimer: String(system.globalTimer),
+    memoryHook: system.memoryHook,
     certifiedData: Buffer.from(system.certifiedData).toString('hex'),
     code: null,
   };
@@ -68,6 +69,7 @@ export function readState(dir) {
   const system = {
     version: BigInt(header.version),
     globalTimer: BigInt(header.globalTimer),
+    memoryHook: header.memoryHook,
     certifiedData: new Uint8Array(Buffer.from(header.certifiedData, 'hex')),
   };
   if (header.code === null) return { system, code: null };

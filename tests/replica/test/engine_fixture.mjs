@@ -9,6 +9,7 @@ import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { IDL } from '@icp-sdk/core/candid';
 import { CanisterEngine } from '../engine/canister.mjs';
+import { didNotReply, faultToReject } from '../engine/reject.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const canisters = join(here, '../../canisters');
@@ -72,6 +73,10 @@ export function makeEnv(changes = {}) {
     subnetId: Uint8Array.of(9, 9, 2),
     status: () => 1,
     cycles: () => 10n ** 14n,
+    variables: () => [],
+    wasmMemoryLimit: () => 0,
+    wasmMemoryThreshold: () => 0,
+    instructionPercent: () => 100,
     log: (text) => env.lines.push(text),
     ...changes,
   };
@@ -91,10 +96,12 @@ export function words(...numbers) {
   return new Uint8Array(bytes);
 }
 
-/** Calls and returns a copy of the reply. kind: 'query' or 'update'. */
+/** Calls and returns a copy of the reply, as the network does for a method that makes no calls. kind: 'query' or 'update'. */
 export async function call(engine, kind, method, arg = new Uint8Array(0), caller = CONTROLLER) {
-  const { reply } = await engine[kind]({ method, arg, caller });
-  return Uint8Array.from(reply);
+  const { response } = engine[kind]({ method, arg, caller });
+  if (response === null) throw faultToReject(didNotReply(), ID);
+  if (response.error) throw response.error;
+  return Uint8Array.from(response.reply);
 }
 
 export async function callCandid(engine, kind, method, [types, results], values = [], caller = CONTROLLER) {

@@ -230,7 +230,7 @@ test('the state directory: keys, canisters, data, controllers and status come ba
   const running = await install(first, owner.sender, build('sample'));
   const blank = await first.createCanister({ controllers: [owner.sender] });
   await first.callAs(owner.sender, running, 'seed', nat64s(100_000, 1));
-  first.canisters.get(blank).setStatus('stopped');
+  await first.canisters.get(blank).stop();
   await first.save();
   await first.stop();
 

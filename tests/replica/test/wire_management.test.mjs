@@ -121,7 +121,7 @@ test('stop and start', async () => {
   const { version } = await status(id);
   assert.ok((await certified('stop_canister', idArg(id), id)).reply);
   assert.deepEqual((await status(id)).status, { stopped: null });
-  assert.equal((await status(id)).version, version + 1n);
+  assert.equal((await status(id)).version, version + 2n); // stopping, stopped
   const { body } = await query(net, { canister: id, method: 'stable_size' });
   const text = `Canister ${principal(id).toText()} is stopped`;
   assert.deepEqual([body.reject_code, body.error_code, body.reject_message], [5n, 'IC0508', text]);
@@ -140,7 +140,8 @@ test('only controllers; only what exists', async () => {
   await refusedBefore(install, 5n, 'IC0512', /^Only the controllers of the canister /);
   const nobody = canisterId(0x0100_ff01n);
   await refusedBefore(manage('stop_canister', idArg(nobody), nobody), 3n, 'IC0301', /^Canister [\w-]+ not found\.$/);
-  await refusedBefore(manage('raw_rand', EMPTY, id), 4n, 'IC0407', /no method 'raw_rand'/);
+  await refusedBefore(manage('raw_rand', EMPTY, id), 4n, 'IC0406', /^raw_rand cannot be called by a user\.$/);
+  await refusedBefore(manage('raw_range', EMPTY, id), 4n, 'IC0407', /no method 'raw_range'/);
   await refusedBefore(manage('toString', EMPTY, id), 4n, 'IC0407', /no method/);
   await refusedBefore(manage('stop_canister', EMPTY, id), 4n, 'IC0408', /^Error decoding the argument of stop_canister/);
   assert.deepEqual((await status(id)).status, { running: null });
