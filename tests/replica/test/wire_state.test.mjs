@@ -181,9 +181,12 @@ describe('delegation', () => {
   test('older endpoints: all ranges at once', async () => {
     const { inner, subnetId } = await read([], { version: 2 });
     const found = ranges(inner, subnetId, ['subnet', subnetId, 'canister_ranges']);
+    const [minting, ledger] = [hex(canisterId(4n)), hex(canisterId(0x0210_0002n))];
     assert.deepEqual(found, [
+      [minting, minting],
       [hex(canisterId(0x0100_0000n)), hex(canisterId(0x010f_ffffn))],
       [hex(low), hex(high)],
+      [ledger, ledger],
       ['80000000001000000101', '80000000001fffff0101'],
     ]);
     assert.equal(lookup(inner, ['canister_ranges', subnetId]), 'unknown');
