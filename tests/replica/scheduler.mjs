@@ -10,6 +10,7 @@ export class Scheduler {
   #timers = new Map(); // canister -> timeout
   #beat = null;
   #withHeartbeat = new Set();
+  #isStopped = false;
 
   /** @param {object} network  now(), options.blockMs: how long a round is, a second when 0 */
   constructor(network) {
@@ -18,6 +19,7 @@ export class Scheduler {
 
   /** A canister's code, timer, status or memory may be different: sees to what is due. */
   watch(canister) {
+    if (this.#isStopped) return;
     if (canister.engine.isMemoryLow && canister.status === 'running') setImmediate(() => canister.onLowMemory());
     this.#watchTimer(canister);
     if (canister.status === 'running' && canister.engine.hasTask('heartbeat')) this.#withHeartbeat.add(canister);
@@ -33,6 +35,7 @@ export class Scheduler {
 
   stop() {
     clearTimeout(this.#beat);
+    this.#isStopped = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
     this.#withHeartbeat.clear();
@@ -55,12 +58,15 @@ export class Scheduler {
     canister.runTask('global_timer');
   }
 
+  /** The next round is settled before this one's tasks run: they come back to watch(). */
   #scheduleBeat() {
-    this.#beat = setTimeout(() => {
+    const beat = () => {
       this.#beat = null;
+      if (this.#withHeartbeat.size === 0) return;
+      this.#scheduleBeat();
       for (const canister of [...this.#withHeartbeat]) canister.runTask('heartbeat');
-      if (this.#withHeartbeat.size > 0) this.#scheduleBeat();
-    }, this.#network.options.blockMs || DEFAULT_ROUND_MS);
+    };
+    this.#beat = setTimeout(beat, this.#network.options.blockMs || DEFAULT_ROUND_MS);
     this.#beat.unref();
   }
 }

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CanisterEngine } from '../engine/canister.mjs';
 import {
-  buildProbe,
+  buildFixture,
   call,
   CONTROLLER,
   ID,
@@ -22,7 +22,7 @@ import {
 const MIB = 2 ** 20;
 
 for (const target of ['wasm32', 'wasm64']) {
-  describe(target, () => suite(buildProbe(target), target));
+  describe(target, () => suite(buildFixture('probe', target), target));
 }
 
 /** What the probe's reply_state says. */

@@ -34,9 +34,9 @@ export function buildCanisters() {
   return (name) => new Uint8Array(readFileSync(join(out, `${name}.wasm`)));
 }
 
-/** Compiles fixture/probe.c for 'wasm32' or 'wasm64'. */
-export function buildProbe(target) {
-  const out = join(scratch(), 'probe.wasm');
+/** Compiles fixture/NAME.c for 'wasm32' or 'wasm64'. */
+export function buildFixture(name, target) {
+  const out = join(scratch(), `${name}.wasm`);
   execFileSync(
     'clang',
     [
@@ -54,7 +54,7 @@ export function buildProbe(target) {
       ...(target === 'wasm64' ? ['-Wl,-mwasm64'] : []),
       '-o',
       out,
-      join(here, 'fixture/probe.c'),
+      join(here, `fixture/${name}.c`),
     ],
     { stdio: 'inherit' },
   );

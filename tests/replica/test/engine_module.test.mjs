@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { CanisterEngine } from '../engine/canister.mjs';
 import {
   buildCanisters,
-  buildProbe,
+  buildFixture,
   call,
   CONTROLLER,
   ID,
@@ -488,6 +488,6 @@ test('the probe compiles to the pointer type it is tested for', () => {
     ['wasm32', 8],
     ['wasm64', 8],
   ]) {
-    assert.equal(makeEngine(buildProbe(target)).memoryMetrics.globals, globals, target);
+    assert.equal(makeEngine(buildFixture('probe', target)).memoryMetrics.globals, globals, target);
   }
 });
