@@ -1,10 +1,11 @@
 // Canisters of every shape: what is found, by their interface and by asking, and that the bytes are theirs.
 import assert from 'node:assert/strict';
-import { access, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { open, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Client } from './client.mjs';
-import { Stage, networkArgs, pread, refused, run } from './harness.mjs';
+import { MOTOKO_TEXT } from '../replica/demo.mjs';
+import { Stage, errnoName, networkArgs, pread, refused, run } from './harness.mjs';
 import { SHAPES, ShapedCanister, didOf } from './shapes.mjs';
 
 // Not a whole number of pages of any kind, and more than one reply of icml, one page of taggr.
@@ -122,6 +123,24 @@ describe('discovery', () => {
     await canister.fill(9_999, 7n);
     await new Promise((resolve) => setTimeout(resolve, 1100)); // attr_timeout
     await assertContent(mount, canister.memories);
+    await mount.unmount();
+  });
+
+  test('Motoko, as its compiler makes it', async () => {
+    const demo = await stage.network(['--demo', '--demo-size', '1M', '--block-ms', '0']);
+    const mount = await stage.mount(demo, demo.canisters.motoko);
+    assert.deepEqual(await readFile(mount.path('stable_memory')), MOTOKO_TEXT);
+    const { stable_memory: found } = await mount.json('status');
+    assert.match(found.files[0].consistency, /^proven/);
+    const file = await open(mount.path('stable_memory'));
+    const oracle = await Client.open(demo);
+    await oracle.stableWrite(demo.canisters.motoko, 5, Buffer.from('changed'));
+    await file.read(Buffer.alloc(8), 0, 8, 0).then(
+      ({ buffer }) => assert.deepEqual(buffer, MOTOKO_TEXT.subarray(0, 8), 'the pages of the old version'),
+      (error) => assert.equal(errnoName(error), 'ESTALE'),
+    );
+    await file.close();
+    assert.equal((await readFile(mount.path('stable_memory'))).toString('latin1', 5, 12), 'changed');
     await mount.unmount();
   });
 
