@@ -441,6 +441,8 @@ static enum fs_exit search_memory(struct search *search, struct fs_facts *facts,
     snprintf(out->basis, sizeof(out->basis), "asking for the known names");
     if (load_interface(search, facts, message, message_size) < 0)
         return FS_EXIT_CONFIG;
+    if (search->did)
+        out->n_collections = fs_collection_find(search->did, out->collections, FS_COLLECTIONS_MAX);
     int named = choose_map(search->options, &map, &profile, out->basis, sizeof(out->basis), message,
                            message_size);
     if (named < 0)

@@ -8,6 +8,7 @@
 #ifndef CANISTERFS_FS_DISCOVERY_H
 #define CANISTERFS_FS_DISCOVERY_H
 
+#include "fs/collection.h"
 #include "fs/facts.h"
 #include "fs/memory.h"
 #include "fs/target.h"
@@ -38,6 +39,8 @@ struct fs_discovery {
     struct fs_finding findings[FS_FINDINGS_MAX];
     size_t n_findings;
     enum fs_anyone anyone;
+    struct fs_collection collections[FS_COLLECTIONS_MAX]; /* recognised, not shown yet */
+    size_t n_collections;
 };
 
 /* Find out. A canister that offers nothing, refuses or fails is not an error: the findings say so,

@@ -127,6 +127,21 @@ static json_t *report_stable(const struct fs_mount *mount)
     return stable;
 }
 
+static json_t *report_collections(const struct fs_discovery *discovery)
+{
+    json_t *collections = json_array();
+    for (size_t i = 0; i < discovery->n_collections; i++) {
+        const struct fs_collection *found = &discovery->collections[i];
+        json_t *collection = json_object();
+        set(collection, "name", text_or_note(found->name));
+        set(collection, "method", text_or_note(found->method));
+        set(collection, "gives", json_string(fs_collection_words(found->style)));
+        set(collection, "shown", json_false());
+        json_array_append_new(collections, collection);
+    }
+    return collections;
+}
+
 static json_t *report_limits(const struct fs_mount *mount)
 {
     json_t *limits = json_object();
@@ -170,6 +185,7 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "subnet", fact(mount, FS_FACT_SUBNET));
     set(root, "module_hash", fact(mount, FS_FACT_MODULE_HASH));
     set(root, "stable_memory", report_stable(mount));
+    set(root, "collections", report_collections(&mount->discovery));
     set(root, "limits", report_limits(mount));
     json_t *errors = json_array();
     fs_log_for_recent(mount->log, append_error, errors);

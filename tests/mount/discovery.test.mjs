@@ -20,6 +20,20 @@ const PROFILE_OF = {
   factland: 'factland', cdk32: 'factland', nat: 'factland', nosize: 'factland', live: 'factland', best_effort: 'canisterfs',
   stable64: 'distrikt', metamagic: 'metamagic', canister_tools: 'canister-tools', taggr: 'taggr', hotornot: 'hotornot', icml: 'icml',
 };
+const ITEMS = 'items by start and limit';
+const WHOLE = 'everything in one reply';
+const COLLECTIONS = {
+  dscvr: {
+    backup: ['backup', WHOLE],
+    backup_content_chunks: ['content', ITEMS],
+    backup_limits: ['limits', WHOLE],
+    backup_nfts: ['nfts', WHOLE],
+    backup_portals_chunk: ['portals', ITEMS],
+    backup_users_chunk: ['users', ITEMS],
+  },
+  power_equalizer: { backupChunk: ['chunks', 'chunks by size and index, counted by getChunkCount'] },
+  zenvoich: { getChunk: ['chunks', 'chunks by backup and index, up to the one marked last'] },
+};
 const STORAGE_MAP = '[stable_memory]\nread = read\nsize = stablesize\nunit = pages\n';
 
 describe('discovery', () => {
@@ -82,6 +96,7 @@ describe('discovery', () => {
       assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister']);
       assert.equal((await mount.json('status')).stable_memory.offered, false);
       assert.match(mount.stderr, /stable memory is not shown: canister .* has no method to read it/);
+      assert.deepEqual(Object.fromEntries((await mount.json('status')).collections.map((c) => [c.method, [c.name, c.gives]])), COLLECTIONS[name]);
       await mount.unmount();
     });
   }
