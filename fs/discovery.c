@@ -121,7 +121,7 @@ static int try_stat(struct search *search, const struct fs_memory *only, const c
 {
     if (!is_in_interface(search, method, only->has_id && !only->version[0] ? 1 : 0))
         return 0;
-    struct ic_io io = fs_target_io(search->options->timeout_ns);
+    struct ic_io io = fs_target_io(search->target, search->options->timeout_ns);
     struct ic_error err = {0};
     int result = fs_memory_stat(only, search->target, 0, &io, out, &err);
     return judge(search, method, result, &err);
@@ -131,7 +131,7 @@ static int try_stat(struct search *search, const struct fs_memory *only, const c
 static int call_read(const struct search *search, const struct fs_target *target,
                      const struct fs_memory *memory, uint64_t version, struct ic_error *err)
 {
-    struct ic_io io = fs_target_io(search->options->timeout_ns);
+    struct ic_io io = fs_target_io(target, search->options->timeout_ns);
     const struct fs_memory_dest nowhere = {NULL, 0, 0};
     struct fs_memory_got got;
     return fs_memory_read(memory, target, version, 0, 0, &nowhere, &io, &got, err);

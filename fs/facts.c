@@ -326,7 +326,7 @@ enum fs_exit fs_facts_open(struct fs_facts **out, const struct fs_target *target
     facts->target = target;
     struct answers answers = {0};
     struct ic_error err = {0};
-    struct ic_io io = fs_target_io(timeout_ns);
+    struct ic_io io = fs_target_io(target, timeout_ns);
     int result = ask(facts, &io, &answers, &err);
     if (result == 0)
         adopt_locked(facts, &answers);

@@ -31,7 +31,7 @@ static void *ask_ids(void *arg)
         one.id = (uint8_t)id;
         struct fs_memory_state state = {0};
         struct ic_error err = {0};
-        struct ic_io io = fs_target_io(sweep->timeout_ns);
+        struct ic_io io = fs_target_io(sweep->target, sweep->timeout_ns);
         int result = fs_memory_stat(&one, sweep->target, 0, &io, &state, &err);
         sweep->sizes[id] = state.size;
         if (result == 0)

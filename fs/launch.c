@@ -4,75 +4,119 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Longer than every bounded wait of a mount (each call ends by its own deadline): reached only when
- * the child hangs. */
-#define WAIT_MS 180000
-
-static ssize_t read_within(int fd, char *buf, size_t size, int wait_ms)
+int fs_launch_open_standard_streams(void)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int n;
+    int fd;
     do
-        n = poll(&p, 1, wait_ms);
-    while (n < 0 && errno == EINTR);
-    if (n <= 0)
-        return -1;
-    return read(fd, buf, size);
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
 }
 
-static _Noreturn void wait_for_child(int fd, pid_t child)
+/* Pass signals on to the child until the pipe can be read. Returns the last signal, or 0. */
+static int forward_until_readable(int fd, int signal_fd, pid_t child)
 {
-    char status;
-    ssize_t n = read_within(fd, &status, 1, WAIT_MS);
-    if (n < 0) {
-        fprintf(stderr, "canisterfs: the mount did not come up in time\n");
-        kill(child, SIGTERM);
-        _exit(FS_EXIT_MOUNT);
+    int forwarded = 0;
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 || fds[0].revents == 0) {
+        struct signalfd_siginfo info;
+        if (fds[1].revents == 0 || read(signal_fd, &info, sizeof(info)) != sizeof(info))
+            continue;
+        kill(child, (int)info.ssi_signo);
+        if (info.ssi_signo != SIGUSR2)
+            forwarded = (int)info.ssi_signo;
     }
-    if (n == 0) {
-        fprintf(stderr, "canisterfs: the background process ended without a word\n");
-        _exit(FS_EXIT_MOUNT);
+    return forwarded;
+}
+
+static size_t read_all(int fd, char *buf, size_t size)
+{
+    size_t len = 0;
+    while (len < size) {
+        ssize_t n = read(fd, buf + len, size - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        len += (size_t)n;
     }
-    if (status != FS_EXIT_OK) {
-        char message[1024];
-        size_t len = 0;
-        while (len < sizeof(message) &&
-               (n = read_within(fd, message + len, sizeof(message) - len, WAIT_MS)) > 0)
-            len += (size_t)n;
-        fprintf(stderr, "canisterfs: %.*s\n", (int)len, message);
-    }
+    return len;
+}
+
+/* The child ended without a report: as it died, so does the parent. */
+static _Noreturn void follow(pid_t child)
+{
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (WIFSIGNALED(status) &&
+        (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGHUP))
+        fs_signals_die(WTERMSIG(status));
+    fprintf(stderr, "canisterfs: the background process ended without a word%s%s\n",
+            WIFSIGNALED(status) ? ", killed by SIG" : "",
+            WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : "");
+    _exit(FS_EXIT_MOUNT);
+}
+
+static _Noreturn void wait_for_child(int fd, int signal_fd, pid_t child)
+{
+    int forwarded = forward_until_readable(fd, signal_fd, child);
+    char report[1 + 1024];
+    size_t len = read_all(fd, report, sizeof(report));
+    if (len == 0)
+        follow(child);
+    /* The mount came up just before the signal: it goes away again. */
+    if (forwarded)
+        fs_signals_die(forwarded);
+    int status = (unsigned char)report[0];
+    if (status != FS_EXIT_OK)
+        fprintf(stderr, "canisterfs: %.*s\n", (int)(len - 1), report + 1);
     _exit(status);
 }
 
-int fs_launch_begin(struct fs_launch *launch, bool foreground)
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+int fs_launch_begin(struct fs_launch *launch, bool foreground, const struct fs_signals *signals)
 {
     launch->pipe_fd = -1;
     if (foreground)
         return 0;
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -errno;
-    pid_t child = fork();
-    if (child < 0) {
-        int result = -errno;
-        close(fds[0]);
-        close(fds[1]);
-        return result;
-    }
+    int fds[2] = {-1, -1};
+    int signal_fd = signalfd(-1, &signals->set, SFD_CLOEXEC);
+    pid_t child = signal_fd < 0 || pipe2(fds, O_CLOEXEC) < 0 ? -1 : fork();
+    int result = child < 0 ? -errno : 0;
     if (child > 0) {
         close(fds[1]);
-        wait_for_child(fds[0], child);
+        wait_for_child(fds[0], signal_fd, child);
     }
-    close(fds[0]);
+    close_if_open(signal_fd);
+    close_if_open(fds[0]);
+    if (result < 0) {
+        close_if_open(fds[1]);
+        return result;
+    }
     setsid();
     launch->pipe_fd = fds[1];
     return 0;
+}
+
+bool fs_launch_is_awaited(const struct fs_launch *launch)
+{
+    struct pollfd fd = {.fd = launch->pipe_fd};
+    return launch->pipe_fd < 0 || poll(&fd, 1, 0) <= 0;
 }
 
 static void leave_terminal(void)
@@ -82,38 +126,41 @@ static void leave_terminal(void)
         return;
     for (int fd = 0; fd <= 2; fd++)
         dup2(null_fd, fd);
-    if (null_fd > 2)
-        close(null_fd);
-    /* Relative names were made absolute before; do not keep the caller's directory busy. */
+    close(null_fd); /* 0, 1 and 2 were open: it is another */
+    /* File names that are used later were made absolute: do not keep the caller's directory busy.
+     */
     if (chdir("/") != 0)
         return;
 }
 
-static void write_all(int fd, const char *buf, size_t len)
+static int write_all(int fd, const char *buf, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, buf, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return; /* the parent is gone: nobody is left to tell */
+            return -EPIPE;
         buf += n;
         len -= (size_t)n;
     }
+    return 0;
 }
 
-void fs_launch_report(struct fs_launch *launch, enum fs_exit status, const char *message)
+int fs_launch_report(struct fs_launch *launch, enum fs_exit status, const char *message)
 {
     if (launch->pipe_fd < 0) {
         if (status != FS_EXIT_OK)
             fprintf(stderr, "canisterfs: %s\n", message);
-        return;
+        return 0;
     }
     char byte = (char)status;
-    write_all(launch->pipe_fd, &byte, 1);
-    write_all(launch->pipe_fd, message, strlen(message));
+    int result = write_all(launch->pipe_fd, &byte, 1);
+    if (result == 0)
+        result = write_all(launch->pipe_fd, message, strlen(message));
     close(launch->pipe_fd);
     launch->pipe_fd = -1;
-    if (status == FS_EXIT_OK)
+    if (result == 0 && status == FS_EXIT_OK)
         leave_terminal();
+    return result;
 }

@@ -2,29 +2,40 @@
 #include "fs/launch.h"
 #include "fs/mount.h"
 #include "fs/session.h"
+#include "fs/signals.h"
+#include "fs/usage.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct run {
-    struct fs_mount mount;
+    const struct fs_options *options;
+    struct fs_signals signals;
     struct fs_launch launch;
     struct fs_log *log;
-    bool to_syslog;
+    struct fs_mount mount;
+    bool is_serving; /* written by a worker that the session joins before it is read */
 };
 
 static void serving(void *arg)
 {
     struct run *run = arg;
-    fs_launch_report(&run->launch, FS_EXIT_OK, "");
-    if (run->to_syslog)
+    run->is_serving = true;
+    if (fs_launch_report(&run->launch, FS_EXIT_OK, "") < 0) {
+        kill(getpid(), SIGTERM); /* nobody would know of this mount */
+        return;
+    }
+    if (!run->options->foreground) {
         fs_log_set_sink(run->log, FS_LOG_SYSLOG);
+        fs_session_use_syslog();
+    }
     fs_log_print(run->log, FS_LOG_INFO, "canister %s of %s mounted on %s",
-                 run->mount.target.canister_text, run->mount.target.url,
-                 run->mount.options->mountpoint);
+                 run->mount.target.canister_text, run->mount.target.url, run->options->mountpoint);
 }
 
 static void stopping(void *arg)
@@ -33,74 +44,132 @@ static void stopping(void *arg)
     fs_mount_stop(&run->mount);
 }
 
-static enum fs_exit run_mount(struct run *run, const struct fs_options *options, char *message,
-                              size_t message_size)
+static enum fs_exit run_session(struct run *run, char *message, size_t message_size)
 {
-    enum fs_exit result = fs_mount_open(&run->mount, options, run->log, message, message_size);
-    if (result != FS_EXIT_OK)
-        return result;
     const struct fs_session_config config = {
-        .mountpoint = options->mountpoint,
+        .mountpoint = run->options->mountpoint,
         .source_name = run->mount.target.canister_text,
-        .options = options,
+        .options = run->options,
         .ops = run->mount.ops,
         .log = run->log,
+        .signals = &run->signals,
         .serving = serving,
         .stopping = stopping,
         .arg = run,
     };
-    result = fs_session_run(&config, message, message_size);
-    fs_mount_close(&run->mount);
+    if (fs_launch_is_awaited(&run->launch))
+        return fs_session_run(&config, message, message_size);
+    snprintf(message, message_size, "whoever started the mount is gone");
+    return FS_EXIT_MOUNT;
+}
+
+/* Tell why it ended, whoever can still hear it: the caller at the start, the log later. */
+static void tell(struct run *run, enum fs_exit result, const char *message)
+{
+    if (run->is_serving)
+        fs_log_print(run->log, FS_LOG_ERROR, "%s", message);
+    else
+        (void)fs_launch_report(&run->launch, result, message); /* nobody there: nobody to tell */
+}
+
+/* Everything from the first call to the network to the end of the mount. */
+static enum fs_exit run_mount(struct run *run)
+{
+    char message[1024] = "";
+    enum fs_exit result = fs_mount_open(&run->mount, run->options, run->log, &run->signals.cancel,
+                                        message, sizeof(message));
+    if (result == FS_EXIT_OK) {
+        result = run_session(run, message, sizeof(message));
+        fs_mount_close(&run->mount);
+    }
+    bool was_interrupted = atomic_load_explicit(&run->signals.cancel, memory_order_acquire);
+    if (result != FS_EXIT_OK && (run->is_serving || !was_interrupted))
+        tell(run, result, message);
     return result;
 }
 
-/* Absolute, so that the mount does not depend on the working directory. */
-static enum fs_exit resolve_mountpoint(struct fs_options *options, char *message,
-                                       size_t message_size)
+/* Absolute, so that a file name does not depend on the working directory, which changes in the
+ * background. */
+static int make_absolute(char **path)
+{
+    char *absolute = realpath(*path, NULL);
+    if (!absolute)
+        return -errno;
+    free(*path);
+    *path = absolute;
+    return 0;
+}
+
+static enum fs_exit resolve_paths(struct fs_options *options, char *message, size_t message_size)
 {
     enum fs_exit result = fs_session_check_mountpoint(options->mountpoint, message, message_size);
     if (result != FS_EXIT_OK)
         return result;
-    char *absolute = realpath(options->mountpoint, NULL);
-    if (!absolute) {
+    int failed = make_absolute(&options->mountpoint);
+    if (failed < 0) {
         snprintf(message, message_size, "mount point '%s': %s", options->mountpoint,
-                 strerror(errno));
+                 strerror(-failed));
         return FS_EXIT_MOUNT;
     }
-    free(options->mountpoint);
-    options->mountpoint = absolute;
+    /* Read again at every new connection. */
+    failed = options->ca_file ? make_absolute(&options->ca_file) : 0;
+    if (failed < 0) {
+        snprintf(message, message_size, "certificate file '%s': %s", options->ca_file,
+                 strerror(-failed));
+        return FS_EXIT_CONFIG;
+    }
     return FS_EXIT_OK;
+}
+
+/* In the background process, or the only one. */
+static enum fs_exit run_process(struct run *run)
+{
+    int started = ic_agent_init_process();
+    if (started == 0)
+        started = fs_log_open(&run->log, (enum fs_log_level)run->options->log_level);
+    if (started == 0)
+        started = fs_signals_open(&run->signals, run->log);
+    if (started < 0) {
+        (void)fs_launch_report(&run->launch, FS_EXIT_CONFIG, strerror(-started));
+        fs_log_close(run->log);
+        return FS_EXIT_CONFIG;
+    }
+    if (run->options->wants_rw)
+        fs_log_print(run->log, FS_LOG_WARNING,
+                     "mounted read-only: this version cannot write ('rw' asks for it, and so does "
+                     "'defaults' in fstab)");
+    enum fs_exit result = run_mount(run);
+    fs_signals_close(&run->signals);
+    fs_log_close(run->log);
+    int number = atomic_load_explicit(&run->signals.number, memory_order_relaxed);
+    if (number != 0 && !run->is_serving)
+        fs_signals_die(number); /* an interrupted start ends as any interrupted program */
+    return result;
 }
 
 static enum fs_exit mount_and_serve(struct fs_options *options)
 {
     char message[1024] = "";
-    struct run run = {.to_syslog = !options->foreground};
-    enum fs_exit result = resolve_mountpoint(options, message, sizeof(message));
+    struct run run = {.options = options};
+    enum fs_exit result = resolve_paths(options, message, sizeof(message));
     if (result != FS_EXIT_OK) {
         fprintf(stderr, "canisterfs: %s\n", message);
         return result;
     }
-    if (fs_launch_begin(&run.launch, options->foreground) < 0) {
-        fprintf(stderr, "canisterfs: cannot start a process\n");
-        return FS_EXIT_CONFIG;
-    }
-    if (ic_agent_init_process() < 0 ||
-        fs_log_open(&run.log, (enum fs_log_level)options->log_level) < 0) {
-        fs_launch_report(&run.launch, FS_EXIT_CONFIG, "out of memory");
-        return FS_EXIT_CONFIG;
-    }
     signal(SIGPIPE, SIG_IGN);
-    fs_session_block_signals();
-    result = run_mount(&run, options, message, sizeof(message));
-    if (result != FS_EXIT_OK)
-        fs_launch_report(&run.launch, result, message);
-    fs_log_close(run.log);
-    return result;
+    fs_signals_block(&run.signals);
+    int launched = fs_launch_begin(&run.launch, options->foreground, &run.signals);
+    if (launched < 0) {
+        fprintf(stderr, "canisterfs: cannot start a process: %s\n", strerror(-launched));
+        return FS_EXIT_CONFIG;
+    }
+    return run_process(&run);
 }
 
 int main(int argc, char **argv)
 {
+    if (fs_launch_open_standard_streams() < 0)
+        return FS_EXIT_CONFIG;
     /* Replies of some MiB come and go: give their memory back to the system instead of letting
      * freed pieces pile up in one arena per thread. */
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
@@ -116,9 +185,9 @@ int main(int argc, char **argv)
     }
     enum fs_exit status = FS_EXIT_OK;
     if (options.action == FS_ACTION_HELP)
-        fs_option_print_help(stdout);
+        fs_usage_print_help(stdout);
     else if (options.action == FS_ACTION_MAN_PAGE)
-        fs_option_print_man_page(stdout);
+        fs_usage_print_man_page(stdout);
     else if (options.action == FS_ACTION_VERSION)
         printf("canisterfs " CANISTERFS_VERSION "\n");
     else

@@ -4,6 +4,7 @@
 #include "fs/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +15,10 @@ enum option_type {
     OPTION_COUNT,
     OPTION_SIZE, /* bytes; K, M, G, T are powers of 1024 */
     OPTION_TIME, /* nanoseconds; ms, s, m; a plain number is seconds */
+    OPTION_MODE, /* permission bits, octal */
     OPTION_LOG_LEVEL,
     OPTION_LIVE,
+    OPTION_NETWORK,
 };
 
 struct option_row {
@@ -35,7 +38,7 @@ struct option_row {
 #define N_OPTIONS  (sizeof(option_table) / sizeof(option_table[0]))
 
 static const struct option_row option_table[] = {
-    {"network", OPTION_TEXT, AT(network), "ic|local|URL", "ic", 0, 0,
+    {"network", OPTION_NETWORK, AT(network), "ic|local|URL", "ic", 0, 0,
      "the network: the Internet Computer, a local network at http://127.0.0.1:8000, or any URL"},
     {"root_key", OPTION_TEXT, AT(root_key), "FILE|HEX", NULL, 0, 0,
      "root key of that network (DER, as a file or as hex digits); built in for network=ic"},
@@ -68,20 +71,36 @@ static const struct option_row option_table[] = {
      "owner of the files; the mounting user without it"},
     {"gid", OPTION_COUNT, AT(gid), "N", NULL, 0, UINT32_MAX - 1,
      "group of the files; the mounting user's without it"},
+    {"umask", OPTION_MODE, AT(umask), "MODE", "0", 0, 0777,
+     "permission bits to take from files (0444) and directories (0555), octal"},
     {"allow_other", OPTION_FLAG, AT(allow_other), NULL, NULL, 0, 0,
-     "let other users see the mount (read-only files, mode 0444)"},
+     "let other users in, as far as uid, gid and umask allow"},
     {"log_level", OPTION_LOG_LEVEL, AT(log_level), "LEVEL", "info", 0, 0,
-     "error, warning, info, debug (each remote call) or trace (each kernel request)"},
+     "error, warning, info, debug (each remote call) or trace (each kernel request); SIGUSR2 moves "
+     "it "
+     "one step on, from trace back to info"},
     {"foreground", OPTION_FLAG, AT(foreground), NULL, NULL, 0, 0,
-     "stay in the foreground and log to standard error (-f)"},
+     "stay in the foreground and log to standard error, not to syslog (-f)"},
 };
 
-/* Words that mount(8) and fstab put into -o. The first group means something to the kernel, the
- * second only to mount(8) (fuse-practice.md, item 21). */
+/* Words that mount(8) and fstab put into -o (mount(8), "Filesystem-independent mount options").
+ * The first group means something to the kernel; the others do not change anything about files that
+ * cannot be written, devices and links that are not there, or are meant for mount(8) itself. */
 static const char *const kernel_words[] = {"nosuid", "nodev", "noexec", "noatime", "nodiratime"};
-static const char *const ignored_words[] = {"ro",     "suid",    "dev",      "exec",   "atime",
-                                            "auto",   "noauto",  "user",     "nouser", "users",
-                                            "nofail", "_netdev", "defaults", "async"};
+static const char *const ignored_words[] = {
+    "_netdev",     "async",       "atime",   "auto",      "defaults",   "default_permissions",
+    "dev",         "diratime",    "dirsync", "exec",      "group",      "iversion",
+    "lazytime",    "loud",        "mand",    "noauto",    "nofail",     "nogroup",
+    "noiversion",  "nolazytime",  "nomand",  "noowner",   "norelatime", "nostrictatime",
+    "nosymfollow", "nouser",      "nousers", "owner",     "relatime",   "ro",
+    "silent",      "strictatime", "suid",    "symfollow", "sync",       "user",
+    "users",
+};
+
+static bool is_text(const struct option_row *row)
+{
+    return row->type == OPTION_TEXT || row->type == OPTION_NETWORK;
+}
 
 static bool is_word(const char *const *words, size_t n, const char *name)
 {
@@ -100,7 +119,8 @@ static const struct option_row *find_row(const char *name, size_t name_len)
     return NULL;
 }
 
-/* A decimal number with one of the suffixes; false on anything else, overflow included. */
+/* A decimal (modes: octal) number with one of the suffixes; false on anything else, overflow
+ * included. */
 static bool parse_number(const char *text, const struct option_row *row, uint64_t *out)
 {
     static const struct {
@@ -109,6 +129,7 @@ static bool parse_number(const char *text, const struct option_row *row, uint64_
         uint64_t factor;
     } suffixes[] = {
         {OPTION_COUNT, "", 1},
+        {OPTION_MODE, "", 1},
         {OPTION_SIZE, "", 1},
         {OPTION_SIZE, "K", UINT64_C(1) << 10},
         {OPTION_SIZE, "M", UINT64_C(1) << 20},
@@ -123,7 +144,7 @@ static bool parse_number(const char *text, const struct option_row *row, uint64_
         return false;
     char *end;
     errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
+    unsigned long long number = strtoull(text, &end, row->type == OPTION_MODE ? 8 : 10);
     if (errno != 0)
         return false;
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
@@ -146,6 +167,35 @@ static bool parse_live(const char *text, uint64_t *out)
     return *out == FS_LIVE_FAIL || strcmp(text, "warn") == 0;
 }
 
+/* The syntax of a URL as far as it concerns the user; the agent looks at the rest. A password must
+ * not get into status, syslog and the process list, so none is taken. */
+static bool is_url(const char *text)
+{
+    size_t scheme_len = strncmp(text, "https://", 8) == 0  ? 8
+                        : strncmp(text, "http://", 7) == 0 ? 7
+                                                           : 0;
+    const char *host = text + scheme_len;
+    size_t host_len = strcspn(host, "/");
+    if (scheme_len == 0 || host_len == 0 || host[0] == ':')
+        return false;
+    if (memchr(host, '@', host_len) || strpbrk(host, "?#\\"))
+        return false;
+    for (const char *p = host; *p; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
+            return false;
+    const char *colon = memrchr(host, ':', host_len);
+    if (!colon || memchr(colon, ']', host_len - (size_t)(colon - host)))
+        return true;
+    char *end;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    return colon[1] >= '0' && colon[1] <= '9' && end == host + host_len && port <= UINT16_MAX;
+}
+
+static bool is_network(const char *text)
+{
+    return strcmp(text, "ic") == 0 || strcmp(text, "local") == 0 || is_url(text);
+}
+
 static void describe_range(const struct option_row *row, char *buf, size_t size)
 {
     if (row->type == OPTION_LOG_LEVEL)
@@ -153,15 +203,31 @@ static void describe_range(const struct option_row *row, char *buf, size_t size)
     else if (row->type == OPTION_LIVE)
         snprintf(buf, size, "warn or fail");
     else if (row->type == OPTION_SIZE)
-        snprintf(buf, size, "a size from %lluM, such as 256M or 2G",
-                 (unsigned long long)(row->min / MEBIBYTE));
+        snprintf(buf, size, "a size from %lluM to %lluG, such as 256M or 2G",
+                 (unsigned long long)(row->min / MEBIBYTE),
+                 (unsigned long long)(row->max / (1024 * MEBIBYTE)));
     else if (row->type == OPTION_TIME)
         snprintf(buf, size, "a time from %llums to %llus, such as 500ms or 30s",
                  (unsigned long long)(row->min / 1000000),
                  (unsigned long long)(row->max / SECOND_NS));
+    else if (row->type == OPTION_MODE)
+        snprintf(buf, size, "an octal number from 0 to %llo, such as 077",
+                 (unsigned long long)row->max);
     else
         snprintf(buf, size, "a number from %llu to %llu", (unsigned long long)row->min,
                  (unsigned long long)row->max);
+}
+
+static enum fs_exit set_text(char **slot, const char *value, char *message, size_t message_size)
+{
+    char *copy = strdup(value);
+    if (!copy) {
+        snprintf(message, message_size, "out of memory");
+        return FS_EXIT_CONFIG;
+    }
+    free(*slot);
+    *slot = copy;
+    return FS_EXIT_OK;
 }
 
 /* Store one value. Returns an fs_exit. */
@@ -182,17 +248,16 @@ static enum fs_exit set_value(struct fs_options *options, const struct option_ro
                  row->value_name);
         return FS_EXIT_USAGE;
     }
-    if (row->type == OPTION_TEXT) {
-        char *copy = strdup(value);
-        if (!copy) {
-            snprintf(message, message_size, "out of memory");
-            return FS_EXIT_CONFIG;
-        }
-        char **slot = (char **)(void *)base;
-        free(*slot);
-        *slot = copy;
-        return FS_EXIT_OK;
+    if (row->type == OPTION_NETWORK && !is_network(value)) {
+        /* Without the value: it may hold a password. */
+        snprintf(message, message_size,
+                 "option '%s': not ic, local, or a URL such as https://host:8000 (http or https, "
+                 "no user, no password)",
+                 row->name);
+        return FS_EXIT_USAGE;
     }
+    if (is_text(row))
+        return set_text((char **)(void *)base, value, message, message_size);
     uint64_t number;
     bool ok = row->type == OPTION_LOG_LEVEL ? fs_log_parse_level(value, &number)
               : row->type == OPTION_LIVE    ? parse_live(value, &number)
@@ -231,12 +296,11 @@ static enum fs_exit apply_option(struct fs_options *options, const char *text, b
         if (is_word(kernel_words, sizeof(kernel_words) / sizeof(kernel_words[0]), text))
             return add_kernel_word(options, text);
         if (is_word(ignored_words, sizeof(ignored_words) / sizeof(ignored_words[0]), text) ||
-            strncmp(text, "x-", 2) == 0)
+            strncasecmp(text, "x-", 2) == 0 || strncmp(text, "comment=", 8) == 0)
             return FS_EXIT_OK;
         if (strcmp(text, "rw") == 0) {
-            snprintf(message, message_size,
-                     "option 'rw': this version reads only; mount with 'ro'");
-            return FS_EXIT_USAGE;
+            options->wants_rw = true;
+            return FS_EXIT_OK;
         }
     }
     snprintf(message, message_size, "unknown option '%.*s' (see canisterfs --help)", (int)name_len,
@@ -353,7 +417,7 @@ enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char
 void fs_option_fini(struct fs_options *options)
 {
     for (size_t i = 0; i < N_OPTIONS; i++)
-        if (option_table[i].type == OPTION_TEXT)
+        if (is_text(&option_table[i]))
             free(*(char **)(void *)((char *)options + option_table[i].offset));
     free(options->canister);
     free(options->mountpoint);
@@ -361,81 +425,16 @@ void fs_option_fini(struct fs_options *options)
     memset(options, 0, sizeof(*options));
 }
 
-/* "cache_size=SIZE" */
-static void format_synopsis(const struct option_row *row, char *buf, size_t size)
+bool fs_option_describe(size_t i, struct fs_option_words *out)
 {
-    snprintf(buf, size, "%s%s%s", row->name, row->value_name ? "=" : "",
-             row->value_name ? row->value_name : "");
-}
-
-void fs_option_print_help(FILE *to)
-{
-    fprintf(to,
-            "usage: canisterfs [options] CANISTER MOUNTPOINT\n"
-            "\n"
-            "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
-            "file, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
-            "\n"
-            "options (-o name[=value],... or --name[=value]):\n");
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        const struct option_row *row = &option_table[i];
-        char synopsis[64];
-        format_synopsis(row, synopsis, sizeof(synopsis));
-        fprintf(to, "  %-24s %s", synopsis, row->help);
-        if (row->fallback)
-            fprintf(to, " [%s]", row->fallback);
-        fputc('\n', to);
-    }
-    fprintf(to, "  -f                       as foreground\n"
-                "  -h, --help               this text\n"
-                "  -V, --version            the version\n"
-                "\n"
-                "exit status: 0 mounted, 1 wrong command line, 2 configuration or identity,\n"
-                "3 network or canister, 4 mount point\n");
-}
-
-/* roff reads a dash as a hyphen and a leading dot or quote as a request. */
-static void print_roff(FILE *to, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if (*p == '-' || *p == '\\')
-            fputc('\\', to);
-        fputc(*p, to);
-    }
-}
-
-void fs_option_print_man_page(FILE *to)
-{
-    fprintf(to,
-            ".TH CANISTERFS 1 \"\" \"canisterfs " CANISTERFS_VERSION "\"\n"
-            ".SH NAME\ncanisterfs \\- mount an Internet Computer canister as a directory\n"
-            ".SH SYNOPSIS\n.B canisterfs\n[options] CANISTER MOUNTPOINT\n"
-            ".SH DESCRIPTION\n"
-            "The stable memory of the canister appears as one seekable file,\n"
-            ".IR stable_memory ,\nwith certified facts beside it in\n.IR canister/ .\n"
-            "Only what is read is fetched. Every reply is verified against the root key of the\n"
-            "network. A read returns exactly the bytes of the canister or an error.\n"
-            ".SH OPTIONS\nGiven as \\fB\\-o\\fR \\fIname\\fR[=\\fIvalue\\fR],... or "
-            "\\fB\\-\\-\\fIname\\fR[=\\fIvalue\\fR].\n");
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        const struct option_row *row = &option_table[i];
-        char synopsis[64];
-        format_synopsis(row, synopsis, sizeof(synopsis));
-        fprintf(to, ".TP\n.B ");
-        print_roff(to, synopsis);
-        fputc('\n', to);
-        print_roff(to, row->help);
-        if (row->fallback) {
-            fprintf(to, " (default: ");
-            print_roff(to, row->fallback);
-            fputc(')', to);
-        }
-        fputc('\n', to);
-    }
-    fprintf(to, ".SH EXIT STATUS\n"
-                ".TP\n.B 0\nThe mount serves.\n.TP\n.B 1\nThe command line is wrong.\n"
-                ".TP\n.B 2\nA configuration value, an identity or a key cannot be used.\n"
-                ".TP\n.B 3\nThe network or the canister cannot be reached, verified or found.\n"
-                ".TP\n.B 4\nThe mount point cannot be mounted on.\n"
-                ".SH SEE ALSO\n.BR fusermount3 (1),\n.BR mount (8)\n");
+    if (i >= N_OPTIONS)
+        return false;
+    const struct option_row *row = &option_table[i];
+    *out = (struct fs_option_words){
+        .name = row->name,
+        .value_name = row->value_name,
+        .fallback = row->fallback,
+        .help = row->help,
+    };
+    return true;
 }

@@ -1,7 +1,7 @@
 /* What a mount is asked to do: the one table of options, and what comes from it.
  *
- * Parsing, validation, defaults, --help and the manual page all read the same table, so that none
- * of them can disagree. Nothing here touches the network or the file system.
+ * Parsing, validation, defaults, --help and the manual page (usage.h) all read the same table, so
+ * that none of them can disagree. Nothing here touches the network or the file system.
  */
 #ifndef CANISTERFS_FS_OPTION_H
 #define CANISTERFS_FS_OPTION_H
@@ -36,7 +36,7 @@ struct fs_options {
     char *canister;   /* principal in text form */
     char *mountpoint; /* as given */
 
-    char *network;  /* "ic", "local" or a URL */
+    char *network;  /* "ic", "local" or an http(s) URL without user and password */
     char *root_key; /* file name or hex digits of the DER key */
     bool insecure_root_key;
     char *identity; /* PEM file */
@@ -51,10 +51,12 @@ struct fs_options {
     uint64_t attr_timeout_ns;
     uint64_t uid;
     uint64_t gid;
+    uint64_t umask; /* permission bits to take away */
     bool allow_other;
     uint64_t live;      /* enum fs_live */
     uint64_t log_level; /* enum fs_log_level */
     bool foreground;
+    bool wants_rw;        /* "rw" was given, which mount(8) also makes of fstab's "defaults" */
     char *kernel_options; /* comma-separated words for mount(2), "" when none */
 };
 
@@ -72,8 +74,15 @@ enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char
 
 void fs_option_fini(struct fs_options *options);
 
-/* Print the --help text, or the manual page (roff, man macros), to `to`. */
-void fs_option_print_help(FILE *to);
-void fs_option_print_man_page(FILE *to);
+/* An option in words. The texts are constants. */
+struct fs_option_words {
+    const char *name;
+    const char *value_name; /* NULL when it takes no value */
+    const char *fallback;   /* NULL when it has no default */
+    const char *help;
+};
+
+/* The i-th option of the table; false beyond the last. */
+bool fs_option_describe(size_t i, struct fs_option_words *out) __attribute__((nonnull));
 
 #endif

@@ -1,11 +1,10 @@
-/* One thread waits for signals, libfuse's workers answer the kernel, the caller's thread waits for
- * them.
+/* libfuse's workers answer the kernel, the caller's thread waits for them.
  *
  * libfuse's loop ends when a worker sees the unmount, or when its waiting thread wakes up and finds
- * the exit flag set. For a signal we first make blocked handlers return (stopping), set the flag,
- * and then wake the waiting thread with SIGUSR1, whose handler does nothing; again every 50 ms
- * until the loop is over, because a wake-up between its look at the flag and its wait would be
- * lost.
+ * the exit flag set. To end it from outside we first make blocked handlers return (stopping), set
+ * the flag, and then wake the waiting thread with SIGUSR1, whose handler does nothing; again every
+ * 50 ms until the loop is over (fs_signals_on_end), because a wake-up between its look at the flag
+ * and its wait would be lost.
  */
 #include "fs/session.h"
 
@@ -16,79 +15,53 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
+#include <syslog.h>
 
-struct signal_watch {
+struct running {
     const struct fs_session_config *config;
     struct fuse_session *session;
     pthread_t loop_thread;
-    atomic_bool loop_over;
 };
-
-static void fill_signal_set(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGHUP);
-}
-
-void fs_session_block_signals(void)
-{
-    sigset_t set;
-    fill_signal_set(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
 
 static void do_nothing(int signal_number)
 {
     (void)signal_number;
 }
 
-static void *watch_signals(void *data)
+/* Let SIGUSR1 wake this thread: whoever started the program may have blocked it. */
+static void accept_wake_up(void)
 {
-    struct signal_watch *watch = data;
+    const struct sigaction wake = {.sa_handler = do_nothing};
+    sigaction(SIGUSR1, &wake, NULL);
     sigset_t set;
-    fill_signal_set(&set);
-    const struct timespec tick = {.tv_nsec = 50000000};
-    bool stopping = false;
-    while (!atomic_load_explicit(&watch->loop_over, memory_order_acquire)) {
-        int signal_number = sigtimedwait(&set, NULL, &tick);
-        if (signal_number > 0 && !stopping) {
-            stopping = true;
-            fs_log_print(watch->config->log, FS_LOG_INFO, "ending on signal %d", signal_number);
-            watch->config->stopping(watch->config->arg);
-            fuse_session_exit(watch->session);
-        }
-        if (stopping)
-            pthread_kill(watch->loop_thread, SIGUSR1);
-    }
-    return NULL;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static int serve(struct signal_watch *watch)
+static void end_loop(void *arg)
+{
+    struct running *running = arg;
+    running->config->stopping(running->config->arg);
+    fuse_session_exit(running->session);
+    pthread_kill(running->loop_thread, SIGUSR1);
+}
+
+static int serve(struct running *running)
 {
     struct fuse_loop_config *loop = fuse_loop_cfg_create();
     if (!loop)
         return -ENOMEM;
     /* libfuse's own default of 10 would cap concurrent readers (fuse-practice.md, M8). */
-    fuse_loop_cfg_set_max_threads(loop, (unsigned)watch->config->options->max_threads);
-
-    struct sigaction wake = {.sa_handler = do_nothing};
-    struct sigaction before;
-    sigaction(SIGUSR1, &wake, &before);
-    pthread_t watcher;
-    int result = -pthread_create(&watcher, NULL, watch_signals, watch);
-    if (result == 0) {
-        result = fuse_session_loop_mt(watch->session, loop);
-        atomic_store_explicit(&watch->loop_over, true, memory_order_release);
-        pthread_join(watcher, NULL);
-    }
-    sigaction(SIGUSR1, &before, NULL);
+    fuse_loop_cfg_set_max_threads(loop, (unsigned)running->config->options->max_threads);
+    accept_wake_up();
+    fs_signals_on_end(running->config->signals, end_loop, running);
+    int result = fuse_session_loop_mt(running->session, loop);
+    fs_signals_forget(running->config->signals);
     fuse_loop_cfg_destroy(loop);
     return result;
 }
@@ -143,33 +116,45 @@ enum fs_exit fs_session_run(const struct fs_session_config *config, char *messag
 {
     enum fs_exit result = FS_EXIT_MOUNT;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    struct signal_watch watch = {.config = config, .loop_thread = pthread_self()};
+    struct running running = {.config = config, .loop_thread = pthread_self()};
     if (build_args(config, &args) < 0) {
         snprintf(message, message_size, "out of memory");
         goto out;
     }
     fs_ops_set_serving(config->ops, config->serving, config->arg);
-    watch.session = fuse_session_new(&args, fs_ops_table(), sizeof(*fs_ops_table()), config->ops);
-    if (!watch.session) {
+    running.session = fuse_session_new(&args, fs_ops_table(), sizeof(*fs_ops_table()), config->ops);
+    if (!running.session) {
         snprintf(message, message_size, "libfuse does not take the mount options");
         goto out;
     }
-    if (fuse_session_mount(watch.session, config->mountpoint) != 0) {
-        snprintf(message, message_size, "cannot mount on '%s': %s", config->mountpoint,
-                 errno ? strerror(errno) : "see above");
+    if (fuse_session_mount(running.session, config->mountpoint) != 0) {
+        /* libfuse leaves no errno; it and fusermount3 have printed the cause themselves. */
+        snprintf(message, message_size, "cannot mount on '%s', for the reason above",
+                 config->mountpoint);
         goto out;
     }
-    int served = serve(&watch);
+    int served = serve(&running);
     config->stopping(config->arg);
-    fuse_session_unmount(watch.session);
+    fuse_session_unmount(running.session);
     if (served < 0) {
         snprintf(message, message_size, "serving ended: %s", strerror(-served));
         goto out;
     }
     result = FS_EXIT_OK;
 out:
-    if (watch.session)
-        fuse_session_destroy(watch.session);
+    if (running.session)
+        fuse_session_destroy(running.session);
     fuse_opt_free_args(&args);
     return result;
+}
+
+static __attribute__((format(printf, 2, 0))) void print_to_syslog(enum fuse_log_level level,
+                                                                  const char *format, va_list args)
+{
+    vsyslog((int)level, format, args); /* the same numbers as syslog's */
+}
+
+void fs_session_use_syslog(void)
+{
+    fuse_set_log_func(print_to_syslog);
 }

@@ -5,6 +5,7 @@
 #include "fs/log.h"
 #include "fs/ops.h"
 #include "fs/option.h"
+#include "fs/signals.h"
 
 struct fs_session_config {
     const char *mountpoint;  /* absolute */
@@ -12,11 +13,12 @@ struct fs_session_config {
     const struct fs_options *options;
     struct fs_ops *ops;
     struct fs_log *log;
+    struct fs_signals *signals; /* open */
 
     /* Called once, when the kernel has answered and the mount serves. */
     void (*serving)(void *arg);
-    /* Called once when the session is asked to end, from another thread than the caller's: makes
-     * every blocked call return soon. */
+    /* Makes every blocked call return soon. Called when the session is asked to end and when it
+     * ends, any number of times, from the caller's thread or another. */
     void (*stopping)(void *arg);
     void *arg;
 };
@@ -25,16 +27,14 @@ struct fs_session_config {
 enum fs_exit fs_session_check_mountpoint(const char *path, char *message, size_t message_size)
     __attribute__((warn_unused_result, nonnull));
 
-/* Mount, serve until unmounted or SIGINT, SIGTERM or SIGHUP, unmount. SIGINT, SIGTERM and SIGHUP
- * must not be blocked by the caller before; threads that exist must have them blocked (see
- * fs_session_block_signals).
+/* Mount, serve until unmounted or until a signal asks for the end, unmount.
  *
  * Returns FS_EXIT_OK after a clean end, FS_EXIT_MOUNT with a line in words when it could not be
- * mounted. Blocks: for the life of the mount. */
+ * mounted or the kernel could not be served. Blocks: for the life of the mount. */
 enum fs_exit fs_session_run(const struct fs_session_config *config, char *message,
                             size_t message_size) __attribute__((warn_unused_result, nonnull));
 
-/* Block the signals that end a mount in the calling thread, and so in every thread it makes. */
-void fs_session_block_signals(void);
+/* From now on libfuse's own messages go to syslog, with the log opened by fs_log_set_sink. */
+void fs_session_use_syslog(void);
 
 #endif

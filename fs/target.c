@@ -16,12 +16,12 @@
 /* Name documented by the boundary nodes for API traffic. */
 #define IC_URL "https://icp-api.io"
 
-struct ic_io fs_target_io(uint64_t timeout_ns)
+struct ic_io fs_target_io(const struct fs_target *target, uint64_t timeout_ns)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return fs_target_io_from((int64_t)now.tv_sec * 1000000000 + now.tv_nsec + (int64_t)timeout_ns,
-                             NULL);
+                             target->cancel);
 }
 
 /* What the agent tells about single calls is for those who look closely: a failure that matters
@@ -49,13 +49,6 @@ static enum fs_exit resolve_url(const struct fs_options *options, struct fs_targ
         url = IC_URL;
     else if (strcmp(url, "local") == 0)
         url = LOCAL_URL;
-    else if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-        snprintf(message, message_size,
-                 "option 'network': '%s' is not ic, local, or a URL that begins with http:// or "
-                 "https://",
-                 url);
-        return FS_EXIT_USAGE;
-    }
     target->url = strdup(url);
     if (target->url)
         return FS_EXIT_OK;
@@ -136,7 +129,7 @@ static enum fs_exit resolve_root_key(const struct fs_options *options, struct fs
                  options->network);
         return FS_EXIT_CONFIG;
     }
-    struct ic_io io = fs_target_io(options->timeout_ns);
+    struct ic_io io = fs_target_io(target, options->timeout_ns);
     struct ic_error err = {0};
     if (ic_agent_fetch_root_key(target->url, options->ca_file, &io, out, &err) < 0) {
         snprintf(message, message_size, "cannot fetch the root key of %s: %s", target->url,
@@ -186,11 +179,13 @@ static int open_agent(struct fs_target *target, struct ic_error *err)
 }
 
 enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *options,
-                            struct fs_log *log, char *message, size_t message_size)
+                            struct fs_log *log, const atomic_bool *cancel, char *message,
+                            size_t message_size)
 {
     memset(out, 0, sizeof(*out));
     out->log = log;
     out->options = options;
+    out->cancel = cancel;
     struct ic_error err = {0};
     enum fs_exit result = FS_EXIT_USAGE;
     if (ic_principal_parse(options->canister, &out->canister) < 0) {

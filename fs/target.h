@@ -18,6 +18,7 @@ struct fs_target {
     struct fs_log *log; /* borrowed */
     uint8_t root_key[IC_ROOT_KEY_LEN];
     const struct fs_options *options; /* borrowed */
+    const atomic_bool *cancel;        /* borrowed: ends the calls of fs_target_io; NULL for never */
 };
 
 /* Resolve canister, network, root key and identity, and start the agent. Talks to the network only
@@ -26,8 +27,9 @@ struct fs_target {
  * Returns FS_EXIT_OK, FS_EXIT_USAGE (canister text), FS_EXIT_CONFIG (identity, root key) or
  * FS_EXIT_NETWORK, with a line in words in `message`. Starts a thread. */
 enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *options,
-                            struct fs_log *log, char *message, size_t message_size)
-    __attribute__((warn_unused_result, nonnull));
+                            struct fs_log *log, const atomic_bool *cancel, char *message,
+                            size_t message_size)
+    __attribute__((warn_unused_result, nonnull(1, 2, 3, 5)));
 
 /* The same canister seen by an anonymous caller, with an agent of its own. `target` must stay open.
  * Returns 0 or -errno with err filled. */
@@ -36,8 +38,8 @@ int fs_target_open_anonymous(struct fs_target *out, const struct fs_target *targ
 
 void fs_target_close(struct fs_target *target);
 
-/* The deadline of one call that starts now. */
-struct ic_io fs_target_io(uint64_t timeout_ns);
+/* The deadline of one call that starts now, and the flag that ends it. */
+struct ic_io fs_target_io(const struct fs_target *target, uint64_t timeout_ns);
 
 /* The same words for ic/ as for cache/ (the rooms do not see each other). */
 static inline struct ic_io fs_target_io_from(int64_t deadline_ns, const atomic_bool *cancel)

@@ -319,10 +319,10 @@ static void fill_attr_locked(const struct fs_tree *tree, const struct fs_node *n
     out->st_blksize = BLOCK_SIZE_HINT;
     int64_t mtime_ns = tree->mounted_at_ns;
     if (entry->kind == FS_ENTRY_DIR) {
-        out->st_mode = S_IFDIR | 0555;
+        out->st_mode = S_IFDIR | (0555 & ~tree->config.umask);
         out->st_nlink = 2;
     } else {
-        out->st_mode = S_IFREG | 0444;
+        out->st_mode = S_IFREG | (0444 & ~tree->config.umask);
         out->st_nlink = 1;
     }
     if (entry->kind == FS_ENTRY_FILE) {

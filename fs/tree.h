@@ -34,6 +34,7 @@ typedef int (*fs_render_fn)(void *arg, char **out, size_t *out_len);
 struct fs_tree_config {
     uint32_t uid;
     uint32_t gid;
+    mode_t umask; /* bits taken away from 0444 and 0555 */
     uint64_t attr_timeout_ns;
 };
 

@@ -1,0 +1,107 @@
+#include "fs/usage.h"
+
+#include "fs/option.h"
+
+#define N_EXITS (sizeof(exit_table) / sizeof(exit_table[0]))
+
+/* What the program's exit status tells. */
+static const struct {
+    enum fs_exit status;
+    const char *meaning;
+} exit_table[] = {
+    {FS_EXIT_OK, "the mount serves; in the foreground: it was unmounted"},
+    {FS_EXIT_USAGE, "the command line is wrong"},
+    {FS_EXIT_CONFIG, "an option's value, an identity or a key cannot be used"},
+    {FS_EXIT_NETWORK, "the network or the canister cannot be reached, verified or found"},
+    {FS_EXIT_MOUNT, "the mount point cannot be mounted on"},
+};
+
+/* "cache_size=SIZE" */
+static void format_synopsis(const struct fs_option_words *words, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s%s%s", words->name, words->value_name ? "=" : "",
+             words->value_name ? words->value_name : "");
+}
+
+void fs_usage_print_help(FILE *to)
+{
+    fprintf(to,
+            "usage: canisterfs [options] CANISTER MOUNTPOINT\n"
+            "\n"
+            "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
+            "file, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
+            "\n"
+            "options (-o name[=value],... or --name[=value]):\n");
+    struct fs_option_words words;
+    for (size_t i = 0; fs_option_describe(i, &words); i++) {
+        char synopsis[64];
+        format_synopsis(&words, synopsis, sizeof(synopsis));
+        fprintf(to, "  %-24s %s", synopsis, words.help);
+        if (words.fallback)
+            fprintf(to, " [%s]", words.fallback);
+        fputc('\n', to);
+    }
+    fprintf(to, "  -f                       as foreground\n"
+                "  -h, --help               this text\n"
+                "  -V, --version            the version\n"
+                "\n"
+                "exit status:\n");
+    for (size_t i = 0; i < N_EXITS; i++)
+        fprintf(to, "  %-24d %s\n", exit_table[i].status, exit_table[i].meaning);
+}
+
+/* roff reads a dash as a hyphen and a leading dot or quote as a request. */
+static void print_roff(FILE *to, const char *text)
+{
+    if (*text == '.' || *text == '\'')
+        fputs("\\&", to);
+    for (const char *p = text; *p; p++) {
+        if (*p == '-' || *p == '\\')
+            fputc('\\', to);
+        fputc(*p, to);
+    }
+}
+
+void fs_usage_print_man_page(FILE *to)
+{
+    fprintf(to,
+            ".TH CANISTERFS 1 \"\" \"canisterfs " CANISTERFS_VERSION "\"\n"
+            ".SH NAME\ncanisterfs \\- mount an Internet Computer canister as a directory\n"
+            ".SH SYNOPSIS\n.B canisterfs\n[options] CANISTER MOUNTPOINT\n"
+            ".SH DESCRIPTION\n"
+            "The stable memory of the canister appears as one seekable file,\n"
+            ".IR stable_memory ,\nwith certified facts beside it in\n.IR canister/ .\n"
+            "Only what is read is fetched. Every reply is verified against the root key of the\n"
+            "network. A read returns exactly the bytes of the canister or an error.\n"
+            ".SH OPTIONS\nGiven as \\fB\\-o\\fR \\fIname\\fR[=\\fIvalue\\fR],... or "
+            "\\fB\\-\\-\\fIname\\fR[=\\fIvalue\\fR].\n");
+    struct fs_option_words words;
+    for (size_t i = 0; fs_option_describe(i, &words); i++) {
+        char synopsis[64];
+        format_synopsis(&words, synopsis, sizeof(synopsis));
+        fprintf(to, ".TP\n.B ");
+        print_roff(to, synopsis);
+        fputc('\n', to);
+        print_roff(to, words.help);
+        if (words.fallback) {
+            fprintf(to, " (default: ");
+            print_roff(to, words.fallback);
+            fputc(')', to);
+        }
+        fputc('\n', to);
+    }
+    fprintf(to, ".TP\n.B \\-f\nas foreground\n"
+                ".TP\n.BR \\-h \", \" \\-\\-help\nprint the options\n"
+                ".TP\n.BR \\-V \", \" \\-\\-version\nprint the version\n"
+                ".SH SIGNALS\n"
+                ".TP\n.BR SIGINT \", \" SIGTERM \", \" SIGHUP\n"
+                "give up what is under way and unmount; before the mount serves, the program\n"
+                "cleans up and dies of the signal\n"
+                ".TP\n.B SIGUSR2\n"
+                "move the log level one step on: error, warning, info, debug, trace, and from\n"
+                "there back to info; the log says which it is now\n"
+                ".SH EXIT STATUS\n");
+    for (size_t i = 0; i < N_EXITS; i++)
+        fprintf(to, ".TP\n.B %d\n%s\n", exit_table[i].status, exit_table[i].meaning);
+    fprintf(to, ".SH SEE ALSO\n.BR fusermount3 (1),\n.BR mount (8)\n");
+}
