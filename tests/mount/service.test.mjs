@@ -1,12 +1,11 @@
 // The program as a service: how it starts, what signals do to it, what becomes of it when its surroundings change.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { networkArgs, program, pread, run, seedBytes, Stage } from './harness.mjs';
+import { networkArgs, program, pread, run, seedBytes, Stage, top } from './harness.mjs';
+import { isMounted, newPoint, pidsOf, start, within } from './process.mjs';
 
 let stage, network, sample;
 
@@ -16,49 +15,6 @@ before(async () => {
   sample = network.canisters.sample;
 });
 after(() => stage.close());
-
-// Until `condition` holds, at most `ms`; false when it never did.
-async function within(ms, condition) {
-  const deadline = Date.now() + ms;
-  while (!(await condition())) {
-    if (Date.now() > deadline) return false;
-    await sleep(20);
-  }
-  return true;
-}
-
-const isMounted = async (point) => (await readFile('/proc/self/mountinfo', 'utf8')).includes(` ${point} `);
-
-// The processes of our program that serve, or want to serve, a mount point.
-async function pidsOf(point) {
-  const pids = [];
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const words = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    if (words.includes(point) && words.some((word) => word === program)) pids.push(Number(name));
-  }
-  return pids;
-}
-
-// A new directory to mount on; whatever is mounted there or wants to be is gone at the end.
-async function newPoint() {
-  const point = join(stage.dir, `point-${Math.random().toString(36).slice(2)}`);
-  await mkdir(point);
-  stage.onClose(async () => {
-    await run('fusermount3', ['-uz', point]).catch(() => {});
-    for (const pid of await pidsOf(point)) process.kill(pid, 'SIGKILL');
-  });
-  return point;
-}
-
-// A process whose end and words can be asked for.
-function start(command, args, options = {}) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-  child.words = '';
-  child.stderr?.on('data', (chunk) => (child.words += chunk));
-  child.ended = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
-  return child;
-}
 
 async function assertServes(point, offset = 100) {
   const got = await pread(join(point, 'stable_memory'), offset, 64);
@@ -87,7 +43,7 @@ describe('a signal during the start', () => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
       test(`${signal}, ${foreground.length ? 'foreground' : 'background'}: cleaned up, and dead of it`, async () => {
         await network.faults([{ kind: 'stall', endpoint: 'read_state' }]);
-        const point = await newPoint();
+        const point = await newPoint(stage);
         const child = start(program, [...foreground, ...networkArgs(network), sample, point]);
         assert.ok(await within(3000, async () => (await pidsOf(point)).length === 2 - foreground.length));
         await sleep(100);
@@ -105,7 +61,7 @@ describe('a signal during the start', () => {
   test('the waiting process is killed: nothing is mounted behind its back', async () => {
     await network.faults([]);
     await network.options({ queryMs: 500 });
-    const point = await newPoint();
+    const point = await newPoint(stage);
     const child = start(program, [...networkArgs(network), sample, point]);
     assert.ok(await within(3000, async () => (await pidsOf(point)).length === 2));
     child.kill('SIGKILL');
@@ -118,7 +74,7 @@ describe('a signal during the start', () => {
 
 describe('inherited from whoever started it', () => {
   test('standard streams closed', async () => {
-    const point = await newPoint();
+    const point = await newPoint(stage);
     const child = start('sh', ['-c', 'exec "$@" <&- >&- 2>&-', 'sh', program, ...networkArgs(network), sample, point]);
     assert.deepEqual(await child.ended, { code: 0, signal: null });
     await assertServes(point);
@@ -132,7 +88,7 @@ describe('inherited from whoever started it', () => {
   });
 
   test('SIGUSR1 blocked: SIGTERM still ends it', async () => {
-    const point = await newPoint();
+    const point = await newPoint(stage);
     const child = start('env', ['--block-signal=USR1', program, '-f', ...networkArgs(network), sample, point]);
     assert.ok(await within(5000, () => isMounted(point)));
     await assertServes(point);
@@ -142,7 +98,7 @@ describe('inherited from whoever started it', () => {
   });
 
   test('SIGHUP ignored (nohup): it stays ignored', async () => {
-    const point = await newPoint();
+    const point = await newPoint(stage);
     const child = start('env', ['--ignore-signal=HUP', program, '-f', ...networkArgs(network), sample, point]);
     assert.ok(await within(5000, () => isMounted(point)));
     child.kill('SIGHUP');
@@ -208,4 +164,136 @@ describe('a serving mount', () => {
     }
     await mount.unmount();
   });
+});
+
+// What a mount is used for when nobody looks: it must come back by itself.
+describe('surroundings that change', () => {
+  after(() => network.faults([]));
+
+  test('a certificate file given by a relative name, in the background', async () => {
+    // Faults and log as files: the test's own requests would have to trust the certificate, too.
+    const [faults, log] = [join(stage.dir, 'faults.json'), join(stage.dir, 'log.json')];
+    await writeFile(faults, JSON.stringify([{ kind: 'goaway', method: 'stable_read_at', nth: 3 }]));
+    const secure = await stage.network(['--demo', '--demo-size', '1M', '--http2', '--faults', faults, '--log', log]);
+    const point = await newPoint(stage);
+    await copyFile(secure.ca, join(stage.dir, 'ca.pem'));
+    const child = start(program, [...networkArgs(secure), '-o', 'ca_file=ca.pem', secure.canisters.sample, point], { cwd: stage.dir });
+    assert.deepEqual(await child.ended, { code: 0, signal: null }, child.words);
+    for (const offset of [100, 200000, 400000, 600000]) await assertServes(point, offset);
+    assert.match(await readFile(log, 'utf8'), /goaway/, 'a connection was ended, and another made');
+    await run('fusermount3', ['-u', point]);
+
+    const missing = start(program, [...networkArgs(secure), '-o', 'ca_file=none.pem', secure.canisters.sample, point]);
+    assert.deepEqual(await missing.ended, { code: 2, signal: null });
+    assert.match(missing.words, /^canisterfs: certificate file 'none\.pem': No such file or directory\n$/);
+  });
+
+  test('the network is gone for a while: errors in time, then everything as before', async () => {
+    const mount = await stage.mount(network, sample, ['-o', 'timeout=1s']);
+    await network.faults([{ kind: 'stall' }]);
+    for (const offset of [0, 500000]) {
+      const asked = Date.now();
+      const got = await pread(mount.path('stable_memory'), offset, 64);
+      assert.ok(['ETIMEDOUT', 'EHOSTUNREACH'].includes(got), String(got));
+      assert.ok(Date.now() - asked < 2500, `took ${Date.now() - asked} ms`);
+    }
+    assert.deepEqual(await readdir(mount.path('.canisterfs')), ['stats', 'status'], 'what needs no network is there');
+    await network.faults([]);
+    assert.ok(await within(3000, async () => Buffer.isBuffer(await pread(mount.path('stable_memory'), 0, 64))));
+    for (const offset of [0, 500000]) await assertServes(mount.point, offset);
+    await mount.unmount();
+  });
+
+  test('the network is replaced: another process at the same address, with the same keys', async () => {
+    const args = ['--demo', '--demo-size', '1M', '--state', join(stage.dir, 'state')];
+    const first = await Stage.open();
+    stage.onClose(() => first.close());
+    const before = await first.network(args);
+    const mount = await stage.mount(before, before.canisters.sample, ['-o', 'timeout=2s']);
+    await assertServes(mount.point, 100);
+    await first.close();
+    assert.equal(await pread(mount.path('stable_memory'), 300000, 64), 'EHOSTUNREACH');
+    await stage.network([...args, '--port', new URL(before.url).port]);
+    assert.ok(await within(5000, async () => Buffer.isBuffer(await pread(mount.path('stable_memory'), 300000, 64))));
+    await assertServes(mount.point, 300000);
+    await mount.unmount();
+  });
+
+  test('stopped in the middle of a read, as a virtual machine is', async () => {
+    const mount = await stage.mount(network, sample, ['-o', 'timeout=1s']);
+    await network.options({ queryMs: 300 });
+    const reading = pread(mount.path('stable_memory'), 0, 64);
+    await sleep(100);
+    mount.child.kill('SIGSTOP');
+    await sleep(1500);
+    mount.child.kill('SIGCONT');
+    const got = await reading;
+    if (Buffer.isBuffer(got)) assert.equal(got.compare(seedBytes(1n, 0, 64)), 0);
+    else assert.ok(['ETIMEDOUT', 'EHOSTUNREACH'].includes(got), got);
+    await network.options({ queryMs: 0 });
+    assert.ok(await within(3000, async () => Buffer.isBuffer(await pread(mount.path('stable_memory'), 0, 64))));
+    await assertServes(mount.point, 0);
+    await mount.unmount();
+  });
+
+  // While a laptop sleeps the wall clock goes on, CLOCK_MONOTONIC does not, and the other side forgets the connections.
+  test('the wall clock jumps by hours, as after a suspend', async () => {
+    const clock = join(stage.dir, 'clock');
+    await writeFile(clock, '+0');
+    const mount = await stage.mount(network, sample, ['-o', 'timeout=2s'], {
+      env: {
+        LD_PRELOAD: '/usr/$LIB/faketime/libfaketimeMT.so.1',
+        FAKETIME_TIMESTAMP_FILE: clock,
+        FAKETIME_NO_CACHE: '1',
+        FAKETIME_DONT_FAKE_MONOTONIC: '1',
+      },
+    });
+    await assertServes(mount.point, 100);
+    for (const hours of [10, 0]) {
+      // Forward, and back again as when a wrong clock is set right.
+      await writeFile(clock, `+${hours}h`);
+      await network.options({ skewMs: hours * 3600_000 });
+      await network.faults([{ kind: 'close', nth: 1 }]);
+      await assertServes(mount.point, 300000 + hours);
+      await network.faults([]);
+    }
+    // A clock that is wrong by itself: replies look stale, and nothing is believed until it is right again.
+    await writeFile(clock, '+1h');
+    assert.equal(await pread(mount.path('stable_memory'), 700000, 64), 'EBADMSG');
+    assert.match(JSON.stringify((await mount.json('status')).last_errors), /is the clock right\?/);
+    await writeFile(clock, '+0');
+    assert.ok(await within(3000, async () => Buffer.isBuffer(await pread(mount.path('stable_memory'), 700000, 64))));
+    await assertServes(mount.point, 700000);
+    await mount.unmount();
+  });
+});
+
+// tests/mount/preload.c stands in for what cannot be had in a test: a machine at its limits, a failing /dev/fuse, a syslog.
+test('in the background, trouble is told to syslog', async () => {
+  const library = join(stage.dir, 'preload.so');
+  await run('cc', ['-shared', '-fPIC', '-o', library, join(top, 'tests', 'mount', 'preload.c')]);
+  const [syslog, noThreads, broken] = ['syslog', 'no-threads', 'broken'].map((name) => join(stage.dir, name));
+  await writeFile(syslog, '');
+  const point = await newPoint(stage);
+  const child = start(program, [...networkArgs(network), sample, point], {
+    env: { ...process.env, LD_PRELOAD: library, TEST_SYSLOG: syslog, TEST_NO_THREADS: noThreads, TEST_BROKEN: broken },
+  });
+  assert.deepEqual(await child.ended, { code: 0, signal: null }, child.words);
+  const says = (line) => within(3000, async () => (await readFile(syslog, 'utf8')).split('\n').includes(line));
+  assert.ok(await says(`<6>canister ${sample} of ${network.url} mounted on ${point}`));
+  const [pid] = await pidsOf(point);
+  process.kill(pid, 'SIGUSR2');
+  assert.ok(await says('<6>log level is now debug'));
+
+  await writeFile(noThreads, '');
+  await network.options({ queryMs: 200 });
+  await Promise.all([0, 200000, 400000, 600000].map((offset) => assertServes(point, offset)));
+  await network.options({ queryMs: 0 });
+  assert.ok(await says('<3>fuse: error creating thread: Resource temporarily unavailable'), "libfuse's own words");
+
+  await writeFile(broken, '');
+  await pread(join(point, 'canister', 'id'), 0, 1); // wakes the threads that wait in read(2)
+  assert.ok(await within(5000, async () => (await pidsOf(point)).length === 0), 'it ends');
+  assert.ok(await says('<3>serving ended: Input/output error'));
+  assert.ok(!(await isMounted(point)));
 });
