@@ -25,7 +25,7 @@ mkdir -p "$copy/tests/canisters"
 cd "$copy/scripts"
 
 # Their usage, and nothing done; also when called from their own directory. A network or a mount would take longer.
-for script in test demo setup sanitize warnings check check-layers check-packages; do
+for script in test demo setup sanitize warnings check check-layers check-packages fuzz; do
     status=0
     said=$(timeout 10 "./$script" --bogus 2>&1 </dev/null) || status=$?
     is "$status" 1 "$script refuses a word it does not know"
