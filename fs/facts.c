@@ -239,9 +239,9 @@ static void refresh(struct fs_facts *facts, const struct ic_io *io)
     pthread_mutex_unlock(&facts->lock);
     free_answers(&answers);
     if (result < 0 && err.code != IC_E_CANCELLED)
-        fs_log_print(facts->target->log, FS_LOG_WARNING,
-                     "facts about the canister are %d s old or older: %s",
-                     (int)(FS_FACTS_TTL_NS / 1000000000), err.message);
+        fs_log_print_about(facts->target->log, FS_LOG_WARNING, "facts",
+                           "facts about the canister are %d s old or older: %s",
+                           (int)(FS_FACTS_TTL_NS / 1000000000), err.message);
 }
 
 static struct fact_source *fact_of(struct source *source)

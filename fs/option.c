@@ -65,7 +65,7 @@ static const struct option_row option_table[] = {
      "longest wait of one read before it fails with ETIMEDOUT"},
     {"attr_timeout", OPTION_TIME, AT(attr_timeout_ns), "TIME", "1s", SECOND_NS / 10,
      86400 * SECOND_NS, "how long sizes and names may be remembered"},
-    {"max_threads", OPTION_COUNT, AT(max_threads), "N", "32", 2, 256,
+    {"max_threads", OPTION_COUNT, AT(max_threads), "N", "128", 2, 512,
      "threads that answer the kernel"},
     {"uid", OPTION_COUNT, AT(uid), "N", NULL, 0, UINT32_MAX - 1,
      "owner of the files; the mounting user without it"},

@@ -76,11 +76,15 @@ static void log_failure(const struct fs_stable *stable, const char *method, uint
 {
     if (err->code == IC_E_CANCELLED)
         return;
+    char cause[160]; /* the range, and what differs from node to node, is not part of it */
+    snprintf(cause, sizeof(cause), "%.64s %d %s %d", method, (int)err->code, err->error_code,
+             err->http_status);
     if (len > 0)
-        fs_log_print(stable->target->log, FS_LOG_ERROR, "%s of %zu bytes at %llu: %s", method, len,
-                     (unsigned long long)off, err->message);
+        fs_log_print_about(stable->target->log, FS_LOG_ERROR, cause, "%s of %zu bytes at %llu: %s",
+                           method, len, (unsigned long long)off, err->message);
     else
-        fs_log_print(stable->target->log, FS_LOG_ERROR, "%s: %s", method, err->message);
+        fs_log_print_about(stable->target->log, FS_LOG_ERROR, cause, "%s: %s", method,
+                           err->message);
 }
 
 /* Give what the canister said its serial: the one it had before, or the next. */
@@ -231,9 +235,9 @@ static int judge_stale(struct fs_stable *stable, const struct version *version, 
     if (result < 0)
         return result;
     if (now.serial > version->serial || n_tries >= LAG_TRIES) {
-        fs_log_print(stable->target->log, FS_LOG_WARNING,
-                     "the canister changed while it was read: version %llu is now %llu",
-                     (unsigned long long)version->number, (unsigned long long)now.number);
+        fs_log_print_about(stable->target->log, FS_LOG_WARNING, "changed while read",
+                           "the canister changed while it was read: version %llu is now %llu",
+                           (unsigned long long)version->number, (unsigned long long)now.number);
         return -ESTALE;
     }
     return pause_for((int64_t)n_tries * LAG_PAUSE_NS, io, err);

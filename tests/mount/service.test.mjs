@@ -297,3 +297,17 @@ test('in the background, trouble is told to syslog', async () => {
   assert.ok(await says('<3>serving ended: Input/output error'));
   assert.ok(!(await isMounted(point)));
 });
+
+test('one line for one trouble, however many reads meet it', async () => {
+  const mount = await stage.mount(network, sample, ['-o', 'timeout=2s']);
+  await pread(mount.path('stable_memory'), 0, 1);
+  await network.faults([{ kind: 'http', status: 500, method: 'stable_read_at' }]);
+  for (let offset = 65536; offset < 1 << 20; offset += 65536)
+    assert.equal(await pread(mount.path('stable_memory'), offset, 10), 'EIO');
+  await network.faults([]);
+  assert.equal(mount.stderr.match(/error: .*HTTP status 500|error: .*500/g).length, 1, mount.stderr);
+  const [last] = (await mount.json('status')).last_errors.slice(-1);
+  assert.ok(last.count >= 15, JSON.stringify(last));
+  assert.match(last.message, /10 bytes|bytes at \d+/);
+  await mount.unmount();
+});
