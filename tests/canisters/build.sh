@@ -38,6 +38,7 @@ motoko() {
 
 build sample c candid.c sha256.c
 build hello c candid.c
+build distrikt c candid.c
 build motoko motoko
 for source in shapes/*.c; do
     shape=${source%.c}

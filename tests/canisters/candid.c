@@ -273,9 +273,8 @@ struct candid_blob candid_blob(struct candid_args *args)
     return (struct candid_blob){.off = args->at, .len = (size_t)len};
 }
 
-/* Whether bytes are well-formed UTF-8: no surrogates, nothing over-long (Unicode standard, table
- * 3-7). */
-static bool is_utf8(const uint8_t *bytes, size_t len)
+/* No surrogates, nothing over-long (Unicode standard, table 3-7). */
+bool candid_is_utf8(const uint8_t *bytes, size_t len)
 {
     for (size_t i = 0; i < len;) {
         uint8_t lead = bytes[i++];
@@ -302,7 +301,7 @@ struct candid_text candid_text(struct candid_args *args)
     const uint8_t *bytes = args->window + args->at;
 
     skip(args, len);
-    if (!is_utf8(bytes, (size_t)len))
+    if (!candid_is_utf8(bytes, (size_t)len))
         malformed();
     return (struct candid_text){.bytes = bytes, .len = (size_t)len};
 }

@@ -53,6 +53,9 @@ bool candid_bool(struct candid_args *args);
 struct candid_text candid_text(struct candid_args *args);
 struct candid_blob candid_blob(struct candid_args *args);
 
+/* Whether bytes are well-formed UTF-8. */
+bool candid_is_utf8(const uint8_t *bytes, size_t len);
+
 /* Append to the reply. */
 void candid_put(const void *bytes, size_t len);
 void candid_put_length(uint64_t n); /* LEB128: also a nat */

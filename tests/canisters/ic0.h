@@ -38,6 +38,7 @@ void ic0_stable64_write(uint64_t off, uint64_t src, uint64_t size) IC0(stable64_
     __attribute__((export_name(export))) void name(void);                                          \
     void name(void)
 #define IC_INIT(name)         IC_EXPORT("canister_init", name)
+#define IC_PRE_UPGRADE(name)  IC_EXPORT("canister_pre_upgrade", name)
 #define IC_POST_UPGRADE(name) IC_EXPORT("canister_post_upgrade", name)
 #define IC_QUERY(name)        IC_EXPORT("canister_query " #name, name)
 #define IC_UPDATE(name)       IC_EXPORT("canister_update " #name, name)

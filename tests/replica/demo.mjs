@@ -12,7 +12,7 @@ const PAGE = 65536n;
 const NO_ARGUMENT = new Uint8Array(IDL.encode([], []));
 
 const InstallArgs = IDL.Record({
-  mode: IDL.Variant({ install: IDL.Null, reinstall: IDL.Null }),
+  mode: IDL.Variant({ install: IDL.Null, reinstall: IDL.Null, upgrade: IDL.Opt(IDL.Record({})) }),
   canister_id: IDL.Principal,
   wasm_module: IDL.Vec(IDL.Nat8),
   arg: IDL.Vec(IDL.Nat8),
@@ -21,15 +21,19 @@ const InstallArgs = IDL.Record({
 
 export async function install(network, owner, wasm) {
   const id = await network.createCanister({ controllers: [owner] });
+  await installCode(network, owner, id, wasm, { install: null });
+  return id;
+}
+
+export async function installCode(network, owner, id, wasm, mode) {
   const args = {
-    mode: { install: null },
+    mode,
     canister_id: Principal.fromUint8Array(id),
     wasm_module: wasm,
     arg: NO_ARGUMENT,
     sender_canister_version: [],
   };
   await network.callAs(owner, MANAGEMENT, 'install_code', new Uint8Array(IDL.encode([InstallArgs], [args])));
-  return id;
 }
 
 function nat64s(...numbers) {
@@ -49,6 +53,8 @@ export function sparseText(offset) {
 
 export const MOTOKO_TEXT = Buffer.from('A Motoko canister keeps these bytes in a region of its stable memory.\n'.repeat(1000));
 
+export const POSTS = ['The first post.', 'Another one, with more to say: ' + 'and so on, '.repeat(200) + 'to the end.', 'Grüße aus Zürich'];
+
 // Returns { name: id in text form }.
 export async function installDemo(network, owner, wasmDir, { size, seed }) {
   const wasm = (name) => new Uint8Array(readFileSync(join(wasmDir, `${name}.wasm`)));
@@ -66,11 +72,15 @@ export async function installDemo(network, owner, wasmDir, { size, seed }) {
   await network.callAs(owner, sparse, 'stable_grow', nat64s((100n * GIB) / PAGE + 1n));
   for (const offset of SPARSE_OFFSETS)
     await network.callAs(owner, sparse, 'stable_write', writeArgs(offset, sparseText(offset)));
-  // The same read side in Motoko, with a little text.
-  const motoko = await add('motoko', 'motoko');
-  await network.callAs(owner, motoko, 'stable_write', writeArgs(0n, MOTOKO_TEXT));
   // The same methods over no memory at all, and a canister with none of the methods.
   await add('blank', 'sample');
   await add('hello', 'hello');
+  // The sample's read side in Motoko, with a little text.
+  const motoko = await add('motoko', 'motoko');
+  await network.callAs(owner, motoko, 'stable_write', writeArgs(0n, MOTOKO_TEXT));
+  // An application; its upgrade has left its posts in stable memory, which only the owner reads.
+  const distrikt = await add('distrikt', 'distrikt');
+  for (const text of POSTS) await network.callAs(owner, distrikt, 'post', new Uint8Array(IDL.encode([IDL.Text], [text])));
+  await installCode(network, owner, distrikt, wasm('distrikt'), { upgrade: [] });
   return ids;
 }

@@ -161,7 +161,7 @@ async function createCanister(ledger, canisters, { amount, from_subaccount: [sub
 }
 
 /** Candid wants every optional field named. */
-const fullSettings = (given) =>
+export const fullSettings = (given) =>
   Object.fromEntries(types.Settings._fields.map(([name]) => [name, given[name] ?? []]));
 
 export class SystemCanisters {

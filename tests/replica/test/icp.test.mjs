@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { install } from '../demo.mjs';
+import { uleb } from '../engine/cursor.mjs';
 import { buildCanisters, scratch } from './engine_fixture.mjs';
 import { hex, makeIdentity, nat64s, network, Principal } from './wire_fixture.mjs';
 
@@ -118,6 +119,52 @@ test('stop and start', async () => {
   assert.match(stranger.err, /IC0512/);
   await good('canister', 'start', canister, ...target('owner'));
   assert.match(await good(...calling('stable_size', '()', '--query', ...target('owner'))), /^\(196_608 : nat64\)/);
+});
+
+test('create, install, upgrade in chunks, settings, delete: through cycles ledger and management canister', async () => {
+  const balance = async () => BigInt(/Balance: ([\d_]+) cycles/.exec(await good('cycles', 'balance', ...target('owner')))[1].replaceAll('_', ''));
+  const T = 1_000_000_000_000n;
+  const before = await balance();
+  net.log.length = 0;
+  const [id] = /[a-z\d-]+-cai/.exec(await good('canister', 'create', '--detached', ...target('owner')));
+  const creating = net.log.map(({ endpoint, canister, method }) => `${endpoint} ${canister} ${method}`);
+  assert.deepEqual(creating.sort(), [
+    'call um5iw-rqaaa-aaaaq-qaaba-cai create_canister',
+    'query rkp4c-7iaaa-aaaaa-aaaca-cai get_default_subnets',
+    'read_state rkp4c-7iaaa-aaaaa-aaaca-cai null',
+  ]);
+  assert.equal(await balance(), before - 2n * T - 100_000_000n);
+  const created = net.canisters.get(Principal.fromText(id).toUint8Array());
+  assert.equal(created.cycles, 2n * T - T / 2n);
+  assert.deepEqual(created.controllers.map(hex), [hex(owner.sender)]);
+
+  const file = join(home, 'sample.wasm');
+  writeFileSync(file, build('sample'));
+  await good('canister', 'install', id, '--wasm', file, ...target('owner'));
+  await good('canister', 'call', id, 'stable_write', '(0, blob "kept")', ...target('owner'));
+  // Too large for one message: a custom section of 3 MiB.
+  const size = 3 * 2 ** 20;
+  writeFileSync(file, Buffer.concat([build('sample'), Buffer.from([0, ...uleb(size + 2), 1, 0x78]), Buffer.alloc(size)]));
+  net.log.length = 0;
+  await good('canister', 'install', id, '--mode', 'upgrade', '--yes', '--wasm', file, ...target('owner'));
+  const methods = net.log.map(({ method }) => method);
+  assert.equal(methods.filter((method) => method === 'upload_chunk').length, 4);
+  assert.ok(methods.includes('install_chunked_code') && !methods.includes('install_code'));
+  const read = ['canister', 'call', id, 'stable_read', '(0, 4)', '--query', ...target('owner')];
+  assert.match(await good(...read), /"kept"/);
+  assert.deepEqual(created.chunks.hashes, []);
+
+  await good('canister', 'settings', 'update', id, '--freezing-threshold', '1000', ...target('owner'));
+  assert.match(await good('canister', 'settings', 'show', id, ...target('owner')), /Freezing threshold: 1_000/);
+  const running = await icp('canister', 'delete', id, ...target('stranger'));
+  assert.notEqual(running.code, 0);
+  await good('canister', 'stop', id, ...target('owner'));
+  const left = await balance();
+  const [, recovered] = /Recovered (\d+) cycles/.exec((await icp('canister', 'delete', id, ...target('owner'))).err);
+  assert.equal(await balance(), left + BigInt(recovered) - 100_000_000n);
+  const gone = await icp('canister', 'status', id, ...target('owner'));
+  assert.notEqual(gone.code, 0);
+  assert.match(gone.err, /not found/);
 });
 
 test('a wrong root key is noticed', async () => {
