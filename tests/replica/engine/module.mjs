@@ -21,6 +21,8 @@ const MAX_CODE_BYTES = 10 * MIB;
 const MAX_FUNCTIONS = 50_000;
 const MAX_GLOBALS = 1_000;
 const MAX_METHODS = 1_000;
+const MAX_METADATA = 16;
+const MAX_METADATA_BYTES = MIB;
 const MAX_METHOD_NAME_BYTES = 20_000; // of all names together
 
 /** Names of the extra exports. A module that uses them itself fails to compile (duplicate export). */
@@ -287,12 +289,16 @@ function readMethods(layout) {
 /** Custom sections "icp:public NAME" and "icp:private NAME" (IC interface spec, "Canister metadata"). */
 function readMetadata(layout) {
   const metadata = new Map();
+  let metadataBytes = 0;
   for (const { name, content } of layout.custom) {
     const match = /^icp:(public|private) ([^]+)$/.exec(name);
     if (match === null) continue;
     if (metadata.has(match[2])) throw new MalformedError(`metadata '${match[2]}' appears twice`);
     metadata.set(match[2], { visibility: match[1], content: Uint8Array.from(content) });
+    metadataBytes += name.length + content.length;
   }
+  if (metadata.size > MAX_METADATA) throw new MalformedError(`more than ${MAX_METADATA} metadata sections`);
+  if (metadataBytes > MAX_METADATA_BYTES) throw new MalformedError(`metadata larger than ${MAX_METADATA_BYTES} bytes`);
   return metadata;
 }
 

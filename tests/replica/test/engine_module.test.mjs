@@ -199,6 +199,10 @@ describe('what a module carries', () => {
       }),
       /metadata 'a' appears twice/,
     );
+    const many = (count) => assemble({ custom: Array.from({ length: count }, (_, i) => [`icp:public ${i}`, '']) });
+    assert.equal(makeEngine(many(16)).metadata.size, 16);
+    await refused(many(17), /more than 16 metadata sections/);
+    await refused(assemble({ custom: [['icp:private big', 'x'.repeat(2 ** 20)]] }), /metadata larger than 1048576 bytes/);
   });
 
   test('a module without memory or exports installs', async () => {
