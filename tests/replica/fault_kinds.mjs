@@ -63,9 +63,12 @@ function untilGone(res, ms) {
   });
 }
 
+/** Bytes of a Candid nat64. */
+const NAT64 = 8;
+
 /**
  * Re-encodes the Candid message of one blob, `(blob)` or `(variant { ok : blob })`, with `change` applied to the blob.
- * The blob comes last in both, behind its LEB128 length, so both ends can be found without a decoder.
+ * The blob comes last in both, or before one nat64, behind its LEB128 length, so both ends can be found without a decoder.
  */
 function changeBlob(rule, reply, change) {
   const buffer = Buffer.from(reply);
@@ -77,13 +80,14 @@ function changeBlob(rule, reply, change) {
       length += (byte & 0x7f) * 2 ** shift;
       if (byte < 0x80) break;
     }
-    if (length > 0 && end + length === buffer.length) {
-      const blob = change(buffer.subarray(end));
-      return Buffer.concat([buffer.subarray(0, at), leb(blob.length), blob]);
+    const rest = buffer.subarray(end + length);
+    if (length > 0 && end + length <= buffer.length && (rest.length === 0 || rest.length === NAT64)) {
+      const blob = change(buffer.subarray(end, end + length));
+      return Buffer.concat([buffer.subarray(0, at), leb(blob.length), blob, rest]);
     }
   }
   if (rule.is_random) return reply;
-  throw new Error('the fault does not apply: the reply does not end in a blob');
+  throw new Error('the fault does not apply: the reply does not end in a blob, or one and a nat64');
 }
 
 function leb(n) {
