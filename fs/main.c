@@ -136,8 +136,8 @@ static enum fs_exit run_process(struct run *run)
     }
     if (run->options->wants_rw)
         fs_log_print(run->log, FS_LOG_WARNING,
-                     "mounted read-only: this version cannot write ('rw' asks for it, and so does "
-                     "'defaults' in fstab)");
+                     "mounted read-only: this version cannot write (mount(8) asks for it unless "
+                     "'ro' is given)");
     enum fs_exit result = run_mount(run);
     fs_signals_close(&run->signals);
     fs_log_close(run->log);

@@ -17,7 +17,7 @@ enum fs_exit {
     FS_EXIT_USAGE = 1,   /* the command line is wrong */
     FS_EXIT_CONFIG = 2,  /* an option's value, identity or key cannot be used */
     FS_EXIT_NETWORK = 3, /* the network or the canister cannot be reached, verified or found */
-    FS_EXIT_MOUNT = 4,   /* the mount point cannot be mounted on */
+    FS_EXIT_MOUNT = 4,   /* the mount point cannot be mounted on, or serving ended by an error */
 };
 
 enum fs_action {
@@ -56,7 +56,7 @@ struct fs_options {
     uint64_t live;      /* enum fs_live */
     uint64_t log_level; /* enum fs_log_level */
     bool foreground;
-    bool wants_rw;        /* "rw" was given, which mount(8) also makes of fstab's "defaults" */
+    bool wants_rw;        /* "rw" was given: mount(8) does unless "ro" is */
     char *kernel_options; /* comma-separated words for mount(2), "" when none */
 };
 

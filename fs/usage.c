@@ -13,7 +13,7 @@ static const struct {
     {FS_EXIT_USAGE, "the command line is wrong"},
     {FS_EXIT_CONFIG, "an option's value, an identity or a key cannot be used"},
     {FS_EXIT_NETWORK, "the network or the canister cannot be reached, verified or found"},
-    {FS_EXIT_MOUNT, "the mount point cannot be mounted on"},
+    {FS_EXIT_MOUNT, "the mount point cannot be mounted on, or serving ended by an error"},
 };
 
 /* "cache_size=SIZE" */

@@ -2,10 +2,11 @@
 // background.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { networkArgs, program, pread, refused, run, seedBytes, Stage } from './harness.mjs';
+import { newPoint, pidsOf, within } from './process.mjs';
 
 describe('refused', () => {
   let stage, network, point, sample;
@@ -14,8 +15,7 @@ describe('refused', () => {
     stage = await Stage.open();
     network = await stage.network(['--demo', '--demo-size', '1M']);
     sample = network.canisters.sample;
-    point = join(stage.dir, 'point');
-    await mkdir(point);
+    point = await newPoint(stage);
   });
   after(() => stage.close());
 
@@ -34,7 +34,9 @@ describe('refused', () => {
     await check(['-o', 'colour=red', sample, point], 1, /unknown option 'colour'/);
     await check(['-o', 'cache_size=lots', sample, point], 1, /'lots' is not a size/);
     await check([...networkArgs(network), 'not-a-principal', point], 1, /not the text form of a principal/);
-    await check(['-o', 'network=ftp://x', sample, point], 1, /not ic, local, or a URL/);
+    for (const url of ['ftp://x', 'http://', 'http://host:99999', 'http://host/?x'])
+      await check(['-o', `network=${url}`, sample, point], 1, /not ic, local, or a URL/);
+    await check(['-o', 'network=http://user:secret@127.0.0.1:9', sample, point], 1, /^(?!.*secret).*no password/);
   });
 
   test('root key', async () => {
@@ -96,9 +98,7 @@ describe('refused', () => {
     const { stdout } = await run('findmnt', ['-n', '-o', 'SOURCE,FSTYPE', point]);
     assert.match(stdout, new RegExp(`${sample}\\s+fuse\\.canisterfs`));
     await run('fusermount3', ['-u', point]);
-    const gone = async () => !(await run('pgrep', ['-f', `${program}.*${point}`]).catch(() => null));
-    for (let i = 0; i < 100 && !(await gone()); i++) await new Promise((resolve) => setTimeout(resolve, 50));
-    assert.ok(await gone(), 'the process ended');
+    assert.ok(await within(5000, async () => (await pidsOf(point)).length === 0), 'the process ended');
   });
 
   test('insecure_root_key mounts, with a warning', async () => {
