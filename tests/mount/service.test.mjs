@@ -50,7 +50,7 @@ describe('a signal during the start', () => {
         const asked = Date.now();
         child.kill(signal);
         assert.deepEqual(await child.ended, { code: null, signal });
-        assert.ok(Date.now() - asked < 1000, `took ${Date.now() - asked} ms`);
+        assert.ok(Date.now() - asked < 3000, `took ${Date.now() - asked} ms`);
         assert.deepEqual(await pidsOf(point), [], 'no process is left');
         await network.faults([]);
         assert.ok(!(await isMounted(point)));
@@ -130,7 +130,7 @@ describe('a serving mount', () => {
       const asked = Date.now();
       mount.child.kill(signal);
       assert.deepEqual(await mount.exited, { code: 0, signal: null });
-      assert.ok(Date.now() - asked < 2000, `took ${Date.now() - asked} ms`);
+      assert.ok(Date.now() - asked < 5000, `took ${Date.now() - asked} ms`);
       assert.equal(typeof (await reading), 'string');
       assert.ok(!(await isMounted(mount.point)));
       assert.match(mount.stderr, new RegExp(`ending on ${signal}`));
@@ -145,7 +145,7 @@ describe('a serving mount', () => {
     await sleep(200);
     const asked = Date.now();
     await run('fusermount3', ['-uz', mount.point]);
-    assert.ok(Date.now() - asked < 1000);
+    assert.ok(Date.now() - asked < 3000);
     assert.equal(await reading, 'ETIMEDOUT');
     assert.deepEqual(await mount.exited, { code: 0, signal: null });
     await network.faults([]);
@@ -195,7 +195,7 @@ describe('surroundings that change', () => {
       const asked = Date.now();
       const got = await pread(mount.path('stable_memory'), offset, 64);
       assert.ok(['ETIMEDOUT', 'EHOSTUNREACH'].includes(got), String(got));
-      assert.ok(Date.now() - asked < 2500, `took ${Date.now() - asked} ms`);
+      assert.ok(Date.now() - asked < 4000, `took ${Date.now() - asked} ms`);
     }
     assert.deepEqual(await readdir(mount.path('.canisterfs')), ['stats', 'status'], 'what needs no network is there');
     await network.faults([]);
