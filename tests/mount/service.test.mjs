@@ -188,6 +188,22 @@ describe('surroundings that change', () => {
     assert.match(missing.words, /^canisterfs: certificate file 'none\.pem': No such file or directory\n$/);
   });
 
+  test('a canister that fails and a reader that goes on: one line, however many reads', async () => {
+    const mount = await stage.mount(network, sample, ['-o', 'timeout=1s']);
+    await network.faults([{ kind: 'http', status: 500, method: 'stable_read_at' }]);
+    const before = mount.stderr.length;
+    const dd = start('dd', [`if=${mount.path('stable_memory')}`, 'of=/dev/null', 'bs=64k', 'conv=noerror']);
+    await dd.ended;
+    assert.ok(dd.words.match(/Input\/output error/g).length > 8, dd.words);
+    const lines = mount.stderr.slice(before).trimEnd().split('\n');
+    assert.equal(lines.length, 1, lines.join('\n'));
+    assert.match(lines[0], /error: .*HTTP (status )?500/);
+    const [entry, ...others] = (await mount.json('status')).last_errors.filter((error) => /500/.test(error.message));
+    assert.ok(entry.count > 8 && others.length === 0, JSON.stringify(entry));
+    await network.faults([]);
+    await mount.unmount();
+  });
+
   test('the network is gone for a while: errors in time, then everything as before', async () => {
     const mount = await stage.mount(network, sample, ['-o', 'timeout=1s']);
     await network.faults([{ kind: 'stall' }]);
