@@ -1,9 +1,12 @@
 // Every fault of the local network, on the n-th call and on all: the right bytes or an errno of the table, in time, and
 // nothing wrong is ever kept.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pread, seedBytes, Stage } from './harness.mjs';
+import { errnoName, eventually, pread, run, seedBytes, Stage } from './harness.mjs';
 
 const MIB = 2 ** 20;
 const SIZE = 16 * MIB;
@@ -84,9 +87,12 @@ describe('faults', () => {
 
     test(`${words(kind, parameters)}: on the n-th call of a sequential reader`, async () => {
       await remount();
-      await network.faults([2, 4].map((nth) => ({ kind, method: 'stable_read_at', nth, ...parameters })));
       const outcomes = new Set();
+      const before = (await network.log()).length;
+      await network.faults([2, 4].map((nth) => ({ kind, method: 'stable_read_at', nth, ...parameters })));
       for (let offset = 0; offset < SIZE; offset += MIB) outcomes.add(await readChecked(offset, MIB));
+      // A request is logged when its connection is through with it.
+      await eventually(async () => (await network.log()).slice(before).filter(({ fault }) => fault === kind).length === 2);
       outcomes.delete('right');
       for (const outcome of outcomes) assert.equal(outcome, errno);
       await network.faults([]);
@@ -128,17 +134,43 @@ describe('faults', () => {
     }
   });
 
-  test('killed readers leave nothing behind, unmounting does not wait', async () => {
-    await remount(['-o', 'timeout=30s']);
+  // With a file open and no read answered any more: start `read(file)`, and when it waits call `then` with it.
+  const whileReading = async (read, then, args = []) => {
+    await remount(args);
     await network.faults([{ kind: 'stall', method: 'stable_read_at' }]);
-    const reading = pread(memory, 3 * MIB, 100);
-    await sleep(300);
+    const file = await open(memory);
+    const reading = read(file);
+    await eventually(async () => (await mount.json('stats')).calls.in_flight > 0);
     const started = Date.now();
-    mount.child.kill('SIGTERM');
-    const { code } = await mount.exited;
-    assert.equal(code, 0);
-    assert.ok(Date.now() - started < 5000, 'ended within 5 s');
-    assert.equal(typeof (await reading), 'string', 'the reader got an errno');
-    await network.faults([]);
+    try {
+      await then(reading);
+    } finally {
+      await file.close().catch(() => {}); // the mount may be gone
+      await network.faults([]);
+    }
+    assert.ok(Date.now() - started < TIMEOUT_MS / 2, 'at once');
+  };
+
+  test('a killed reader is gone at once and leaves nothing behind', async () => {
+    const dd = ['of=/dev/null', 'bs=64k', 'skip=80', 'count=1'];
+    const read = (file) => spawn('dd', dd, { stdio: [file.fd, 'ignore', 'ignore'] });
+    await whileReading(read, async (reader) => {
+      const ended = once(reader, 'exit');
+      reader.kill('SIGKILL');
+      assert.deepEqual(await ended, [null, 'SIGKILL']);
+      await network.faults([]);
+      assert.equal(await readChecked(12 * MIB, 100), 'right', 'the next reader is served');
+    });
+    await run('fusermount3', ['-u', mount.point]);
+    assert.deepEqual(await mount.exited, { code: 0, signal: null });
+  });
+
+  test('SIGTERM does not wait for a reader', async () => {
+    const read = (file) => file.read(Buffer.alloc(100), 0, 100, 3 * MIB).catch(errnoName);
+    await whileReading(read, async (reading) => {
+      mount.child.kill('SIGTERM');
+      assert.deepEqual(await mount.exited, { code: 0, signal: null });
+      assert.equal(typeof (await reading), 'string', 'the reader got an errno');
+    }, ['-o', 'timeout=30s']);
   });
 });

@@ -2,7 +2,8 @@
 // mount must not serve it from the same event loop), mounts that are always taken down, and errnos.
 import { spawn, execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, mkdir, rm, open, readFile } from 'node:fs/promises';
+import { mkdtemp, mkdir, open, readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,6 +13,8 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 export const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const program = process.env.CANISTERFS ?? join(top, 'build', 'canisterfs');
+// Built with a sanitizer, whose own memory and time are not the program's.
+export const isSanitized = /__[at]san_init/.test(readFileSync(program, 'latin1'));
 
 // Everything that must be undone, newest first, whatever happens to the test.
 export class Stage {
@@ -20,7 +23,7 @@ export class Stage {
   static async open() {
     const stage = new Stage();
     stage.dir = await mkdtemp(join(tmpdir(), 'canisterfs-test-'));
-    stage.onClose(() => rm(stage.dir, { recursive: true, force: true }));
+    stage.onClose(() => stage.#remove());
     return stage;
   }
 
@@ -38,6 +41,14 @@ export class Stage {
       }
     }
     if (errors.length > 0) throw new AggregateError(errors, errors.map(String).join('; '));
+  }
+
+  // The directory goes last, and whatever is still mounted below it before: rm must never walk into a mount.
+  async #remove() {
+    const left = await mountsBelow(this.dir);
+    for (const point of left) await run('fusermount3', ['-uz', point]);
+    await run('rm', ['-rf', '--one-file-system', this.dir]);
+    if (left.length > 0) throw new Error(`left mounted: ${left.join(', ')}`);
   }
 
   // Start the local network, by default without the wait for blocks; resolves to the JSON line it prints, with helpers
@@ -66,6 +77,13 @@ export class Stage {
     await mount.waitUntilServing();
     return mount;
   }
+}
+
+// Mount points below a directory, the newest first.
+export async function mountsBelow(dir) {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trimEnd().split('\n');
+  const points = lines.map((line) => line.split(' ')[4]);
+  return points.filter((point) => point.startsWith(`${dir}/`)).reverse();
 }
 
 export function networkArgs(network) {
@@ -130,7 +148,7 @@ export class Mount {
   // /proc/self/mountinfo tells when the kernel has it; no fixed sleeps.
   async waitUntilServing() {
     const deadline = Date.now() + 60000;
-    while (!(await readFile('/proc/self/mountinfo', 'utf8')).includes(` ${this.point} `)) {
+    while (!(await mountsBelow(dirname(this.point))).includes(this.point)) {
       if (this.child.exitCode !== null) throw new Error(`canisterfs exited ${this.child.exitCode}: ${this.stderr}`);
       if (Date.now() > deadline) throw new Error('the mount did not come up');
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -153,13 +171,19 @@ export class Mount {
   }
 }
 
-// Run the program where it is expected to fail before it mounts.
-export async function refused(args) {
+// Run the program where it is expected to fail before it mounts. One that has not ended after the deadline is ended;
+// its code is null.
+export async function refused(args, deadlineMs = 60000) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let stderr = '';
   child.stderr.on('data', (chunk) => (stderr += chunk));
+  let late = false;
+  const end = setTimeout(() => (late = child.kill('SIGTERM')), deadlineMs);
+  const kill = setTimeout(() => child.kill('SIGKILL'), deadlineMs + 10000);
   const [code] = await once(child, 'exit');
-  return { code, stderr };
+  clearTimeout(end);
+  clearTimeout(kill);
+  return late ? { code: null, stderr: `${stderr}(did not end by itself)` } : { code, stderr };
 }
 
 // Bytes [offset, offset + length) up to the end of the file, or the name of an errno. read(2) may return the bytes before a
@@ -180,6 +204,15 @@ export async function pread(path, offset, length) {
     return errnoName(error);
   } finally {
     await file?.close();
+  }
+}
+
+// Wait until `condition` resolves to something true; no fixed sleeps.
+export async function eventually(condition, deadlineMs = 10000) {
+  const deadline = Date.now() + deadlineMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

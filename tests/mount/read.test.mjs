@@ -5,8 +5,9 @@ import { createReadStream, readFileSync } from 'node:fs';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from './client.mjs';
-import { errnoName, pread, run, seedBytes, Stage } from './harness.mjs';
+import { errnoName, isSanitized, pread, run, seedBytes, Stage } from './harness.mjs';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -162,10 +163,13 @@ describe('what it costs', () => {
     await file.close();
   });
 
-  test('ls without stat asks nothing', async () => {
-    const mount = await stage.mount(network, network.canisters.sample);
-    const log = await network.requestsDuring(() => readdir(mount.point));
-    assert.deepEqual(queries(log), []);
+  test('ls without stat asks nothing, in any directory', async () => {
+    const mount = await stage.mount(network, network.canisters.sample, ['-o', 'attr_timeout=100ms']);
+    await sleep(150);
+    const log = await network.requestsDuring(async () => {
+      for (const dir of ['.', 'canister', '.canisterfs']) assert.ok((await readdir(mount.path(dir))).length > 0, dir);
+    });
+    assert.deepEqual(log, []);
   });
 
   test('a sequential copy fetches every byte once, in large replies', async () => {
@@ -225,7 +229,9 @@ describe('memories of other sizes', () => {
     assert.equal(status.stable_memory.methods.stable_version, 'not in the Candid interface');
   });
 
-  test('the daemon stays within cache_size + 64 MiB, whatever the file', async () => {
+  // Not with a sanitizer: its memory is most of the process's.
+  const whenPlain = isSanitized ? () => {} : test;
+  whenPlain('the daemon stays within cache_size + 64 MiB, whatever the file', async () => {
     const mount = await stage.mount(network, network.canisters.sparse, ['-o', 'cache_size=32M']);
     await run('dd', [`if=${mount.path('stable_memory')}`, 'of=/dev/null', 'bs=1M', 'count=1024', 'status=none']);
     const status = readFileSync(`/proc/${mount.pid}/status`, 'utf8');
@@ -273,7 +279,7 @@ describe('a canister that changes', () => {
     const stale = await file.read(buffer, 0, 8, 8 * MIB).catch(errnoName);
     await file.close();
     assert.equal(stale, 'ESTALE');
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await sleep(150);
     assert.deepEqual(await pread(memory, 8 * MIB, 8), written);
     const later = await stat(memory, { bigint: true });
     assert.notEqual(later.ino, before.ino, 'one inode per version');
