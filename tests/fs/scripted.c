@@ -26,20 +26,32 @@ static int scripted_stat(struct source *source, const struct source_io *io, stru
     if (self->stat_result < 0)
         return self->stat_result;
     *out = self->stat;
+    out->version += self->n_changes;
     if (!self->stat.versioned)
         self->stat.version++;
     return 0;
 }
 
-static int wait_to_be_cancelled(const struct source_io *io)
+/* Wait until `until_ns`, or a cancelled call's or a late one's end. */
+static int wait_until(int64_t until_ns, const struct source_io *io)
 {
-    while (!atomic_load(io->cancel)) {
+    while (now_ns() < until_ns) {
+        if (atomic_load(io->cancel))
+            return -EINTR;
         if (now_ns() > io->deadline_ns)
             return -ETIMEDOUT;
-        const struct timespec slice = {.tv_nsec = 1000000};
+        const struct timespec slice = {.tv_nsec = 100000};
         nanosleep(&slice, NULL);
     }
-    return -EINTR;
+    return 0;
+}
+
+static void count_reader(struct scripted *self)
+{
+    unsigned now = ++self->n_reading;
+    unsigned most = self->most_reading;
+    while (now > most && !atomic_compare_exchange_weak(&self->most_reading, &most, now))
+        ;
 }
 
 static int scripted_readv(struct source *source, uint64_t version, uint64_t off,
@@ -47,10 +59,13 @@ static int scripted_readv(struct source *source, uint64_t version, uint64_t off,
 {
     struct scripted *self = (struct scripted *)source;
     self->n_reads++;
-    if (self->waits)
-        return wait_to_be_cancelled(io);
-    if (self->read_result < 0)
-        return self->read_result;
+    count_reader(self);
+    int result = wait_until(self->waits ? INT64_MAX : now_ns() + self->read_ns, io);
+    self->n_reading--;
+    if (result == 0)
+        result = self->read_result;
+    if (result < 0)
+        return result;
     for (int i = 0; i < n_iov; i++) {
         unsigned char *to = iov[i].iov_base;
         for (size_t j = 0; j < iov[i].iov_len; j++)

@@ -10,10 +10,14 @@ struct scripted {
     int stat_result;
     int read_result;
     void (*on_stat)(struct scripted *scripted); /* called while a stat is under way; may be NULL */
-    bool waits; /* readv waits until it is cancelled or its deadline has passed */
+    bool waits;                 /* readv waits until it is cancelled or its deadline has passed */
+    int64_t read_ns;            /* how long a readv takes that does not wait so */
+    _Atomic uint64_t n_changes; /* added to the version */
     _Atomic unsigned n_stats;
     _Atomic unsigned n_reads;
     _Atomic unsigned n_closed;
+    _Atomic unsigned n_reading;    /* readv calls under way */
+    _Atomic unsigned most_reading; /* at once, so far */
 };
 
 /* The struct stays the caller's; close only counts. */

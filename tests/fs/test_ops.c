@@ -1,192 +1,15 @@
-/* The handlers, driven over a socket pair in place of /dev/fuse: what the kernel would be told. */
-#include "fs/ops.h"
+/* The handlers, one request after the other: what the kernel would be told. */
 #include "fs/reply.h"
-#include "tests/fs/scripted.h"
+#include "tests/fs/kernel.h"
 #include "tests/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <sys/stat.h>
+#include <time.h>
 
 TAP_STATE;
-
-#define FILE_SIZE  1000003 /* no multiple of anything */
-#define TIMEOUT_NS 300000000
-
-struct kernel {
-    int fd; /* our end */
-    struct fuse_session *session;
-    struct fs_ops *ops;
-    struct fs_tree *tree;
-    struct fs_log *log;
-    struct scripted file;
-    uint64_t unique;
-    unsigned n_serving;
-    pthread_t loop;
-};
-
-struct reply {
-    struct fuse_out_header header;
-    char body[1 << 20];
-};
-
-static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
-{
-    (void)userdata;
-    return writev(fd, iov, count);
-}
-
-static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
-{
-    (void)userdata;
-    return read(fd, buf, len);
-}
-
-static unsigned inflight(void *arg)
-{
-    (void)arg;
-    return 4;
-}
-
-static void count_serving(void *arg)
-{
-    ((struct kernel *)arg)->n_serving++;
-}
-
-static void *run_loop(void *arg)
-{
-    struct kernel *k = arg;
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    fuse_loop_cfg_set_max_threads(config, 4);
-    fuse_session_loop_mt(k->session, config);
-    fuse_loop_cfg_destroy(config);
-    return NULL;
-}
-
-static void send_request(struct kernel *k, uint32_t opcode, uint64_t node, const void *body,
-                         size_t len)
-{
-    struct fuse_in_header header = {
-        .len = (uint32_t)(sizeof(header) + len),
-        .opcode = opcode,
-        .unique = k->unique += 2,
-        .nodeid = node,
-    };
-    struct iovec iov[] = {{&header, sizeof(header)}, {(void *)(uintptr_t)body, len}};
-    if (writev(k->fd, iov, 2) < 0)
-        perror("writev");
-}
-
-/* The next reply within two seconds; error 1 stands for none. Returns the length of its body. */
-static size_t receive(struct kernel *k, struct reply *reply)
-{
-    struct pollfd p = {.fd = k->fd, .events = POLLIN};
-    reply->header.error = 1;
-    if (poll(&p, 1, 2000) <= 0)
-        return 0;
-    ssize_t n = read(k->fd, reply, sizeof(*reply));
-    return n > (ssize_t)sizeof(reply->header) ? (size_t)n - sizeof(reply->header) : 0;
-}
-
-static size_t ask(struct kernel *k, uint32_t opcode, uint64_t node, const void *body, size_t len,
-                  struct reply *reply)
-{
-    send_request(k, opcode, node, body, len);
-    return receive(k, reply);
-}
-
-static int render(void *arg, char **out, size_t *out_len)
-{
-    *out = strdup(arg);
-    *out_len = strlen(arg);
-    return 0;
-}
-
-static int build(struct kernel *k)
-{
-    const struct fs_tree_config tree = {.attr_timeout_ns = 1000};
-    scripted_init(&k->file, FILE_SIZE, 3, true);
-    int result = fs_tree_new(&k->tree, &tree);
-    if (result == 0)
-        result = fs_tree_add_file(k->tree, NULL, "stable_memory", &k->file.source, false);
-    if (result == 0)
-        result = fs_tree_add_generated(k->tree, NULL, "status", render,
-                                       (void *)(uintptr_t) "{\"ok\": true}\n");
-    if (result == 0)
-        result = fs_log_open(&k->log, FS_LOG_ERROR);
-    const struct fs_ops_config config = {
-        .tree = k->tree,
-        .log = k->log,
-        .timeout_ns = TIMEOUT_NS,
-        .cache_budget = 1 << 20,
-        .max_inflight = inflight,
-    };
-    return result == 0 ? fs_ops_new(&k->ops, &config) : result;
-}
-
-static void open_kernel(struct kernel *k)
-{
-    memset(k, 0, sizeof(*k));
-    int fds[2];
-    if (build(k) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) < 0)
-        abort();
-    int size = 4 << 20;
-    setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    k->fd = fds[0];
-    fs_ops_set_serving(k->ops, count_serving, k);
-    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    fuse_opt_add_arg(&args, "test");
-    k->session = fuse_session_new(&args, fs_ops_table(), sizeof(*fs_ops_table()), k->ops);
-    fuse_opt_free_args(&args);
-    static const struct fuse_custom_io custom = {.writev = io_writev, .read = io_read};
-    if (!k->session || fuse_session_custom_io(k->session, &custom, fds[1]) != 0 ||
-        pthread_create(&k->loop, NULL, run_loop, k) != 0)
-        abort();
-    const struct fuse_init_in init = {.major = 7, .minor = 36, .max_readahead = 131072};
-    struct reply *reply = malloc(sizeof(*reply));
-    ask(k, FUSE_INIT, 0, &init, sizeof(init), reply);
-    TAP_INT(reply->header.error, 0, "INIT is answered");
-    TAP_INT(k->n_serving, 1, "and reported once");
-    free(reply);
-}
-
-static void close_kernel(struct kernel *k)
-{
-    close(k->fd); /* the session sees the end of file */
-    pthread_join(k->loop, NULL);
-    fuse_session_destroy(k->session);
-    fs_ops_free(k->ops);
-    fs_tree_free(k->tree);
-    fs_log_close(k->log);
-}
-
-static uint64_t lookup(struct kernel *k, const char *name, struct reply *reply)
-{
-    ask(k, FUSE_LOOKUP, 1, name, strlen(name) + 1, reply);
-    const struct fuse_entry_out *entry = (const void *)reply->body;
-    return reply->header.error == 0 ? entry->nodeid : 0;
-}
-
-static uint64_t open_file(struct kernel *k, uint64_t node, uint32_t flags, struct reply *reply)
-{
-    const struct fuse_open_in in = {.flags = flags};
-    ask(k, FUSE_OPEN, node, &in, sizeof(in), reply);
-    const struct fuse_open_out *out = (const void *)reply->body;
-    return reply->header.error == 0 ? out->fh : 0;
-}
-
-static size_t read_at(struct kernel *k, uint64_t node, uint64_t fh, uint64_t off, uint32_t size,
-                      struct reply *reply)
-{
-    const struct fuse_read_in in = {.fh = fh, .offset = off, .size = size};
-    return ask(k, FUSE_READ, node, &in, sizeof(in), reply);
-}
 
 static bool is_content(const struct reply *reply, size_t len, uint64_t off)
 {
@@ -198,9 +21,9 @@ static bool is_content(const struct reply *reply, size_t len, uint64_t off)
 
 static void test_reading(struct kernel *k, struct reply *reply)
 {
-    uint64_t node = lookup(k, "stable_memory", reply);
+    uint64_t node = kernel_lookup(k, KERNEL_FILE, reply);
     TAP_OK(node > 1, "the file is looked up");
-    uint64_t fh = open_file(k, node, O_RDONLY, reply);
+    uint64_t fh = kernel_open(k, node, O_RDONLY, reply);
     TAP_INT(reply->header.error, 0, "and opened");
     const struct fuse_open_out *open_out = (const void *)reply->body;
     TAP_INT(open_out->open_flags & (FOPEN_KEEP_CACHE | FOPEN_DIRECT_IO), FOPEN_KEEP_CACHE,
@@ -213,56 +36,52 @@ static void test_reading(struct kernel *k, struct reply *reply)
     } rows[] = {
         {0, 4096, 4096, "the beginning"},
         {65535, 131072, 131072, "across blocks"},
-        {FILE_SIZE - 3, 4096, 3, "the last three bytes, and no more"},
-        {FILE_SIZE, 4096, 0, "the end of the file is the end"},
-        {FILE_SIZE + 4096, 10, 0, "and so is what lies behind"},
+        {KERNEL_FILE_SIZE - 3, 4096, 3, "the last three bytes, and no more"},
+        {KERNEL_FILE_SIZE, 4096, 0, "the end of the file is the end"},
+        {KERNEL_FILE_SIZE + 4096, 10, 0, "and so is what lies behind"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        size_t n = read_at(k, node, fh, rows[i].off, rows[i].size, reply);
+        size_t n = kernel_read(k, node, fh, rows[i].off, rows[i].size, reply);
         TAP_OK(reply->header.error == 0 && n == rows[i].want && is_content(reply, n, rows[i].off),
                rows[i].what);
     }
     k->file.read_result = -EBADMSG;
-    TAP_INT((int64_t)read_at(k, node, fh, 0, 10, reply), 0, "a failed read has no bytes");
+    TAP_INT((int64_t)kernel_read(k, node, fh, 0, 10, reply), 0, "a failed read has no bytes");
     TAP_INT(reply->header.error, -EBADMSG, "but its errno");
     k->file.read_result = -ENOSYS;
-    read_at(k, node, fh, 0, 10, reply);
+    kernel_read(k, node, fh, 0, 10, reply);
     TAP_INT(reply->header.error, -EIO, "ENOSYS never reaches the kernel");
     k->file.read_result = 0;
     k->file.waits = true;
-    read_at(k, node, fh, 0, 10, reply);
+    kernel_read(k, node, fh, 0, 10, reply);
     TAP_INT(reply->header.error, -ETIMEDOUT, "a read that gets no answer ends at its deadline");
     const struct fuse_read_in in = {.fh = fh, .size = 10};
-    send_request(k, FUSE_READ, node, &in, sizeof(in));
-    const struct fuse_interrupt_in interrupt = {.unique = k->unique};
-    k->unique++;
-    send_request(k, FUSE_INTERRUPT, 0, &interrupt, sizeof(interrupt));
-    receive(k, reply);
+    kernel_interrupt(k, kernel_send(k, FUSE_READ, node, &in, sizeof(in)));
+    kernel_receive(k, reply);
     TAP_INT(reply->header.error, -EINTR, "an interrupted one at once, with EINTR");
     k->file.waits = false;
-    const struct fuse_release_in release = {.fh = fh};
-    ask(k, FUSE_RELEASE, node, &release, sizeof(release), reply);
+    kernel_release(k, node, fh, reply);
     TAP_INT(reply->header.error, 0, "released");
 }
 
 /* A signal ends a mount with files open: no RELEASE comes. LeakSanitizer is the judge here. */
 static void test_left_open(struct kernel *k, struct reply *reply)
 {
-    open_file(k, lookup(k, "stable_memory", reply), O_RDONLY, reply);
+    kernel_open(k, kernel_lookup(k, KERNEL_FILE, reply), O_RDONLY, reply);
     TAP_INT(reply->header.error, 0, "a file is left open");
-    open_file(k, lookup(k, "status", reply), O_RDONLY, reply);
+    kernel_open(k, kernel_lookup(k, KERNEL_TEXT_FILE, reply), O_RDONLY, reply);
     TAP_INT(reply->header.error, 0, "and a generated one");
 }
 
 static void test_versions(struct kernel *k, struct reply *reply)
 {
-    uint64_t old = lookup(k, "stable_memory", reply);
+    uint64_t old = kernel_lookup(k, KERNEL_FILE, reply);
     k->file.stat.version = 4;
     const struct timespec pause = {.tv_nsec = 300000000};
     nanosleep(&pause, NULL);
-    open_file(k, old, O_RDONLY, reply);
+    kernel_open(k, old, O_RDONLY, reply);
     TAP_INT(reply->header.error, -ESTALE, "an inode of an older version does not open");
-    uint64_t now = lookup(k, "stable_memory", reply);
+    uint64_t now = kernel_lookup(k, KERNEL_FILE, reply);
     TAP_OK(now != 0 && now != old, "the name leads to a new inode");
     k->file.stat.version = 3;
     nanosleep(&pause, NULL);
@@ -270,17 +89,17 @@ static void test_versions(struct kernel *k, struct reply *reply)
 
 static void test_refusals(struct kernel *k, struct reply *reply)
 {
-    uint64_t node = lookup(k, "stable_memory", reply);
-    open_file(k, node, O_WRONLY, reply);
+    uint64_t node = kernel_lookup(k, KERNEL_FILE, reply);
+    kernel_open(k, node, O_WRONLY, reply);
     TAP_INT(reply->header.error, -EROFS, "opening for writing");
-    open_file(k, node, O_RDWR, reply);
+    kernel_open(k, node, O_RDWR, reply);
     TAP_INT(reply->header.error, -EROFS, "for both");
-    open_file(k, node, O_RDONLY | O_TRUNC, reply);
+    kernel_open(k, node, O_RDONLY | O_TRUNC, reply);
     TAP_INT(reply->header.error, -EROFS, "or to truncate is refused");
-    lookup(k, "no such name", reply);
+    kernel_lookup(k, "no such name", reply);
     TAP_INT(reply->header.error, -ENOENT, "an unknown name");
     k->file.stat_result = -EHOSTUNREACH;
-    lookup(k, "stable_memory", reply);
+    kernel_lookup(k, KERNEL_FILE, reply);
     TAP_INT(reply->header.error, -EHOSTUNREACH, "a source that cannot be reached");
     k->file.stat_result = 0;
     const struct timespec kept = {.tv_sec = 2, .tv_nsec = 100000000};
@@ -289,44 +108,133 @@ static void test_refusals(struct kernel *k, struct reply *reply)
 
 static void test_generated(struct kernel *k, struct reply *reply)
 {
-    uint64_t node = lookup(k, "status", reply);
-    uint64_t fh = open_file(k, node, O_RDONLY, reply);
+    uint64_t node = kernel_lookup(k, KERNEL_TEXT_FILE, reply);
+    uint64_t fh = kernel_open(k, node, O_RDONLY, reply);
     const struct fuse_open_out *open_out = (const void *)reply->body;
     TAP_OK(open_out->open_flags & FOPEN_DIRECT_IO, "a generated file is read directly");
-    size_t n = read_at(k, node, fh, 0, 4096, reply);
+    size_t n = kernel_read(k, node, fh, 0, 4096, reply);
     TAP_OK(n == 13 && memcmp(reply->body, "{\"ok\": true}\n", 13) == 0, "its text");
-    n = read_at(k, node, fh, 10, 4096, reply);
+    n = kernel_read(k, node, fh, 10, 4096, reply);
     TAP_OK(n == 3 && memcmp(reply->body, "e}\n", 3) == 0, "from the middle");
-    TAP_INT((int64_t)read_at(k, node, fh, 13, 4096, reply), 0, "and its end");
-    TAP_INT((int64_t)read_at(k, node, fh, 1 << 30, 4096, reply), 0, "far behind it");
-    const struct fuse_release_in release = {.fh = fh};
-    ask(k, FUSE_RELEASE, node, &release, sizeof(release), reply);
+    TAP_INT((int64_t)kernel_read(k, node, fh, 13, 4096, reply), 0, "and its end");
+    TAP_INT((int64_t)kernel_read(k, node, fh, 1 << 30, 4096, reply), 0, "far behind it");
+    kernel_release(k, node, fh, reply);
 }
 
 static void test_listing(struct kernel *k, struct reply *reply)
 {
     const struct fuse_open_in in = {0};
-    ask(k, FUSE_OPENDIR, 1, &in, sizeof(in), reply);
+    kernel_ask(k, FUSE_OPENDIR, 1, &in, sizeof(in), reply);
     const struct fuse_read_in read_in = {.size = 4096};
-    size_t n = ask(k, FUSE_READDIR, 1, &read_in, sizeof(read_in), reply);
-    const char *names[] = {".", "..", "stable_memory", "status"};
+    size_t n = kernel_ask(k, FUSE_READDIR, 1, &read_in, sizeof(read_in), reply);
+    const char *names[] = {".", "..", KERNEL_FILE, KERNEL_DIR, KERNEL_TEXT_FILE};
     size_t pos = 0;
     unsigned i = 0;
-    while (pos + FUSE_NAME_OFFSET < n && i < 4) {
+    while (pos + FUSE_NAME_OFFSET < n && i < 5) {
         const struct fuse_dirent *d = (const void *)(reply->body + pos);
         TAP_OK(strlen(names[i]) == d->namelen && memcmp(d->name, names[i], d->namelen) == 0,
                names[i]);
         pos += FUSE_DIRENT_SIZE(d);
         i++;
     }
-    TAP_INT(i, 4, "four names");
+    TAP_INT(i, 5, "five names");
     TAP_INT((int64_t)pos, (int64_t)n, "and no more");
     const struct fuse_read_in small = {.size = 40, .offset = 2};
-    n = ask(k, FUSE_READDIR, 1, &small, sizeof(small), reply);
+    n = kernel_ask(k, FUSE_READDIR, 1, &small, sizeof(small), reply);
     TAP_INT((int64_t)n, 40, "a small buffer takes what fits");
-    const struct fuse_read_in end = {.size = 4096, .offset = 4};
-    TAP_INT((int64_t)ask(k, FUSE_READDIR, 1, &end, sizeof(end), reply), 0, "nothing at the end");
+    const struct fuse_read_in end = {.size = 4096, .offset = 5};
+    TAP_INT((int64_t)kernel_ask(k, FUSE_READDIR, 1, &end, sizeof(end), reply), 0,
+            "nothing at the end");
     TAP_INT(reply->header.error, 0, "which is no error");
+}
+
+/* Attributes as the kernel gets them; NULL for an error. */
+static const struct fuse_attr *getattr(struct kernel *k, uint64_t node, struct reply *reply)
+{
+    const struct fuse_getattr_in in = {0};
+    kernel_ask(k, FUSE_GETATTR, node, &in, sizeof(in), reply);
+    const struct fuse_attr_out *out = (const void *)reply->body;
+    return reply->header.error == 0 ? &out->attr : NULL;
+}
+
+static void test_attributes(struct kernel *k, struct reply *reply)
+{
+    const struct fuse_attr *attr = getattr(k, FUSE_ROOT_ID, reply);
+    TAP_OK(attr && attr->ino == FUSE_ROOT_ID && attr->mode == (S_IFDIR | 0555), "the root");
+    TAP_OK(attr->uid == 7 && attr->gid == 8, "belongs to whom the options say");
+
+    uint64_t node = kernel_lookup(k, KERNEL_FILE, reply);
+    const struct fuse_entry_out *entry = (const void *)reply->body;
+    struct fuse_attr at_lookup = entry->attr;
+    unsigned n_stats = k->file.n_stats;
+    attr = getattr(k, node, reply);
+    TAP_OK(attr && attr->ino == node && attr->mode == (S_IFREG | 0444), "a file");
+    TAP_INT((int64_t)attr->size, KERNEL_FILE_SIZE, "its size");
+    TAP_INT((int64_t)attr->blocks, (KERNEL_FILE_SIZE + 511) / 512, "in blocks of 512");
+    TAP_INT((int64_t)attr->mtime, 1600000000, "its mtime");
+    TAP_INT(attr->mtimensec, 123456789, "to the nanosecond");
+    TAP_MEM(attr, &at_lookup, sizeof(*attr), "all as LOOKUP has said");
+    TAP_INT(k->file.n_stats, n_stats, "and nobody was asked: it is the node's version");
+
+    attr = getattr(k, kernel_lookup(k, KERNEL_TEXT_FILE, reply), reply);
+    TAP_OK(attr && attr->mode == (S_IFREG | 0444), "a generated file");
+    attr = getattr(k, kernel_lookup(k, KERNEL_DIR, reply), reply);
+    TAP_OK(attr && attr->mode == (S_IFDIR | 0555) && attr->nlink == 2, "a directory");
+    getattr(k, 4711, reply);
+    TAP_INT(reply->header.error, -ESTALE, "a node that never was");
+}
+
+static void test_statfs(struct kernel *k, struct reply *reply)
+{
+    size_t n = kernel_ask(k, FUSE_STATFS, FUSE_ROOT_ID, NULL, 0, reply);
+    const struct fuse_kstatfs *st =
+        &((const struct fuse_statfs_out *)(const void *)reply->body)->st;
+    TAP_OK(reply->header.error == 0 && n >= sizeof(*st), "statfs is answered");
+    TAP_INT((int64_t)(st->blocks * st->frsize), KERNEL_FILE_SIZE / 4096 * 4096, "the files' size");
+    TAP_OK(st->bfree == 0 && st->bavail == 0 && st->ffree == 0, "nothing is free");
+    TAP_INT(st->namelen, 255, "the longest name");
+}
+
+/* A new version's node, and the old one with `n` references. */
+static uint64_t make_old_node(struct kernel *k, unsigned n, struct reply *reply)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    uint64_t old = 0;
+    k->file.stat.version++;
+    nanosleep(&pause, NULL);
+    for (unsigned i = 0; i < n; i++)
+        old = kernel_lookup(k, KERNEL_FILE, reply);
+    k->file.stat.version++;
+    nanosleep(&pause, NULL);
+    TAP_OK(old != 0 && kernel_lookup(k, KERNEL_FILE, reply) != old, "an older version's node");
+    return old;
+}
+
+static void test_forget(struct kernel *k, struct reply *reply)
+{
+    uint64_t old = make_old_node(k, 3, reply);
+    kernel_forget(k, old, 2);
+    TAP_OK(getattr(k, old, reply), "a node that is referred to stays");
+    kernel_forget(k, old, 1);
+    getattr(k, old, reply);
+    TAP_INT(reply->header.error, -ESTALE, "the last FORGET ends it");
+
+    uint64_t now = kernel_lookup(k, KERNEL_FILE, reply);
+    kernel_forget(k, now, UINT64_MAX);
+    TAP_OK(getattr(k, now, reply), "the present version's node stays, whatever is forgotten");
+    TAP_INT((int64_t)kernel_lookup(k, KERNEL_FILE, reply), (int64_t)now, "under its number");
+
+    uint64_t older[] = {make_old_node(k, 1, reply), make_old_node(k, 2, reply)};
+    const struct {
+        struct fuse_batch_forget_in head;
+        struct fuse_forget_one list[3];
+    } batch = {{.count = 3}, {{older[0], 1}, {older[1], 1}, {4711, 1}}};
+    kernel_send(k, FUSE_BATCH_FORGET, 0, &batch, sizeof(batch));
+    getattr(k, older[0], reply);
+    TAP_INT(reply->header.error, -ESTALE, "many are forgotten at once");
+    TAP_OK(getattr(k, older[1], reply), "but for those that are referred to");
+    kernel_forget(k, FUSE_ROOT_ID, 1);
+    TAP_OK(getattr(k, FUSE_ROOT_ID, reply), "the root is never forgotten");
 }
 
 static void test_errno(void)
@@ -343,14 +251,19 @@ int main(void)
     struct kernel k;
     struct reply *reply = malloc(sizeof(*reply));
     test_errno();
-    open_kernel(&k);
+    kernel_start(&k, 4);
     test_reading(&k, reply);
     test_versions(&k, reply);
     test_refusals(&k, reply);
     test_generated(&k, reply);
     test_listing(&k, reply);
+    test_attributes(&k, reply);
+    test_statfs(&k, reply);
     test_left_open(&k, reply);
-    close_kernel(&k);
+    kernel_stop(&k);
+    kernel_start(&k, 1); /* one thread: a FORGET is done before what is asked next */
+    test_forget(&k, reply);
+    kernel_stop(&k);
     free(reply);
     return tap_done();
 }
