@@ -174,6 +174,7 @@ static int settle_locked(struct cache *cache, const struct reading *r, uint64_t 
         return load_run_locked(cache, block->load, r->io, true);
 
     assert(block->state == BLOCK_LOADING);
+    worker_wake_locked(cache); /* the read's further loads must not wait for this one */
     int ret = load_wait_locked(cache, block->load, r->io);
     if (ret == -ETIMEDOUT) {
         /* The load goes on; let the kernel's second attempt not wait as long again. */
@@ -275,10 +276,10 @@ static void cached_prefetch(struct source *source, uint64_t version, uint64_t of
         uint64_t blk = off / CACHE_BLOCK_SIZE;
         uint64_t end = (off + len + CACHE_BLOCK_SIZE - 1) / CACHE_BLOCK_SIZE;
         size_t step = load / CACHE_BLOCK_SIZE;
-        if (step < 1)
-            step = 1;
         if (step > cache->load_blocks_max)
             step = cache->load_blocks_max;
+        if (step < 1)
+            step = 1;
         block_reap_failed_locked(cache, clock_now_ns());
         while (blk < end) {
             uint64_t stop = (blk / step + 1) * step; /* loads end at multiples: see window.h */

@@ -138,7 +138,7 @@ static int probe(void *arg, uint64_t off, uint64_t *out)
     uint8_t byte;
     const struct iovec iov = {&byte, 1};
     const struct fs_memory_dest dest = {&iov, 1, 0};
-    struct fs_memory_got got;
+    struct fs_memory_got got = {0};
     struct ic_error err = {0};
     int result =
         fs_memory_read(prober->memory, prober->target, 0, off, 1, &dest, prober->io, &got, &err);
@@ -288,7 +288,8 @@ int fs_memory_read(const struct fs_memory *memory, const struct fs_target *targe
     result = judge_reply(memory, &range, fs_answer_value(&answer, 0), &blob, err);
     if (result == 0) {
         size_t n = blob.len < len ? blob.len : len;
-        source_iov_copy(dest->iov, dest->n_iov, dest->pos, blob.bytes, n);
+        if (n > 0 && blob.bytes)
+            source_iov_copy(dest->iov, dest->n_iov, dest->pos, blob.bytes, n);
         *out = (struct fs_memory_got){.len = n, .sent = blob.len};
         if (ic_value_nat64(fs_answer_value(&answer, 1), &out->instructions) < 0)
             out->instructions = 0;

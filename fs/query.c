@@ -22,7 +22,9 @@ int fs_query(const struct fs_target *target, const char *method, const struct ic
     int result = fs_query_raw(target, method, args, n_args, io, &answer.reply, err);
     if (result < 0)
         return result;
-    result = ic_candid_decode(answer.reply.arg, answer.reply.len, NULL, &answer.values, err);
+    /* Blobs stay where they are; a hostile canister must not multiply what a reply takes. */
+    const struct ic_candid_limits limits = {.max_memory = 64 << 10, .max_values = 4 << 20};
+    result = ic_candid_decode(answer.reply.arg, answer.reply.len, &limits, &answer.values, err);
     if (result == -EPROTO) {
         struct ic_error cause = *err;
         result = ic_fail(err, IC_E_WRONG_TYPE, "%s: its reply is not Candid: %.300s", method,

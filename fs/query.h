@@ -19,8 +19,10 @@ int fs_query_raw(const struct fs_target *target, const char *method, const struc
                  size_t n_args, const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
     __attribute__((warn_unused_result));
 
-/* Call a query method. Returns 0, or -errno with err filled; on failure out needs no fini. Blocks
- * until io's deadline at most. Thread safety: any number of concurrent calls. */
+/* Call a query method whose reply is a blob or some numbers: anything that needs much more memory
+ * than its bytes is refused as IC_E_WRONG_TYPE. Returns 0, or -errno with err filled; on failure
+ * out needs no fini. Blocks until io's deadline at most. Thread safety: any number of concurrent
+ * calls. */
 int fs_query(const struct fs_target *target, const char *method, const struct ic_value *args,
              size_t n_args, const struct ic_io *io, struct fs_answer *out, struct ic_error *err)
     __attribute__((warn_unused_result));

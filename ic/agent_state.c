@@ -113,15 +113,24 @@ static int fetch_nodes_from_subnet(struct ic_agent *agent, const struct ic_princ
     if (cert == NULL)
         return rc;
     struct ic_principal subnet = *ic_certificate_subnet(cert);
+    /* A delegation was checked to cover the canister. The root subnet signs without one, and may
+     * not be where the canister is: then its own ranges must say so. */
+    bool is_covered = ic_certificate_is_delegated(cert);
     ic_certificate_free(cert);
     cert = NULL;
 
+    const struct ic_path paths[] = {
+        *IC_PATH(ic_label_text("subnet")),
+        *IC_PATH(ic_label_text("canister_ranges"), ic_label_principal(&subnet)),
+    };
     struct state_read read = {
-        .scope = "subnet", .id = &subnet, .paths = IC_PATH(ic_label_text("subnet")), .n = 1};
+        .scope = "subnet", .id = &subnet, .paths = paths, .n = is_covered ? 1 : 2};
     rc = read_state(agent, &read, io, &cert, err);
     if (cert == NULL)
         return rc;
-    rc = ic_node_set_from_certificate(cert, out, err);
+    rc = is_covered ? 0 : ic_certificate_check_range(cert, canister, err);
+    if (rc == 0)
+        rc = ic_node_set_from_certificate(cert, out, err);
     ic_certificate_free(cert);
     return rc;
 }

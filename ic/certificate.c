@@ -350,6 +350,11 @@ int64_t ic_certificate_time_ns(const struct ic_certificate *cert)
     return cert->time_ns;
 }
 
+bool ic_certificate_is_delegated(const struct ic_certificate *cert)
+{
+    return cert->inner.tree != NULL;
+}
+
 int ic_certificate_check_range(const struct ic_certificate *cert,
                                const struct ic_principal *canister, struct ic_error *err)
 {

@@ -93,6 +93,9 @@ int ic_certificate_list(const struct ic_certificate *cert, const struct ic_path 
  * there is no delegation. Borrowed. */
 const struct ic_principal *ic_certificate_subnet(const struct ic_certificate *cert) IC_NONNULL(1);
 
+/* Did the root subnet delegate, or did it sign itself? */
+bool ic_certificate_is_delegated(const struct ic_certificate *cert) IC_NONNULL(1);
+
 /* Does the signing subnet host this canister? The ranges are taken from the delegation, or from the
  * certificate itself when there is none: verify_canister makes no range check then, but the keys
  * that query signatures are checked with must be those of the canister's own subnet (IC interface

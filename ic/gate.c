@@ -32,25 +32,23 @@ void ic_gate_fini(struct ic_gate *gate)
  * deadline. */
 static int wait_locked(struct ic_gate *gate, const struct ic_io *io)
 {
-    for (;;) {
-        if (gate->stopped)
-            return -EINTR;
-        int rc = ic_wait_check(io);
+    int rc = 0;
+    while (rc == 0) {
+        rc = gate->stopped ? -EINTR : ic_wait_check(io);
         if (rc != 0)
-            return rc;
+            break;
         bool paused = ic_wait_now_ns() < gate->not_before_ns;
         if (!paused && gate->in_flight < gate->limit)
             return 0;
         if (paused && gate->not_before_ns >= io->deadline_ns)
-            return -EBUSY; /* waiting could not help: say so now */
-
-        rc = ic_wait_cond(&gate->opened, &gate->lock, paused ? gate->not_before_ns : INT64_MAX, io);
-        if (rc != 0) {
-            /* This waiter may have swallowed the signal for a free place: pass it on. */
-            pthread_cond_signal(&gate->opened);
-            return rc;
-        }
+            rc = -EBUSY; /* waiting could not help: say so now */
+        else
+            rc = ic_wait_cond(&gate->opened, &gate->lock, paused ? gate->not_before_ns : INT64_MAX,
+                              io);
     }
+    /* This waiter may have swallowed the signal for a free place: pass it on. */
+    pthread_cond_signal(&gate->opened);
+    return rc;
 }
 
 int ic_gate_enter(struct ic_gate *gate, const struct ic_io *io, struct ic_gate_pass *out,
@@ -62,10 +60,15 @@ int ic_gate_enter(struct ic_gate *gate, const struct ic_io *io, struct ic_gate_p
         gate->in_flight++;
         out->entered_ns = ic_wait_now_ns();
     }
+    int64_t pause_ns = gate->not_before_ns - ic_wait_now_ns();
     pthread_mutex_unlock(&gate->lock);
 
-    if (rc == -EBUSY)
-        return ic_fail(err, IC_E_OVERLOADED, "the network asked for a pause beyond the deadline");
+    if (rc == -EBUSY) {
+        rc = ic_fail(err, IC_E_OVERLOADED, "the network asked for a pause beyond the deadline");
+        if (err != NULL) /* so that nobody tries again within it */
+            err->retry_after_ms = pause_ns > 0 ? (uint32_t)(pause_ns / IC_NS_PER_MS) + 1 : 1;
+        return rc;
+    }
     return rc == 0 ? 0 : ic_wait_fail(err, rc, "waiting for a free place among the queries");
 }
 

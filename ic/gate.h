@@ -27,8 +27,7 @@
 struct ic_gate {
     pthread_mutex_t lock;
     pthread_cond_t opened; /* a place is free, the pause is over, woken or stopped */
-    unsigned max;          /* immutable after init */
-    unsigned limit;        /* guarded by lock: 1..max */
+    unsigned limit;        /* guarded by lock: 1..IC_GATE_MAX */
     unsigned in_flight;    /* guarded by lock */
     unsigned n_good;       /* guarded by lock: successes while full since limit last moved */
     int64_t cut_ns;        /* guarded by lock: when limit was last halved */

@@ -183,14 +183,19 @@ static void put_idle(struct ic_http *http, struct ic_transfer *transfer)
 static void run(struct ic_http *http, struct ic_transfer *transfer, const struct ic_io *io)
 {
     pthread_mutex_lock(&http->lock);
+    if (http->stopping) { /* the network thread may be gone: nobody would finish it */
+        transfer->abandoned = -EINTR;
+        transfer->is_started = false;
+        transfer->state = IC_TRANSFER_DONE;
+        pthread_mutex_unlock(&http->lock);
+        return;
+    }
     transfer->state = IC_TRANSFER_QUEUED;
     transfer->prev = NULL;
     transfer->next = http->active;
     if (http->active != NULL)
         http->active->prev = transfer;
     http->active = transfer;
-    if (http->stopping)
-        transfer->abandoned = -EINTR;
     (void)curl_multi_wakeup(http->multi);
 
     while (transfer->state != IC_TRANSFER_DONE) {

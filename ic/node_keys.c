@@ -131,6 +131,7 @@ static void fetch_locked(struct ic_node_keys *keys, struct entry *e,
     int rc = keys->fetch(keys->arg, &e->canister, io, &set, &error);
     pthread_mutex_lock(&keys->lock);
     e->fetching = false;
+    e->tried_ns = ic_wait_now_ns(); /* the end: a try may take longer than the time between two */
     e->round++;
     e->last_rc = rc;
     e->last_error = error;
@@ -149,10 +150,8 @@ static int get_locked(struct ic_node_keys *keys, struct entry *e, const struct i
                       const struct ic_io *io, struct ic_node_set **out, struct ic_error *err)
 {
     for (;;) {
-        if (e->set != NULL && is_usable_locked(e, lacking)) {
-            *out = ic_node_set_ref(e->set);
-            return 0;
-        }
+        if (e->set != NULL && is_usable_locked(e, lacking))
+            break;
         uint64_t round = e->round;
         bool mine = !e->fetching;
         if (mine)
@@ -166,10 +165,14 @@ static int get_locked(struct ic_node_keys *keys, struct entry *e, const struct i
         if (e->last_rc == 0 || (gave_up && !mine) ||
             (e->set != NULL && is_usable_locked(e, lacking)))
             continue;
+        if (e->set != NULL && e->set != lacking && ic_wait_now_ns() - e->fetched_ns < USABLE_NS)
+            break; /* old, but good for a while */
         if (err != NULL)
             *err = e->last_error;
         return e->last_rc;
     }
+    *out = ic_node_set_ref(e->set);
+    return 0;
 }
 
 int ic_node_keys_get(struct ic_node_keys *keys, const struct ic_principal *canister,

@@ -135,7 +135,20 @@ static void test_runs_in_parallel(void)
     fake_hold(b.fake, false);
     TAP_INT(reader_join(&r, SEED), 0, "and the read succeeds");
 
+    /* Also when the first block is on its way for somebody else. */
+    struct reader first;
+    fake_forget(b.fake);
+    fake_hold(b.fake, true);
+    reader_start(&first, b.source, 1, 40 * BS, 10, 5000, false);
+    TAP_OK(fake_wait_running(b.fake, 1), "a load for another reader");
+    reader_start(&r, b.source, 1, 40 * BS, 5 * BS, 5000, false);
+    TAP_OK(fake_wait_running(b.fake, 3), "does not hold up the rest of a read");
+    fake_hold(b.fake, false);
+    TAP_INT(reader_join(&first, SEED), 0, "the other reader's");
+    TAP_INT(reader_join(&r, SEED), 0, "and this one's");
+
     /* The others fail or succeed, the read fails as a whole. */
+    fake_forget(b.fake);
     fake_fail(b.fake, 3, 1, -EPROTO);
     TAP_INT(get(&b, 20 * BS, 8 * BS), -EPROTO, "one failing load of four fails the read");
     close_bench(&b);

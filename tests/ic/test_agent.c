@@ -58,6 +58,7 @@ struct nature {
     bool has_other_node; /* the subnet has it from the second asking on */
     size_t reply_len;    /* of a query; 0 = echo the argument */
     int64_t skew_ns;     /* the network's clock is ahead by this */
+    bool is_elsewhere;   /* the canister is not in the ranges of this subnet, the root */
 };
 
 /* All but the server guarded by lock. */
@@ -216,7 +217,8 @@ static void answer(void *arg, const struct fake_request *request, struct fake_re
     else
         reply->owned = fake_ic_subnet_body(
             wall_ns() + nature.skew_ns - (bad && plan.wrong == TOO_OLD ? 310 * IC_NS_PER_SEC : 0),
-            nature.has_other_node && n > 0, bad && plan.wrong == WRONG_SIGNATURE, &reply->len);
+            nature.has_other_node && n > 0, bad && plan.wrong == WRONG_SIGNATURE,
+            nature.is_elsewhere, &reply->len);
     reply->body = reply->owned;
     if (bad && plan.wrong == NOT_CBOR)
         memset(reply->owned, 0xff, reply->len);
@@ -532,6 +534,28 @@ static void test_node_keys_fail(void)
                  (struct plan){.status = 403, .text = "no /subnet here"}, 0);
 }
 
+/* The root subnet signs without a delegation: its nodes speak for the canisters of its own ranges
+ * only, whichever way their keys were come by. */
+static void test_node_keys_of_another_subnet(void)
+{
+    static const struct plan refused = {.status = 403, .text = "no /subnet here"};
+    const struct {
+        struct plan plan;
+        const char *what;
+    } cases[] = {{all_good, "the root subnet does not have this canister"},
+                 {refused, "also when it was asked through the subnet"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        plan_states(cases[i].plan);
+        set_nature((struct nature){.is_elsewhere = true});
+        struct ic_agent *agent = open_agent();
+        struct ic_io io = within_ms(4000);
+        struct ic_reply reply = {0};
+        TAP_INT(query(agent, &io, &reply, NULL), -EBADMSG, cases[i].what);
+        ic_agent_close(agent);
+    }
+    set_nature((struct nature){0});
+}
+
 static void test_clock_is_wrong(void)
 {
     plan_queries(all_good);
@@ -666,6 +690,27 @@ static void *call_once(void *arg)
 }
 
 /* Cancel 20 callers in whatever place they wait: sending, at the gate, for keys, between tries. */
+struct late {
+    struct ic_agent *agent;
+    int state_rc;
+    int update_rc;
+    atomic_bool is_over;
+};
+
+static void *call_late(void *arg)
+{
+    struct late *late = arg;
+    struct ic_io io = within_ms(1000);
+    struct ic_certificate *cert = NULL;
+    struct ic_reply reply;
+    late->state_rc = ic_agent_read_state(late->agent, &canister, IC_PATH(ic_label_text("time")), 1,
+                                         &io, &cert, NULL);
+    late->update_rc =
+        ic_agent_update(late->agent, &canister, &canister, "m", NULL, 0, &io, &reply, NULL);
+    atomic_store(&late->is_over, true);
+    return NULL;
+}
+
 static void check_cancel(const char *what, bool wake, bool stop)
 {
     struct ic_agent *agent = open_agent();
@@ -697,6 +742,21 @@ static void check_cancel(const char *what, bool wake, bool stop)
         struct ic_io io = within_ms(1000);
         struct ic_reply reply;
         TAP_INT(query(agent, &io, &reply, NULL), -EINTR, "and later calls");
+        /* The network thread may still be in its last poll, which would hide that it is gone. */
+        const struct timespec gone = {.tv_nsec = 600000000};
+        nanosleep(&gone, NULL);
+        struct late late = {.agent = agent};
+        pthread_t thread;
+        pthread_create(&thread, NULL, call_late, &late);
+        int64_t until = ic_wait_now_ns() + 3 * IC_NS_PER_SEC;
+        while (!atomic_load(&late.is_over) && ic_wait_now_ns() < until)
+            nanosleep(&ts, NULL);
+        TAP_OK(atomic_load(&late.is_over), "also those that pass no gate, long after");
+        if (!atomic_load(&late.is_over))
+            exit(1); /* it hangs */
+        pthread_join(thread, NULL);
+        TAP_INT(late.state_rc, -EINTR, "read_state");
+        TAP_INT(late.update_rc, -EINTR, "update");
     }
     ic_agent_close(agent);
 }
@@ -984,6 +1044,7 @@ int main(int argc, char **argv)
     test_reply_too_long();
     test_new_node();
     test_node_keys_fail();
+    test_node_keys_of_another_subnet();
     test_clock_is_wrong();
     test_wrong_root_key();
     test_deadline();

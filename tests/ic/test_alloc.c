@@ -86,7 +86,7 @@ static void answer(void *arg, const struct fake_request *request, struct fake_re
     if (strstr(request->path, "/query") != NULL)
         reply->owned = fake_ic_query_body(&a, query_id, &reply->len);
     else
-        reply->owned = fake_ic_subnet_body(a.time_ns, false, false, &reply->len);
+        reply->owned = fake_ic_subnet_body(a.time_ns, false, false, false, &reply->len);
     reply->body = reply->owned;
 }
 

@@ -440,8 +440,8 @@ static struct tree nodes(bool with_other)
     return memcmp(id[0], id[1], 29) < 0 ? both(first, second) : both(second, first);
 }
 
-/* All principals, from the empty one to 29 bytes of ff. */
-static struct tree all_ranges(void)
+/* All principals, from the empty one to 29 bytes of ff; or the management canister alone. */
+static struct tree ranges(bool all)
 {
     uint8_t last[29];
     memset(last, 0xff, sizeof last);
@@ -450,20 +450,20 @@ static struct tree all_ranges(void)
     put_head(&b, 4, 1);
     put_head(&b, 4, 2);
     put_blob(&b, NULL, 0);
-    put_blob(&b, last, sizeof last);
+    put_blob(&b, last, all ? sizeof last : 0);
     struct tree t = leaf(b.p, b.len);
     free(b.p);
     return t;
 }
 
 uint8_t *fake_ic_subnet_body(int64_t time_ns, bool with_other_node, bool wrong_signature,
-                             size_t *len)
+                             bool is_elsewhere, size_t *len)
 {
     uint8_t root_key[FAKE_IC_ROOT_KEY_LEN];
     uint8_t id[29];
     fake_ic_root_key(root_key);
     self_authenticating(root_key, sizeof root_key, id);
-    struct tree subnet = both(named("canister_ranges", all_ranges()),
+    struct tree subnet = both(named("canister_ranges", ranges(!is_elsewhere)),
                               both(named("node", nodes(with_other_node)),
                                    named("public_key", leaf(root_key, sizeof root_key))));
     struct tree tree = both(named("subnet", labeled(id, sizeof id, subnet)), time_leaf(time_ns));

@@ -37,9 +37,10 @@ uint8_t *fake_ic_call_body(const struct fake_answer *answer, const uint8_t reque
 /* A v4 call answer: refused before it ran. */
 uint8_t *fake_ic_refusal_body(const struct fake_answer *answer, size_t *len);
 
-/* A read_state answer for [["subnet"]]: the root subnet, its ranges (all ids) and its node.
- * with_other_node adds the one that unknown_node signs for. */
+/* A read_state answer for [["subnet"]]: the root subnet, its ranges (all ids; is_elsewhere: only
+ * the management canister) and its node. with_other_node adds the one that unknown_node signs for.
+ */
 uint8_t *fake_ic_subnet_body(int64_t time_ns, bool with_other_node, bool wrong_signature,
-                             size_t *len);
+                             bool is_elsewhere, size_t *len);
 
 #endif
