@@ -4,7 +4,8 @@ import { open, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Client } from './client.mjs';
-import { MOTOKO_TEXT } from '../replica/demo.mjs';
+import { IDL } from '@icp-sdk/core/candid';
+import { MOTOKO_TEXT, POSTS } from '../replica/demo.mjs';
 import { Stage, errnoName, networkArgs, pread, refused, run } from './harness.mjs';
 import { SHAPES, ShapedCanister, didOf } from './shapes.mjs';
 
@@ -156,6 +157,26 @@ describe('discovery', () => {
     );
     await file.close();
     assert.equal((await readFile(mount.path('stable_memory'))).toString('latin1', 5, 12), 'changed');
+    await mount.unmount();
+  });
+
+  test('an application that keeps its state on the heap, after the upgrade that wrote it down', async () => {
+    const demo = await stage.network(['--demo', '--demo-size', '1M', '--block-ms', '0']);
+    const { distrikt } = demo.canisters;
+    const stranger = await refused([...networkArgs(demo), distrikt, stage.dir]);
+    assert.equal(stranger.code, 3);
+    assert.match(stranger.stderr, /refuses to be read: stable64_/);
+    const mount = await stage.mount(demo, distrikt, ['-o', `identity=${demo.identity}`]);
+    const got = await readFile(mount.path('stable_memory'));
+    assert.equal(got.length % 65_536, 0);
+    for (const post of POSTS) assert.ok(got.includes(post), post);
+    const oracle = await Client.open(demo);
+    const args = IDL.encode([IDL.Nat64, IDL.Nat64], [0n, BigInt(got.length)]);
+    const reply = await oracle.query(distrikt, 'stable64_read', new Uint8Array(args));
+    assert.deepEqual(got, Buffer.from(IDL.decode([IDL.Vec(IDL.Nat8)], reply)[0]));
+    const { stable_memory: found } = await mount.json('status');
+    assert.equal(found.profile, 'distrikt');
+    assert.equal(found.readable_by_anyone, false);
     await mount.unmount();
   });
 
