@@ -185,13 +185,6 @@ static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
     fuse_reply_err(req, 0);
 }
 
-static void read_generated(fuse_req_t req, const struct handle *handle, size_t size, off_t off)
-{
-    size_t from = (uint64_t)off < handle->text_len ? (size_t)off : handle->text_len;
-    size_t left = handle->text_len - from;
-    fuse_reply_buf(req, handle->text + from, size < left ? size : left);
-}
-
 static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *buf, size_t len)
 {
     const struct fs_ops_config *config = &ops_of(req)->config;
@@ -219,18 +212,21 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
     trace(req, "read", ino);
     struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
-    if (handle->opened.kind == FS_ENTRY_GENERATED) {
-        read_generated(req, handle, size, off);
-        return;
-    }
-    uint64_t file_size = handle->opened.stat.size;
+    bool is_text = handle->opened.kind == FS_ENTRY_GENERATED;
+    uint64_t file_size = is_text ? handle->text_len : handle->opened.stat.size;
     if ((uint64_t)off >= file_size) {
         fuse_reply_buf(req, NULL, 0);
         return;
     }
     size_t len = size < file_size - (uint64_t)off ? size : (size_t)(file_size - (uint64_t)off);
+    /* A copy also of what the handle has: as soon as the reply is out the handle may be released.
+     */
     char *buf = malloc(len);
-    int result = buf ? read_file(req, handle, (uint64_t)off, buf, len) : -ENOMEM;
+    int result = buf ? 0 : -ENOMEM;
+    if (buf && is_text)
+        memcpy(buf, handle->text + off, len);
+    else if (buf)
+        result = read_file(req, handle, (uint64_t)off, buf, len);
     if (result < 0)
         fs_reply_error(req, result);
     else
