@@ -1,7 +1,7 @@
 // The official client, @icp-sdk/core, as the oracle: certificate and query verification on.
 import { readFileSync } from 'node:fs';
 import { createPrivateKey } from 'node:crypto';
-import { CanisterStatus, HttpAgent } from '@icp-sdk/core/agent';
+import { Actor, CanisterStatus, HttpAgent } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
 import { Ed25519KeyIdentity } from '@icp-sdk/core/identity';
 import { Principal } from '@icp-sdk/core/principal';
@@ -14,6 +14,9 @@ function readIdentity(file) {
 function nat64s(...numbers) {
   return new Uint8Array(IDL.encode(numbers.map(() => IDL.Nat64), numbers.map(BigInt)));
 }
+
+const managing = IDL.Func([IDL.Record({ canister_id: IDL.Principal })], [], []);
+const Management = () => IDL.Service({ stop_canister: managing, uninstall_code: managing, delete_canister: managing });
 
 export class Client {
   static async open(network) {
@@ -48,6 +51,14 @@ export class Client {
   stableWrite(canister, offset, bytes) {
     const arg = IDL.encode([IDL.Nat64, IDL.Vec(IDL.Nat8)], [BigInt(offset), new Uint8Array(bytes)]);
     return this.update(canister, 'stable_write', new Uint8Array(arg));
+  }
+
+  // One of the management canister's methods above, for a canister that we control.
+  async manage(canister, method) {
+    const effectiveCanisterId = Principal.fromText(canister);
+    const canisterId = Principal.managementCanister();
+    const ic = Actor.createActor(Management, { agent: this.agent, canisterId, effectiveCanisterId });
+    await ic[method]({ canister_id: effectiveCanisterId });
   }
 
   async facts(canister) {
