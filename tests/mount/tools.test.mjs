@@ -72,7 +72,8 @@ describe('tools', () => {
   test('rsync -a --checksum: the second one transfers nothing', async () => {
     const dir = await fresh();
     const transfer = async () => {
-      const text = (await output('rsync', '-a', '--checksum', '--stats', '--exclude=.canisterfs', `${mount.point}/`, dir)).toString();
+      const args = ['-a', '--checksum', '--stats', '--exclude=.canisterfs', `${mount.point}/`, dir];
+      const text = (await output('rsync', ...args)).toString();
       return Number(/Number of regular files transferred: (\d+)/.exec(text)[1]);
     };
     assert.equal(await transfer(), 6);
@@ -206,7 +207,8 @@ print(json.dumps(result))`, memory, out);
 memory, new, other = path + '/stable_memory', path + '/new', path + '/canister/new'
 calls = {
     'open to write': lambda: os.open(memory, os.O_WRONLY), 'open for both': lambda: os.open(memory, os.O_RDWR),
-    'open to append': lambda: os.open(memory, os.O_WRONLY | os.O_APPEND), 'truncating': lambda: os.open(memory, os.O_WRONLY | os.O_TRUNC),
+    'open to append': lambda: os.open(memory, os.O_WRONLY | os.O_APPEND),
+    'open to truncate': lambda: os.open(memory, os.O_WRONLY | os.O_TRUNC),
     'create': lambda: os.open(new, os.O_WRONLY | os.O_CREAT), 'mkdir': lambda: os.mkdir(new), 'mknod': lambda: os.mkfifo(new),
     'symlink': lambda: os.symlink('x', new), 'link': lambda: os.link(memory, new), 'rename': lambda: os.rename(memory, other),
     'unlink': lambda: os.unlink(memory), 'rmdir': lambda: os.rmdir(path + '/canister'), 'chmod': lambda: os.chmod(memory, 0o600),
@@ -223,8 +225,13 @@ for name, call in calls.items():
 print(json.dumps(result))`, mount.point);
     assert.ok(Object.keys(got).length === 17);
     for (const [call, name] of Object.entries(got)) assert.equal(name, 'EROFS', call);
-    for (const [command, ...args] of [['touch', mount.path('new')], ['cp', '/dev/null', memory], ['truncate', '-s', '0', memory], ['rm', '-f', memory]])
-      assert.match((await failure(command, ...args)).stderr, /Read-only file system/, command);
+    const commands = [
+      ['touch', mount.path('new')],
+      ['cp', '/dev/null', memory],
+      ['truncate', '-s', '0', memory],
+      ['rm', '-f', memory],
+    ];
+    for (const command of commands) assert.match((await failure(...command)).stderr, /Read-only file system/, command[0]);
   });
 
   test('df, du and stat', async () => {
