@@ -296,6 +296,17 @@ static void cached_prefetch(struct source *source, uint64_t version, uint64_t of
     lock_release(&cache->lock);
 }
 
+static bool cached_has(struct source *source, uint64_t version, uint64_t off)
+{
+    struct cached *cached = (struct cached *)source;
+    struct block_key key = {cached->id, version, off / CACHE_BLOCK_SIZE};
+    lock_acquire(&cached->cache->lock);
+    const struct block *block = block_find_locked(cached->cache, &key);
+    bool has = block && block->state != BLOCK_FAILED;
+    lock_release(&cached->cache->lock);
+    return has;
+}
+
 static size_t cached_max_io(struct source *source)
 {
     return source_max_io(((struct cached *)source)->inner);
@@ -346,6 +357,7 @@ static const struct source_ops cached_ops = {
     .stat = cached_stat,
     .readv = cached_readv,
     .prefetch = cached_prefetch,
+    .has = cached_has,
     .max_io = cached_max_io,
     .close = cached_close,
 };

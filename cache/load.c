@@ -132,6 +132,14 @@ bool load_can_prefetch_locked(struct cache *cache)
     return block_make_room_locked(cache, need, true);
 }
 
+/* What others have read goes first, then what is about to be read: to evict the latter makes their
+ * readers fetch it again. */
+static bool make_room_for_reader_locked(struct cache *cache, size_t need) REQUIRES(cache->lock)
+{
+    block_age_unread_locked(cache, clock_now_ns());
+    return block_make_room_locked(cache, need, true) || block_make_room_locked(cache, need, false);
+}
+
 /* Wait in turn until a load for a reader has room. */
 static int seek_room_locked(struct cache *cache, size_t need, const struct source_io *io)
     REQUIRES(cache->lock)
@@ -139,7 +147,7 @@ static int seek_room_locked(struct cache *cache, size_t need, const struct sourc
     struct room_seeker seeker;
     int ret = 0;
     DL_APPEND(cache->seekers, &seeker);
-    while (ret == 0 && (cache->seekers != &seeker || !block_make_room_locked(cache, need, false)))
+    while (ret == 0 && (cache->seekers != &seeker || !make_room_for_reader_locked(cache, need)))
         ret = wait_locked(cache, &cache->room, io);
     DL_DELETE(cache->seekers, &seeker);
     if (cache->seekers)

@@ -126,6 +126,11 @@ void source_prefetch(struct source *source, uint64_t version, uint64_t off, uint
     source->ops->prefetch(source, version, off, len, load);
 }
 
+bool source_has(struct source *source, uint64_t version, uint64_t off)
+{
+    return source->ops->has && source->ops->has(source, version, off);
+}
+
 size_t source_max_io(struct source *source)
 {
     if (source->ops->max_io)

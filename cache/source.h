@@ -37,6 +37,7 @@ struct source;
 struct source_io {
     int64_t deadline_ns;       /* CLOCK_MONOTONIC; always finite */
     const atomic_bool *cancel; /* set by anybody, noticed within 50 ms; NULL: cannot be cancelled */
+    bool is_ahead;             /* prefetch: what a reader waits for may overtake it */
 };
 
 struct source_stat {
@@ -67,6 +68,9 @@ struct source_ops {
      * blocks. May be NULL (then hints are ignored). */
     void (*prefetch)(struct source *source, uint64_t version, uint64_t off, uint64_t len,
                      size_t load);
+
+    /* Is the byte at off kept here, or on its way? Never blocks. NULL: nothing is kept. */
+    bool (*has)(struct source *source, uint64_t version, uint64_t off);
 
     /* The present max_io, from memory; never blocks. May be NULL (then that of the last stat). */
     size_t (*max_io)(struct source *source);
@@ -135,6 +139,10 @@ int source_readv(struct source *source, uint64_t version, uint64_t off, const st
  */
 void source_prefetch(struct source *source, uint64_t version, uint64_t off, uint64_t len,
                      size_t load) __attribute__((nonnull));
+
+/* Is the byte at off kept, or on its way? False after a hint was refused, its load failed, or what
+ * it brought was evicted. Thread safety: any. Never blocks. */
+bool source_has(struct source *source, uint64_t version, uint64_t off) __attribute__((nonnull));
 
 /* The largest read that one remote call carries now, bytes; 0 = no preference. Never blocks. */
 size_t source_max_io(struct source *source) __attribute__((nonnull));

@@ -158,6 +158,14 @@ static bool next_hint_locked(struct window *window, uint64_t file_size, uint64_t
     return true;
 }
 
+void window_lost(struct window *window, uint64_t off)
+{
+    lock_acquire(&window->lock);
+    if (window->sequential && off < window->issued)
+        window->issued = 0; /* next_hint goes on from run_end */
+    lock_release(&window->lock);
+}
+
 bool window_advance(struct window *window, uint64_t off, size_t len, uint64_t file_size,
                     const struct window_limits *limits, struct window_hint *out)
 {

@@ -3,6 +3,8 @@
  * Tell it about every read of the handle and pass what it answers to source_prefetch, best before
  * the read itself, so that both load at the same time:
  *
+ *     if (!source_has(source, version, off))
+ *         window_lost(&handle->window, off);
  *     if (window_advance(&handle->window, off, len, size, &limits, &hint))
  *         source_prefetch(source, version, hint.off, hint.len, hint.load);
  *     ret = source_read(source, version, off, buf, len, &io);
@@ -22,7 +24,10 @@
  *     finished ones are being read; never beyond a quarter of the budget.
  *   - A load is the window over n_inflight, between one block and max_io, in whole blocks. Hints
  *     are block aligned, end at multiples of the load (except at the end of the file) and follow
- *     each other without gap or overlap as long as the reader does not seek.
+ *     each other without gap or overlap as long as the reader does not seek and nothing is lost.
+ *   - What was hinted may be gone when the reader comes to it: refused for want of room, failed,
+ *     evicted while the reader paused. Then all that lies ahead is hinted again; the cache passes
+ *     over what it still has.
  *
  * Thread safety: window_advance may be called from any number of threads; the window has a lock of
  * its own, a leaf that is never held together with another.
@@ -64,6 +69,9 @@ struct window_hint {
 
 void window_init(struct window *window) __attribute__((nonnull));
 void window_fini(struct window *window) __attribute__((nonnull));
+
+/* A read at off finds nothing kept there or on its way. To be told before window_advance. */
+void window_lost(struct window *window, uint64_t off) __attribute__((nonnull));
 
 /* Account for one read.
  *

@@ -35,6 +35,7 @@ static void run_hint_locked(struct cache *cache) REQUIRES(cache->lock)
     struct source_io io = {
         .deadline_ns = clock_now_ns() + cache->prefetch_timeout_ns,
         .cancel = &load->cancel,
+        .is_ahead = true,
     };
     int ret = load_run_locked(cache, load, &io, false);
     (void)ret; /* a read that needs the blocks tries itself */

@@ -198,6 +198,8 @@ static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *
         .n_inflight = n_inflight > 1 ? n_inflight - 1 : 1,
         .budget = config->cache_budget,
     };
+    if (!source_has(opened->source, opened->stat.version, off))
+        window_lost(&handle->window, off);
     if (window_advance(&handle->window, off, len, opened->stat.size, &limits, &hint))
         source_prefetch(opened->source, opened->stat.version, hint.off, hint.len, hint.load);
     struct fs_request r;

@@ -21,8 +21,10 @@ void fs_request_begin(struct fs_request *r, fuse_req_t req, uint64_t timeout_ns,
     atomic_init(&r->cancelled, false);
     r->wake = wake;
     r->wake_arg = wake_arg;
-    r->io.deadline_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + (int64_t)timeout_ns;
-    r->io.cancel = &r->cancelled;
+    r->io = (struct source_io){
+        .deadline_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + (int64_t)timeout_ns,
+        .cancel = &r->cancelled,
+    };
     fuse_req_interrupt_func(req, interrupt_cb, r);
 }
 

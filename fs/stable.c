@@ -67,7 +67,9 @@ static int64_t clock_ns(clockid_t id)
 
 static struct ic_io io_from(const struct source_io *io)
 {
-    return fs_target_io_from(io->deadline_ns, io->cancel);
+    struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
+    ic_io.is_ahead = io->is_ahead;
+    return ic_io;
 }
 
 /* Log why a call failed, unless the caller itself gave it up. */

@@ -4,6 +4,10 @@
 
 #include <errno.h>
 
+/* Two kinds of callers, and how many of the first may pass in a row while the second wait. */
+enum { WAITED_FOR, AHEAD, N_KINDS };
+#define OVERTAKE_MAX 3
+
 int ic_gate_init(struct ic_gate *gate, unsigned start)
 {
     *gate = (struct ic_gate){0};
@@ -13,16 +17,47 @@ int ic_gate_init(struct ic_gate *gate, unsigned start)
     int rc = pthread_mutex_init(&gate->lock, NULL);
     if (rc != 0)
         return -rc;
-    rc = ic_wait_cond_init(&gate->opened);
-    if (rc != 0)
+    for (unsigned n = 0; n < N_KINDS; n++) {
+        rc = ic_wait_cond_init(&gate->opened[n]);
+        if (rc == 0)
+            continue;
+        while (n-- > 0)
+            (void)pthread_cond_destroy(&gate->opened[n]);
         (void)pthread_mutex_destroy(&gate->lock);
-    return rc;
+        return rc;
+    }
+    return 0;
 }
 
 void ic_gate_fini(struct ic_gate *gate)
 {
-    (void)pthread_cond_destroy(&gate->opened);
+    for (unsigned kind = 0; kind < N_KINDS; kind++)
+        (void)pthread_cond_destroy(&gate->opened[kind]);
     (void)pthread_mutex_destroy(&gate->lock);
+}
+
+static void wake_all_locked(struct ic_gate *gate)
+{
+    for (unsigned kind = 0; kind < N_KINDS; kind++)
+        pthread_cond_broadcast(&gate->opened[kind]);
+}
+
+/* Does the next free place go to a caller of this kind? */
+static bool is_turn_locked(const struct ic_gate *gate, unsigned kind)
+{
+    if (gate->n_waiting[kind == AHEAD ? WAITED_FOR : AHEAD] == 0)
+        return true;
+    return (gate->n_overtaken >= OVERTAKE_MAX) == (kind == AHEAD);
+}
+
+/* One more may look: after a place became free, and by each caller that leaves the line, because
+ * the signal for the place may have reached it. */
+static void wake_next_locked(struct ic_gate *gate)
+{
+    bool has_waited_for = gate->n_waiting[WAITED_FOR] > 0;
+    unsigned kind = has_waited_for && is_turn_locked(gate, WAITED_FOR) ? WAITED_FOR : AHEAD;
+    if (gate->in_flight < gate->limit)
+        pthread_cond_signal(&gate->opened[kind]);
 }
 
 /* A Retry-After is honoured up to this; a longer one must not end the mount for an hour. */
@@ -30,7 +65,7 @@ void ic_gate_fini(struct ic_gate *gate)
 
 /* Waits with the lock held. 0 when the caller may pass; -EBUSY when that is only allowed after its
  * deadline. */
-static int wait_locked(struct ic_gate *gate, const struct ic_io *io)
+static int wait_locked(struct ic_gate *gate, unsigned kind, const struct ic_io *io)
 {
     int rc = 0;
     while (rc == 0) {
@@ -38,28 +73,38 @@ static int wait_locked(struct ic_gate *gate, const struct ic_io *io)
         if (rc != 0)
             break;
         bool paused = ic_wait_now_ns() < gate->not_before_ns;
-        if (!paused && gate->in_flight < gate->limit)
+        if (!paused && gate->in_flight < gate->limit && is_turn_locked(gate, kind))
             return 0;
-        if (paused && gate->not_before_ns >= io->deadline_ns)
+        if (paused && gate->not_before_ns >= io->deadline_ns) {
             rc = -EBUSY; /* waiting could not help: say so now */
-        else
-            rc = ic_wait_cond(&gate->opened, &gate->lock, paused ? gate->not_before_ns : INT64_MAX,
-                              io);
+            break;
+        }
+        gate->n_waiting[kind]++;
+        rc = ic_wait_cond(&gate->opened[kind], &gate->lock,
+                          paused ? gate->not_before_ns : INT64_MAX, io);
+        gate->n_waiting[kind]--;
     }
-    /* This waiter may have swallowed the signal for a free place: pass it on. */
-    pthread_cond_signal(&gate->opened);
     return rc;
+}
+
+static void pass_locked(struct ic_gate *gate, unsigned kind)
+{
+    gate->in_flight++;
+    bool overtakes = kind == WAITED_FOR && gate->n_waiting[AHEAD] > 0;
+    gate->n_overtaken = overtakes ? gate->n_overtaken + 1 : 0;
 }
 
 int ic_gate_enter(struct ic_gate *gate, const struct ic_io *io, struct ic_gate_pass *out,
                   struct ic_error *err)
 {
     pthread_mutex_lock(&gate->lock);
-    int rc = wait_locked(gate, io);
+    unsigned kind = io->is_ahead ? AHEAD : WAITED_FOR;
+    int rc = wait_locked(gate, kind, io);
     if (rc == 0) {
-        gate->in_flight++;
+        pass_locked(gate, kind);
         out->entered_ns = ic_wait_now_ns();
     }
+    wake_next_locked(gate);
     int64_t pause_ns = gate->not_before_ns - ic_wait_now_ns();
     pthread_mutex_unlock(&gate->lock);
 
@@ -88,10 +133,8 @@ static void grow_locked(struct ic_gate *gate)
     if (++gate->n_good < gate->limit)
         return;
     gate->n_good = 0;
-    if (gate->limit < IC_GATE_MAX) {
-        gate->limit++;
-        pthread_cond_signal(&gate->opened);
-    }
+    if (gate->limit < IC_GATE_MAX)
+        gate->limit++; /* leaving wakes one, which wakes the next */
 }
 
 void ic_gate_leave(struct ic_gate *gate, const struct ic_gate_pass *pass,
@@ -105,21 +148,20 @@ void ic_gate_leave(struct ic_gate *gate, const struct ic_gate_pass *pass,
         int64_t until = now + pause_ms * IC_NS_PER_MS;
         if (pause_ms > 0 && until > gate->not_before_ns) {
             gate->not_before_ns = until;
-            /* Whoever waits for a place must now wait for the time. */
-            pthread_cond_broadcast(&gate->opened);
+            wake_all_locked(gate); /* who waits for a place must now wait for the time */
         }
     } else if (result == IC_GATE_GOOD) {
         grow_locked(gate);
     }
     gate->in_flight--;
-    pthread_cond_signal(&gate->opened);
+    wake_next_locked(gate);
     pthread_mutex_unlock(&gate->lock);
 }
 
 void ic_gate_wake(struct ic_gate *gate)
 {
     pthread_mutex_lock(&gate->lock);
-    pthread_cond_broadcast(&gate->opened);
+    wake_all_locked(gate);
     pthread_mutex_unlock(&gate->lock);
 }
 
@@ -127,7 +169,7 @@ void ic_gate_stop(struct ic_gate *gate)
 {
     pthread_mutex_lock(&gate->lock);
     gate->stopped = true;
-    pthread_cond_broadcast(&gate->opened);
+    wake_all_locked(gate);
     pthread_mutex_unlock(&gate->lock);
 }
 

@@ -7,7 +7,10 @@
  * given one round trip to take effect. After a Retry-After nothing is sent before that time (a
  * minute at most, then the network is asked again).
  *
- * Waiting callers are not ordered. A call passes the gate anew for each attempt.
+ * A call that somebody waits for goes before calls made ahead of time (ic_io.is_ahead), but for
+ * every fourth place, so that these are not starved either: a reader may have come to wait for them
+ * meanwhile. Waiting callers of one kind are not ordered. A call passes the gate anew for each
+ * attempt.
  */
 #ifndef CANISTERFS_IC_GATE_H
 #define CANISTERFS_IC_GATE_H
@@ -26,9 +29,11 @@
 /* Embedded in its owner. */
 struct ic_gate {
     pthread_mutex_t lock;
-    pthread_cond_t opened; /* a place is free, the pause is over, woken or stopped */
-    unsigned limit;        /* guarded by lock: 1..IC_GATE_MAX */
-    unsigned in_flight;    /* guarded by lock */
+    pthread_cond_t opened[2]; /* by kind: it is one's turn, the pause is over, woken or stopped */
+    unsigned limit;           /* guarded by lock: 1..IC_GATE_MAX */
+    unsigned in_flight;       /* guarded by lock */
+    unsigned n_waiting[2];    /* guarded by lock: callers, by kind */
+    unsigned n_overtaken;  /* guarded by lock: calls that passed waiting ones made ahead of time */
     unsigned n_good;       /* guarded by lock: successes while full since limit last moved */
     int64_t cut_ns;        /* guarded by lock: when limit was last halved */
     int64_t not_before_ns; /* guarded by lock: no call may pass before this */

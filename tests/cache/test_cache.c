@@ -395,6 +395,36 @@ static void test_prefetch_spares(void)
     TAP_OK(bench_settle(&b), "another hint");
     TAP_OK(stats_of(&b).evictions > 0, "evicts something");
     TAP_INT((int64_t)(stats_of(&b).prefetch_wasted - wasted), 0, "but nothing prefetched");
+    for (uint64_t blk = 300; blk < 400 && ok; blk++)
+        ok = get(&b, blk * BS, 10) == 0;
+    TAP_INT((int64_t)(stats_of(&b).prefetch_wasted - wasted), 0, "nor do many reads elsewhere");
+    fake_forget(b.fake);
+    TAP_OK(ok && get(&b, 0, 20 * BS) == 0 && fake_n_reads(b.fake) == 0, "its reader finds it");
+    close_bench(&b);
+}
+
+static void test_has(void)
+{
+    struct bench b =
+        open_bench((struct cache_config){.n_workers = 1, .error_keep_ns = 100 * NS_PER_MS},
+                   (struct fake_config){.size = 100 * BS, .max_io = 4 * BS});
+    TAP_OK(!source_has(b.source, 1, 0), "nothing at first");
+    fake_hold(b.fake, true);
+    source_prefetch(b.source, 1, 0, 8 * BS, 4 * BS);
+    TAP_OK(fake_wait_running(b.fake, 1), "a hint hangs");
+    TAP_OK(source_has(b.source, 1, 4 * BS - 1), "what is being fetched is on its way");
+    TAP_OK(source_has(b.source, 1, 8 * BS - 1), "what is queued too");
+    TAP_OK(!source_has(b.source, 1, 8 * BS) && !source_has(b.source, 2, 0),
+           "and no more than that");
+    fake_hold(b.fake, false);
+    TAP_OK(bench_settle(&b) && source_has(b.source, 1, 0), "what was fetched is kept");
+    fake_fail(b.fake, 1, 1, -EIO);
+    source_prefetch(b.source, 1, 20 * BS, 4 * BS, 4 * BS);
+    TAP_OK(bench_settle(&b) && !source_has(b.source, 1, 20 * BS),
+           "a hint that failed brings nothing");
+    fake_fail(b.fake, 1, 1, -EIO);
+    TAP_INT(get(&b, 30 * BS, BS), -EIO, "a read fails");
+    TAP_OK(!source_has(b.source, 1, 30 * BS), "a kept errno is not the bytes");
     close_bench(&b);
 }
 
@@ -515,6 +545,7 @@ int main(void)
     test_prefetch();
     test_prefetch_room();
     test_prefetch_spares();
+    test_has();
     test_concurrency();
     test_versions();
     test_two_sources();

@@ -280,6 +280,31 @@ static void test_seek(void)
     TAP_OK(t.ok && t.next == 256 * MIB, "reads with small gaps are a stream");
 }
 
+static void test_lost(void)
+{
+    struct window w;
+    struct window_hint hint;
+    window_init(&w);
+    window_lost(&w, 0);
+    TAP_OK(window_advance(&w, 0, 128 * KIB, GIB, &usual, &hint), "a stream; nothing was there yet");
+    uint64_t end = hint.off + hint.len;
+    TAP_OK(!window_advance(&w, 128 * KIB, 128 * KIB, GIB, &usual, &hint), "far enough ahead");
+    window_lost(&w, 256 * KIB);
+    TAP_OK(window_advance(&w, 256 * KIB, 128 * KIB, GIB, &usual, &hint), "what was hinted is gone");
+    TAP_INT((int64_t)hint.off, 384 * KIB, "hinted again from where the read ends");
+    TAP_OK(hint.off + hint.len >= end, "as far as before");
+    end = hint.off + hint.len;
+    window_lost(&w, end);
+    TAP_OK(!window_advance(&w, 384 * KIB, 128 * KIB, GIB, &usual, &hint),
+           "beyond what was hinted nothing can be lost");
+    window_lost(&w, 500 * MIB);
+    TAP_OK(!window_advance(&w, 500 * MIB, 128 * KIB, GIB, &usual, &hint), "a seek is none");
+    window_lost(&w, 500 * MIB);
+    TAP_OK(!window_advance(&w, 500 * MIB, 128 * KIB, GIB, &usual, &hint),
+           "random readers cause no hints");
+    window_fini(&w);
+}
+
 static void test_limits(void)
 {
     struct window w;
@@ -350,6 +375,7 @@ int main(void)
     test_steady();
     test_out_of_order();
     test_seek();
+    test_lost();
     test_limits();
     return tap_done();
 }

@@ -196,6 +196,66 @@ static void test_wake_and_stop(void)
     ic_gate_fini(&gate);
 }
 
+/* Who waits passes before what is made ahead of time, but for every fourth place. */
+struct in_line {
+    struct ic_gate *gate;
+    struct ic_io io;
+    char *passed; /* written by whoever holds the only place */
+    unsigned *n_passed;
+};
+
+static void *pass_in_line(void *arg)
+{
+    struct in_line *l = arg;
+    struct ic_gate_pass pass;
+    if (ic_gate_enter(l->gate, &l->io, &pass, NULL) != 0)
+        return NULL;
+    l->passed[(*l->n_passed)++] = l->io.is_ahead ? 'a' : 'w';
+    ic_gate_leave(l->gate, &pass, IC_GATE_NEUTRAL, 0);
+    return NULL;
+}
+
+static unsigned n_waiting_at(struct ic_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    unsigned n = gate->n_waiting[0] + gate->n_waiting[1];
+    pthread_mutex_unlock(&gate->lock);
+    return n;
+}
+
+static void test_order(void)
+{
+    struct ic_gate gate;
+    struct ic_gate_pass held;
+    struct ic_io io = within_ms(5000);
+    TAP_INT(ic_gate_init(&gate, 1), 0, "init");
+    TAP_INT(ic_gate_enter(&gate, &io, &held, NULL), 0, "the only place");
+
+    char passed[16] = "";
+    unsigned n_passed = 0;
+    struct in_line line[14];
+    pthread_t threads[14];
+    for (int i = 0; i < 14; i++) {
+        /* The last two give up first, one of each kind: the others must not miss a turn by it. */
+        line[i] = (struct in_line){&gate, within_ms(i < 12 ? 5000 : 50), passed, &n_passed};
+        line[i].io.is_ahead = i % 3 == 0;
+        pthread_create(&threads[i], NULL, pass_in_line, &line[i]);
+    }
+    pthread_join(threads[12], NULL);
+    pthread_join(threads[13], NULL);
+    while (n_waiting_at(&gate) < 12)
+        sleep_ms(1);
+    ic_gate_leave(&gate, &held, IC_GATE_NEUTRAL, 0);
+    for (int i = 0; i < 12; i++)
+        pthread_join(threads[i], NULL);
+    TAP_STR(passed, "wwwawwwawwaa", "three of the first, then one of the others");
+    io = within_ms(1000);
+    io.is_ahead = true;
+    TAP_INT(ic_gate_enter(&gate, &io, &held, NULL), 0, "alone, one made ahead passes at once");
+    ic_gate_leave(&gate, &held, IC_GATE_NEUTRAL, 0);
+    ic_gate_fini(&gate);
+}
+
 /* Many threads: never more inside than the limit allows, none left behind. */
 static atomic_uint n_inside;
 static atomic_uint n_most;
@@ -206,6 +266,7 @@ static void *pass_often(void *arg)
     struct ic_gate *gate = arg;
     for (int i = 0; i < 200; i++) {
         struct ic_io io = within_ms(20000);
+        io.is_ahead = i % 2 == 0;
         struct ic_gate_pass pass;
         if (ic_gate_enter(gate, &io, &pass, NULL) != 0)
             return NULL;
@@ -247,6 +308,7 @@ int main(void)
     test_pause();
     test_patience();
     test_wake_and_stop();
+    test_order();
     test_many_threads();
     return tap_done();
 }
