@@ -27,7 +27,8 @@
 #define LAG_PAUSE_NS 100000000
 #define LAG_MAX_NS   INT64_C(5000000000) /* no node of a subnet lags behind for longer */
 
-#define RECHECK_NS INT64_C(1000000000)
+#define SECOND_NS  INT64_C(1000000000)
+#define RECHECK_NS SECOND_NS
 
 struct version {
     uint64_t number; /* the canister's */
@@ -47,6 +48,7 @@ struct fs_stable {
     pthread_mutex_t lock;
     struct version versions[N_VERSIONS]; /* guarded by lock: a ring by serial */
     uint64_t last_serial;                /* guarded by lock */
+    int64_t last_mtime_ns;               /* guarded by lock: of that version, as shown */
     int64_t last_serial_at_ns;           /* guarded by lock: monotonic, when it was given out */
     struct version latest;               /* guarded by lock: what the last stat said */
     int64_t latest_at_ns;                /* guarded by lock: monotonic, when it said so */
@@ -89,6 +91,17 @@ static void log_failure(const struct fs_stable *stable, const char *method, uint
                            err->message);
 }
 
+/* The mtime of a new version, of which the canister told `told_ns` (0: nothing). rsync compares
+ * whole seconds, and would take a version of the same second and size for the one it has: each
+ * version that is seen gets a second of its own. */
+static int64_t next_mtime(const struct fs_stable *stable, int64_t told_ns)
+{
+    int64_t mtime_ns = told_ns != 0 ? told_ns : clock_ns(CLOCK_REALTIME);
+    int64_t last_s = stable->last_mtime_ns / SECOND_NS;
+    bool is_taken = stable->last_serial != 0 && mtime_ns / SECOND_NS <= last_s;
+    return is_taken ? (last_s + 1) * SECOND_NS : mtime_ns;
+}
+
 /* Give what the canister said its serial: the one it had before, or the next. */
 static void number_version_locked(struct fs_stable *stable, struct version *version)
 {
@@ -109,8 +122,9 @@ static void number_version_locked(struct fs_stable *stable, struct version *vers
                       stable->latest.size == version->size;
     if (looks_same)
         version->mtime_ns = stable->latest.mtime_ns;
-    else if (version->mtime_ns == 0)
-        version->mtime_ns = clock_ns(CLOCK_REALTIME);
+    else
+        version->mtime_ns = next_mtime(stable, version->mtime_ns);
+    stable->last_mtime_ns = version->mtime_ns;
     stable->versions[version->serial % N_VERSIONS] = *version;
 }
 

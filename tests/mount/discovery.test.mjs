@@ -310,6 +310,20 @@ sys.stdout.buffer.write(data); sys.stdout.flush()
     await mount.unmount();
   });
 
+  test('versions of the same second: rsync takes every change', async () => {
+    const canister = await install('best_effort', { size: 65_536 });
+    const mount = await stage.mount(network, canister.id, ['-o', 'attr_timeout=100ms']);
+    const copy = join(stage.dir, 'versioned-copy');
+    for (let seed = 1n; seed <= 6n; seed++) {
+      await canister.fill(65_536, seed);
+      await new Promise((resolve) => setTimeout(resolve, 120));
+      await run('rsync', ['-a', mount.path('stable_memory'), copy]);
+      const memory = canister.memories.stable_memory;
+      assert.equal(Buffer.compare(await readFile(copy), memory.read(0, memory.size)), 0, `change ${seed}`);
+    }
+    await mount.unmount();
+  });
+
   test('best effort: a change is noticed within a second of reading', async () => {
     const canister = await install('best_effort', { size: 40 * 65_536 });
     const mount = await stage.mount(network, canister.id, ['-o', 'cache_size=4M']);
