@@ -164,9 +164,10 @@ static int delegated_key(const struct ic_certificate *cert, const uint8_t **key,
                                     ic_label_text("public_key")),
                             &der) != IC_LOOKUP_FOUND)
         return ic_fail(err, IC_E_UNVERIFIED, "delegation: no key for subnet %s", text);
-    *key = bls_key(der);
-    if (!*key)
+    const uint8_t *found = bls_key(der);
+    if (!found)
         return ic_fail(err, IC_E_MALFORMED, "delegation: key of subnet %s is not BLS in DER", text);
+    *key = found;
     return 0;
 }
 
