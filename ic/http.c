@@ -33,6 +33,7 @@ struct ic_http {
     bool stopping;                      /* guarded by lock */
     CURLM *multi;                       /* network thread; curl_multi_wakeup from any */
     pthread_t thread;                   /* immutable after open */
+    struct ic_sockets sockets;          /* network thread */
     int64_t stall_ns;                   /* immutable after open */
     int poll_ms;                        /* immutable after open */
     char *ca_file;                      /* immutable after open */
@@ -108,6 +109,8 @@ static void collect_finished(struct ic_http *http)
         struct ic_transfer *transfer = (struct ic_transfer *)(void *)private;
         (void)curl_multi_remove_handle(http->multi, easy);
         transfer->result = result;
+        if (result == CURLE_OK)
+            ic_sockets_note_heard(&http->sockets, ic_transfer_port(transfer));
         finish(http, transfer);
     }
 }
@@ -119,7 +122,10 @@ static void drop_stalled(struct ic_http *http)
 
     pthread_mutex_lock(&http->lock);
     for (struct ic_transfer *t = http->active; t != NULL; t = t->next) {
-        if (t->state == IC_TRANSFER_RUNNING && ic_transfer_is_stalled(t, now, http->stall_ns)) {
+        if (t->state != IC_TRANSFER_RUNNING)
+            continue;
+        ic_transfer_look(t, now);
+        if (now - t->moved_at_ns >= http->stall_ns) {
             t->is_stalled = true;
             t->picked = drop;
             drop = t;
@@ -133,6 +139,7 @@ static void drop_stalled(struct ic_http *http)
         (void)curl_multi_remove_handle(http->multi, t->easy);
         finish(http, t);
     }
+    ic_sockets_end_silent(&http->sockets, now, http->stall_ns);
 }
 
 static void *network_thread(void *arg)
@@ -264,6 +271,7 @@ static int set_up(struct ic_http *http, const struct ic_http_config *config, str
     if (ic_bodies_new(&http->options.bodies) < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
     http->options.ca_file = http->ca_file;
+    http->options.sockets = &http->sockets;
     http->options.connect_ms = config->connect_ms != 0 ? config->connect_ms : DEFAULT_CONNECT_MS;
 
     /* "Expect:" keeps libcurl from waiting a second for "100 Continue" before larger bodies. */

@@ -69,6 +69,15 @@ static size_t write_cb(char *data, size_t size, size_t n, void *arg)
             rc = curl_easy_setopt(easy, option, value);                                            \
     } while (0)
 
+static curl_socket_t open_socket_cb(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct ic_transfer *transfer = arg;
+    (void)purpose; /* always a connection: nothing here listens */
+    curl_socket_t fd = ic_sockets_open(transfer->sockets, address);
+    transfer->is_out_of_memory = fd == CURL_SOCKET_BAD && errno == ENOMEM;
+    return fd;
+}
+
 static CURLcode set_lasting_options(struct ic_transfer *transfer,
                                     const struct ic_transfer_options *options)
 {
@@ -78,6 +87,10 @@ static CURLcode set_lasting_options(struct ic_transfer *transfer,
     SET(CURLOPT_ERRORBUFFER, transfer->curl_message);
     SET(CURLOPT_WRITEFUNCTION, write_cb);
     SET(CURLOPT_WRITEDATA, transfer);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket_cb);
+    SET(CURLOPT_OPENSOCKETDATA, transfer);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, ic_sockets_close_cb);
+    SET(CURLOPT_CLOSESOCKETDATA, options->sockets); /* a connection outlives the transfer */
     SET(CURLOPT_HTTPHEADER, options->headers);
     SET(CURLOPT_USERAGENT, "canisterfs");
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -117,6 +130,7 @@ int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *
         return ic_fail(err, IC_E_NO_MEMORY, "HTTP transfer: curl_easy_init");
     }
     transfer->bodies = options->bodies;
+    transfer->sockets = options->sockets;
     CURLcode result = set_lasting_options(transfer, options);
     if (result != CURLE_OK) {
         ic_transfer_free(transfer);
@@ -170,7 +184,14 @@ int ic_transfer_prepare(struct ic_transfer *transfer, const struct ic_http_reque
     return 0;
 }
 
-bool ic_transfer_is_stalled(struct ic_transfer *transfer, int64_t now_ns, int64_t stall_ns)
+long ic_transfer_port(const struct ic_transfer *transfer)
+{
+    long port = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_LOCAL_PORT, &port);
+    return port;
+}
+
+void ic_transfer_look(struct ic_transfer *transfer, int64_t now_ns)
 {
     curl_off_t up = 0;
     curl_off_t down = 0;
@@ -182,11 +203,16 @@ bool ic_transfer_is_stalled(struct ic_transfer *transfer, int64_t now_ns, int64_
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
 
     int64_t moved = up + down + header + request;
-    if (moved != transfer->moved_bytes) {
+    bool has_moved = moved != transfer->moved_bytes;
+    /* That a request begins to leave only shows that our kernel has room for it. */
+    if (has_moved && (transfer->moved_bytes > 0 || down + header > 0))
+        ic_sockets_note_heard(transfer->sockets, ic_transfer_port(transfer));
+    else if (moved > 0)
+        ic_sockets_note_waiting(transfer->sockets, ic_transfer_port(transfer));
+    if (has_moved) {
         transfer->moved_bytes = moved;
         transfer->moved_at_ns = now_ns;
     }
-    return now_ns - transfer->moved_at_ns >= stall_ns;
 }
 
 /* libcurl's code to ours. Anything that a second attempt could change is UNREACHABLE. */

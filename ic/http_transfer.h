@@ -7,6 +7,7 @@
 
 #include "ic/body.h"
 #include "ic/http.h"
+#include "ic/sockets.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@
 struct ic_transfer {
     CURL *easy;                         /* immutable after new */
     struct ic_bodies *bodies;           /* immutable after new; borrowed */
+    struct ic_sockets *sockets;         /* immutable after new; borrowed; network thread */
     char curl_message[CURL_ERROR_SIZE]; /* libcurl's words for the last failure */
 
     /* Reused from exchange to exchange: reset by ic_transfer_prepare. */
@@ -43,7 +45,8 @@ struct ic_transfer_options {
     const char *ca_file;
     long connect_ms;
     struct curl_slist *headers;
-    struct ic_bodies *bodies; /* outlives the transfers */
+    struct ic_bodies *bodies;   /* outlives the transfers */
+    struct ic_sockets *sockets; /* outlives their connections */
 };
 
 int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *options,
@@ -54,8 +57,11 @@ void ic_transfer_free(struct ic_transfer *transfer);
 int ic_transfer_prepare(struct ic_transfer *transfer, const struct ic_http_request *request,
                         struct ic_error *err) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
-/* Has no byte moved for stall_ns? Network thread only. */
-bool ic_transfer_is_stalled(struct ic_transfer *transfer, int64_t now_ns, int64_t stall_ns);
+/* Note what moved since the last look, for its connection, too. Network thread only. */
+void ic_transfer_look(struct ic_transfer *transfer, int64_t now_ns) IC_NONNULL(1);
+
+/* The local port of the connection it runs on; 0 while it has none. Network thread only. */
+long ic_transfer_port(const struct ic_transfer *transfer) IC_NONNULL(1);
 
 /* Turn a finished transfer into a reply or an error; the body moves to the reply. */
 int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_http_reply *reply,
