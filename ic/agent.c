@@ -157,6 +157,24 @@ struct ic_trust ic_agent_trust(const struct ic_agent *agent)
                              .delegations = agent->delegations};
 }
 
+/* --- what the calls have in common when they fail --- */
+
+int ic_agent_fail_rejected(uint32_t reject_code, struct ic_view error_code, struct ic_view message,
+                           struct ic_error *err)
+{
+    char code[8] = "";
+    if (error_code.len > 0 && error_code.len < sizeof code)
+        memcpy(code, error_code.bytes, error_code.len);
+    return ic_fail_reject(err, reject_code, code, (const char *)message.bytes, message.len);
+}
+
+void ic_agent_count_unverified(struct ic_agent *agent)
+{
+    pthread_mutex_lock(&agent->lock);
+    agent->stats.n_unverified++;
+    pthread_mutex_unlock(&agent->lock);
+}
+
 /* --- numbers --- */
 
 unsigned ic_agent_inflight_limit(struct ic_agent *agent)

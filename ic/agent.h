@@ -41,10 +41,8 @@ struct ic_agent;
 
 /* Levels of the trace hook, most important first. */
 enum ic_trace_level {
-    IC_TRACE_ERROR,
     IC_TRACE_WARNING, /* a failure that is being retried */
-    IC_TRACE_INFO,
-    IC_TRACE_DEBUG, /* one line per call: kind, method, bytes, ms, outcome */
+    IC_TRACE_DEBUG,   /* one line per call: kind, method, bytes, ms, outcome */
 };
 
 struct ic_agent_config {
@@ -119,8 +117,12 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  * effective  the canister whose subnet handles it: canister itself, or for the management canister
  *            the one named in the argument (IC interface spec, Effective canister id)
  *
- * IC_E_UNKNOWN_OUTCOME: it was accepted but its outcome did not arrive; it may have run, may run
- * later, or never. A rejection is certified unless err->message says "before it ran".
+ * IC_E_UNKNOWN_OUTCOME: it was sent, but no certified outcome arrived: it may have run, may run
+ * later, or never. So too after IC_E_CANCELLED when err->message says "may have run". A rejection
+ * is certified unless err->message says "before it ran".
+ *
+ * The network answers when the call is through, or after some ten seconds that it was accepted
+ * (HTTP 202): that ends here, as IC_E_UNKNOWN_OUTCOME. The outcome is not polled for.
  */
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
                     const struct ic_principal *effective, const char *method, const uint8_t *arg,

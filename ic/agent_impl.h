@@ -47,6 +47,13 @@ int64_t ic_agent_now_ns(const struct ic_agent *agent) IC_NONNULL(1);
 /* What certificates are judged by, now. */
 struct ic_trust ic_agent_trust(const struct ic_agent *agent) IC_NONNULL(1);
 
+/* A reply was refused because a signature or certificate did not verify. */
+void ic_agent_count_unverified(struct ic_agent *agent) IC_NONNULL(1);
+
+/* Fill err from a rejection as it came, certified or not; returns its errno. */
+int ic_agent_fail_rejected(uint32_t reject_code, struct ic_view error_code, struct ic_view message,
+                           struct ic_error *err) IC_NONNULL(4);
+
 #define IC_AGENT_TRACE(agent, ...)                                                                 \
     do {                                                                                           \
         if ((agent)->trace != NULL)                                                                \

@@ -127,22 +127,9 @@ static int verify(struct ic_agent *agent, const struct query *q,
     }
     ic_node_set_unref(set);
     retry->is_unknown_node = rc == -EBADMSG && finder.has_missed;
-    if (rc == -EBADMSG) {
-        pthread_mutex_lock(&agent->lock);
-        agent->stats.n_unverified++;
-        pthread_mutex_unlock(&agent->lock);
-    }
+    if (rc == -EBADMSG)
+        ic_agent_count_unverified(agent);
     return rc;
-}
-
-static int fail_rejected(const struct ic_query_response *response, struct ic_error *err)
-{
-    char error_code[8] = "";
-    if (response->error_code.len > 0 && response->error_code.len < sizeof error_code)
-        memcpy(error_code, response->error_code.bytes, response->error_code.len);
-    return ic_fail_reject(err, response->reject_code, error_code,
-                          (const char *)response->reject_message.bytes,
-                          response->reject_message.len);
 }
 
 /* --- the call --- */
@@ -158,7 +145,8 @@ static int attempt(struct ic_agent *agent, struct query *q, struct ic_retry *ret
         return rc;
     rc = verify(agent, q, &response, retry, io, err);
     if (rc == 0 && !response.replied)
-        rc = fail_rejected(&response, err);
+        rc = ic_agent_fail_rejected(response.reject_code, response.error_code,
+                                    response.reject_message, err);
     if (rc == 0 && response.arg_len > q->reply_max)
         rc = ic_fail(err, IC_E_MALFORMED, "query %s: a reply of %zu bytes where %zu are expected",
                      q->method, response.arg_len, q->reply_max);

@@ -33,11 +33,8 @@ static int verify(struct ic_agent *agent, const struct state_read *read,
         rc = ic_certificate_verify_subnet(cert.bytes, cert.len, &trust, read->id, out, err);
     else
         rc = ic_certificate_verify_canister(cert.bytes, cert.len, &trust, read->id, out, err);
-    if (rc == -EBADMSG) {
-        pthread_mutex_lock(&agent->lock);
-        agent->stats.n_unverified++;
-        pthread_mutex_unlock(&agent->lock);
-    }
+    if (rc == -EBADMSG)
+        ic_agent_count_unverified(agent);
     return rc;
 }
 

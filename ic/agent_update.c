@@ -3,8 +3,8 @@
  * The body is made once. It goes out again only when nothing of it was sent, or when the network
  * refused it for load: the same bytes have the same request id, so even a copy that did arrive runs
  * once (IC interface spec, Request: Call; libcurl itself sends again when a kept connection turns
- * out to be dead). Whatever else goes wrong after sending leaves the
- * outcome unknown.
+ * out to be dead). Whatever else goes wrong after sending leaves the outcome unknown: also an
+ * answer that does not verify, which says nothing about the call, only about its messenger.
  */
 #include "ic/agent_impl.h"
 #include "ic/request.h"
@@ -39,45 +39,49 @@ static int make_body(struct ic_agent *agent, struct update *u, const struct ic_p
     return 0;
 }
 
-static int fail_rejected(uint32_t reject_code, struct ic_view error_code, struct ic_view message,
-                         struct ic_error *err)
-{
-    char code[8] = "";
-    if (error_code.len > 0 && error_code.len < sizeof code)
-        memcpy(code, error_code.bytes, error_code.len);
-    return ic_fail_reject(err, reject_code, code, (const char *)message.bytes, message.len);
-}
-
 /* Turn an error into "nobody knows", keeping its words. */
 static int fail_unknown(const struct update *u, struct ic_error *err)
 {
     struct ic_error cause = *err;
-    int rc = ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s may have run: %.400s", u->method,
-                     cause.message);
+    int rc = ic_fail(err, cause.code == IC_E_CANCELLED ? IC_E_CANCELLED : IC_E_UNKNOWN_OUTCOME,
+                     "update %s may have run: %.400s", u->method, cause.message);
     err->http_status = cause.http_status;
     return rc;
+}
+
+/* Returns 0 with a certificate that tells something about the call. */
+static int open_outcome(struct ic_agent *agent, const struct update *u, struct ic_view bytes,
+                        struct ic_certificate **cert, struct ic_call_outcome *outcome,
+                        struct ic_error *err)
+{
+    struct ic_trust trust = ic_agent_trust(agent);
+    int rc =
+        ic_certificate_verify_canister(bytes.bytes, bytes.len, &trust, u->effective, cert, err);
+    if (rc == -EBADMSG)
+        ic_agent_count_unverified(agent);
+    return rc != 0 ? rc : ic_response_call_outcome(*cert, u->request_id, outcome, err);
 }
 
 static int read_outcome(struct ic_agent *agent, const struct update *u, struct ic_view bytes,
                         struct ic_reply *out, struct ic_error *err)
 {
-    struct ic_trust trust = ic_agent_trust(agent);
     struct ic_certificate *cert = NULL;
-    int rc =
-        ic_certificate_verify_canister(bytes.bytes, bytes.len, &trust, u->effective, &cert, err);
-    if (rc != 0)
-        return rc;
     struct ic_call_outcome outcome;
-    rc = ic_response_call_outcome(cert, u->request_id, &outcome, err);
-    if (rc == 0 && outcome.status == IC_CALL_REPLIED) {
+    int rc = open_outcome(agent, u, bytes, &cert, &outcome, err);
+    if (rc != 0) {
+        rc = fail_unknown(u, err);
+    } else if (outcome.status == IC_CALL_REPLIED) {
         *out = (struct ic_reply){
             .arg = outcome.reply.bytes, .len = outcome.reply.len, .certificate = cert};
-        return 0;
+        cert = NULL; /* the reply has it now */
+    } else if (outcome.status == IC_CALL_REJECTED) {
+        rc = ic_agent_fail_rejected(outcome.reject_code, outcome.error_code, outcome.reject_message,
+                                    err);
+    } else {
+        rc = ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s: %s", u->method,
+                     outcome.status == IC_CALL_DONE ? "it ran, its outcome is forgotten"
+                                                    : "accepted, no outcome yet");
     }
-    if (rc == 0 && outcome.status == IC_CALL_REJECTED)
-        rc = fail_rejected(outcome.reject_code, outcome.error_code, outcome.reject_message, err);
-    else if (rc == 0)
-        rc = ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s: accepted, no outcome yet", u->method);
     ic_certificate_free(cert);
     return rc;
 }
@@ -94,7 +98,8 @@ static int read_answer(struct ic_agent *agent, const struct update *u,
         return fail_unknown(u, err);
     if (response.certified)
         return read_outcome(agent, u, response.certificate, out, err);
-    rc = fail_rejected(response.reject_code, response.error_code, response.reject_message, err);
+    rc = ic_agent_fail_rejected(response.reject_code, response.error_code, response.reject_message,
+                                err);
     char words[sizeof err->message];
     snprintf(words, sizeof words, "before it ran: %.490s", err->message);
     memcpy(err->message, words, sizeof words);
@@ -121,7 +126,7 @@ static int attempt(struct ic_agent *agent, const struct update *u, struct ic_ret
     }
     retry->is_final = !is_resendable(reply.sent, err);
     bool is_refused = err->http_status >= 400 && err->http_status < 500;
-    if (retry->is_final && !is_refused && err->code != IC_E_CANCELLED)
+    if (retry->is_final && !is_refused)
         rc = fail_unknown(u, err);
     return rc;
 }

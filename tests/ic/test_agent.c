@@ -37,6 +37,7 @@ enum wrong {
     NOT_CBOR,
     ONE_BYTE_MORE,
     FOR_ANOTHER_REQUEST,
+    FORGOTTEN,
 };
 
 /* What the network does with requests of one kind, from the first_bad-th to the last_bad-th. */
@@ -137,6 +138,8 @@ static void spoil(struct fake_answer *answer, enum wrong wrong, uint8_t id[32])
         answer->time_ns -= 310 * IC_NS_PER_SEC;
     else if (wrong == FROM_THE_FUTURE)
         answer->time_ns += 310 * IC_NS_PER_SEC;
+    else if (wrong == FORGOTTEN)
+        answer->is_forgotten = true;
     else if (wrong == FOR_ANOTHER_REQUEST)
         id[0] ^= 1;
 }
@@ -674,6 +677,7 @@ struct victim {
     struct ic_agent *agent;
     atomic_bool cancel;
     int rc;
+    struct ic_error err; /* of an update */
     int64_t end_ns;
 };
 
@@ -846,9 +850,13 @@ static void test_updates(void)
     check_update("update: 403", (struct plan){.status = 403}, IC_E_DENIED, 1);
     check_update("update: 413", (struct plan){.status = 413}, IC_E_TOO_LARGE, 1);
     check_update("update: not CBOR", (struct plan){.wrong = NOT_CBOR}, IC_E_UNKNOWN_OUTCOME, 1);
+    /* It may have run, whoever spoiled the proof. */
     check_update("update: wrong signature", (struct plan){.wrong = WRONG_SIGNATURE},
-                 IC_E_UNVERIFIED, 1);
-    check_update("update: old certificate", (struct plan){.wrong = TOO_OLD}, IC_E_UNVERIFIED, 1);
+                 IC_E_UNKNOWN_OUTCOME, 1);
+    check_update("update: old certificate", (struct plan){.wrong = TOO_OLD}, IC_E_UNKNOWN_OUTCOME,
+                 1);
+    check_update("update: a certificate about another request",
+                 (struct plan){.wrong = FOR_ANOTHER_REQUEST}, IC_E_UNKNOWN_OUTCOME, 1);
     check_update("update: rejected", (struct plan){.reject_code = 5, .error_code = "IC0503"},
                  IC_E_REJECTED, 1);
     check_update("update: rejected, transient", (struct plan){.reject_code = 2}, IC_E_OVERLOADED,
@@ -857,17 +865,58 @@ static void test_updates(void)
                  (struct plan){.wrong = ONE_BYTE_MORE, .reject_code = 4, .error_code = "IC0406"},
                  IC_E_DENIED, 1);
 
-    plan_calls((struct plan){.wrong = FOR_ANOTHER_REQUEST});
+    plan_calls((struct plan){.wrong = WRONG_SIGNATURE});
     struct ic_agent *agent = open_agent();
     struct ic_reply reply = {0};
     struct ic_error err = {0};
-    TAP_OK(update(agent, &reply, &err) != 0, "update: a certificate about another request");
-    TAP_OK(err.code == IC_E_UNKNOWN_OUTCOME || err.code == IC_E_MALFORMED, "proves nothing");
+    struct ic_agent_stats stats;
+    TAP_INT(update(agent, &reply, &err), -EIO, "update: wrong signature");
+    TAP_OK(strstr(err.message, "method may have run: ") != NULL, "it may have run");
+    TAP_OK(strstr(err.message, "does not verify") != NULL, "and what was wrong");
+    ic_agent_get_stats(agent, &stats);
+    TAP_INT((int64_t)stats.n_unverified, 1, "counted as unverified");
+    plan_calls((struct plan){.wrong = FORGOTTEN});
+    TAP_INT(update(agent, &reply, &err), -EIO, "update: done, but forgotten");
+    TAP_INT(err.code, IC_E_UNKNOWN_OUTCOME, "code");
+    TAP_OK(strstr(err.message, "it ran") != NULL, "it surely ran");
     fake_server_refuse(net.server, true);
     TAP_INT(update(agent, &reply, &err), -EHOSTUNREACH, "update: connection refused");
     TAP_INT(err.code, IC_E_UNREACHABLE, "surely did not run");
     fake_server_refuse(net.server, false);
     ic_agent_close(agent);
+}
+
+static void *update_once(void *arg)
+{
+    struct victim *v = arg;
+    struct ic_io io = within_ms(8000);
+    io.cancel = &v->cancel;
+    struct ic_reply reply = {0};
+    v->rc = ic_agent_update(v->agent, &canister, &canister, "method", (const uint8_t *)"hello", 5,
+                            &io, &reply, &v->err);
+    ic_reply_fini(&reply);
+    return NULL;
+}
+
+static void test_update_cancelled(void)
+{
+    plan_calls((struct plan){.delay_ms = 200});
+    struct victim v = {.agent = open_agent()};
+    pthread_t thread;
+    pthread_create(&thread, NULL, update_once, &v);
+    while (asked(&net.n_calls) == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    atomic_store(&v.cancel, true);
+    pthread_join(thread, NULL);
+    TAP_INT(v.rc, -EINTR, "update: cancelled after it was sent");
+    TAP_INT(v.err.code, IC_E_CANCELLED, "code");
+    TAP_OK(strstr(v.err.message, "may have run") != NULL, "it may have run");
+
+    atomic_store(&v.cancel, true);
+    (void)update_once(&v);
+    TAP_INT(v.rc, -EINTR, "update: cancelled before it was sent");
+    TAP_OK(strstr(v.err.message, "may have run") == NULL, "it surely did not run");
+    ic_agent_close(v.agent);
 }
 
 /* --- the recorded answers --- */
@@ -1050,6 +1099,7 @@ int main(int argc, char **argv)
     test_deadline();
     test_cancel();
     test_updates();
+    test_update_cancelled();
     test_many_threads();
     test_faults();
 

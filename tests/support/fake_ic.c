@@ -378,6 +378,8 @@ static struct tree time_leaf(int64_t time_ns)
 
 static struct tree outcome(const struct fake_answer *a)
 {
+    if (a->is_forgotten)
+        return named("status", leaf("done", 4));
     if (a->reject_code == 0)
         return both(named("reply", leaf(a->arg, a->arg_len)), named("status", leaf("replied", 7)));
     struct tree rest =

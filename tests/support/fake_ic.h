@@ -22,6 +22,7 @@ struct fake_answer {
     const char *error_code; /* NULL = none */
     int64_t time_ns;        /* of the signature or certificate */
     bool wrong_signature;
+    bool is_forgotten;     /* of a call: it ran, its outcome is not known any more */
     bool unknown_node;     /* signed with another node's key, under that node's name */
     unsigned n_signatures; /* 0 = 1; more are copies */
 };
