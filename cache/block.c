@@ -136,18 +136,27 @@ void block_age_unread_locked(struct cache *cache, int64_t now_ns)
         leave_unread_locked(cache, cache->unread);
 }
 
+static bool is_evictable(const struct block *block, bool spare_unread)
+{
+    return block->pins == 0 && !(spare_unread && block->unread);
+}
+
 bool block_make_room_locked(struct cache *cache, size_t need, bool spare_unread)
 {
-    struct block *block = cache->lru;
-    while (need > cache->budget || cache->in_use > cache->budget - need) {
-        if (!block)
-            return false;
-        struct block *next = block->next; /* utlist: NULL after the last */
-        if (block->pins == 0 && !(spare_unread && block->unread)) {
+    size_t room = cache->budget - cache->in_use;
+    for (const struct block *block = cache->lru; block && room < need; block = block->next)
+        if (is_evictable(block, spare_unread))
+            room += CACHE_BLOCK_SIZE;
+    if (room < need)
+        return false;
+
+    struct block *next;
+    for (struct block *block = cache->lru; need > cache->budget - cache->in_use; block = next) {
+        next = block->next; /* utlist: NULL after the last */
+        if (is_evictable(block, spare_unread)) {
             block_drop_locked(cache, block);
             cache->stats.evictions++;
         }
-        block = next;
     }
     return true;
 }

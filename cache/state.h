@@ -205,7 +205,8 @@ void block_reap_failed_locked(struct cache *cache, int64_t now_ns) REQUIRES(cach
 /* Stop protecting what was prefetched so long ago that its reader must have gone. */
 void block_age_unread_locked(struct cache *cache, int64_t now_ns) REQUIRES(cache->lock);
 
-/* Evict until `need` bytes fit into the budget. Returns false when they do not even so. */
+/* Evict until `need` bytes fit into the budget. Returns false, with nothing evicted, when they do
+ * not even so. */
 bool block_make_room_locked(struct cache *cache, size_t need, bool spare_unread)
     REQUIRES(cache->lock);
 

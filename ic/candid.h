@@ -81,6 +81,7 @@ struct ic_type_label {
 /* What a .did file calls a type and its parts. */
 struct ic_type_names {
     struct ic_type_label self;          /* the definition's */
+    struct ic_view alias;               /* of `type A = B`: B; else bytes are NULL */
     const struct ic_type_label *labels; /* of the fields or methods, in their order; of the
                                            arguments, then the results; NULL when none has any */
 };
@@ -210,7 +211,7 @@ struct ic_value ic_principal_value(const struct ic_principal *p) IC_NONNULL(1);
  */
 struct ic_candid_limits {
     size_t max_values;  /* values visited, also those of no width; default 65536 + 64 * len */
-    size_t max_memory;  /* bytes of types and values; default 1 MiB + 32 * len */
+    size_t max_memory;  /* bytes of types and values; default 1 MiB + 64 * len */
     unsigned max_depth; /* nesting of values; default 256 */
     size_t max_types;   /* entries of the type table; default 10000 */
 };

@@ -103,25 +103,6 @@ static int read_leb(struct candid_reader *r, struct ic_view *out)
     return 0;
 }
 
-static int read_bytes(struct candid_reader *r, struct ic_view *out)
-{
-    size_t len = 0;
-    int ret = candid_read_count(r, 1, &len);
-    if (ret < 0)
-        return ret;
-    if (!ic_cursor_take(&r->in, len, out))
-        return candid_fail(r, -EPROTO, "cut off");
-    return 0;
-}
-
-static int read_text(struct candid_reader *r, struct ic_view *out)
-{
-    int ret = read_bytes(r, out);
-    if (ret == 0 && !ic_view_is_utf8(*out))
-        return candid_fail(r, -EPROTO, "text is not UTF-8");
-    return ret;
-}
-
 /* The tag of something that may be an opaque reference, which has no meaning for us. */
 static int read_reference_tag(struct candid_reader *r)
 {
@@ -135,7 +116,7 @@ static int read_principal(struct candid_reader *r, struct ic_view *out)
 {
     int ret = read_reference_tag(r);
     if (ret == 0)
-        ret = read_bytes(r, out);
+        ret = candid_read_bytes(r, out);
     if (ret == 0 && out->len > IC_PRINCIPAL_MAX)
         return candid_fail(r, -EPROTO, "a principal is longer than 29 bytes");
     return ret;
@@ -153,7 +134,7 @@ static int read_func(struct candid_reader *r, struct ic_value *out)
     if (ret == 0)
         ret = read_principal(r, &func->canister);
     if (ret == 0)
-        ret = read_text(r, &func->method);
+        ret = candid_read_text(r, &func->method);
     out->as.func = func;
     return ret;
 }
@@ -323,7 +304,7 @@ static int read_value(struct candid_reader *r, const struct ic_type *type, unsig
             ret = read_leb(r, &v.as.leb);
             break;
         case IC_TYPE_TEXT:
-            ret = read_text(r, &v.as.text);
+            ret = candid_read_text(r, &v.as.text);
             break;
         case IC_TYPE_PRINCIPAL:
         case IC_TYPE_SERVICE:
@@ -409,13 +390,17 @@ static int read_args(struct candid_reader *r, struct ic_candid *msg)
     return 0;
 }
 
+/* An element of one byte on the wire, a name of a variant or a record of one nat8, takes 56 bytes:
+ * two values. Whoever expects less sets a limit of his own. */
+#define MEMORY_PER_BYTE 64
+
 static struct ic_candid_limits effective_limits(const struct ic_candid_limits *given, size_t len)
 {
     struct ic_candid_limits l = given ? *given : (struct ic_candid_limits){0};
     if (!l.max_values)
         l.max_values = 65536 + 64 * len;
     if (!l.max_memory)
-        l.max_memory = (1 << 20) + 32 * len;
+        l.max_memory = (1 << 20) + MEMORY_PER_BYTE * len;
     if (!l.max_depth || l.max_depth > CANDID_MAX_DEPTH)
         l.max_depth = CANDID_MAX_DEPTH;
     if (!l.max_types)

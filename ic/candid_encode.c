@@ -15,7 +15,8 @@ struct writer {
     struct ic_buf *out;
     const struct ic_type **table; /* compound types; a type's index is its code */
     size_t n;
-    size_t cap;
+    size_t cap;    /* 0 or a power of two */
+    size_t *slots; /* 2 * cap: a hash table of codes + 1, by the type's address; 0 is free */
     struct ic_error *err;
 };
 
@@ -31,30 +32,57 @@ static bool is_compound(const struct ic_type *type)
     return type->kind >= IC_TYPE_OPT;
 }
 
+/* The slot of a type, or the free one where it belongs. At least half of them are free. */
+static size_t find_slot(const struct writer *w, const struct ic_type *type)
+{
+    size_t mask = 2 * w->cap - 1;
+    size_t i = (size_t)(((uint64_t)(uintptr_t)type * 0x9e3779b97f4a7c15u) >> 32) & mask;
+    while (w->slots[i] != 0 && w->table[w->slots[i] - 1] != type)
+        i = (i + 1) & mask;
+    return i;
+}
+
 static int code_of(const struct writer *w, const struct ic_type *type, int64_t *out)
 {
     if (!is_compound(type)) {
         *out = type->kind == IC_TYPE_PRINCIPAL ? -24 : -1 - (int64_t)type->kind;
         return 0;
     }
+    size_t slot = w->n > 0 ? w->slots[find_slot(w, type)] : 0;
+    if (slot == 0)
+        return -ENOENT;
+    *out = (int64_t)slot - 1;
+    return 0;
+}
+
+/* Room for twice as many types. */
+static int grow(struct writer *w)
+{
+    size_t cap = w->cap ? 2 * w->cap : 16;
+    size_t *slots = calloc(2 * cap, sizeof(*slots));
+    const struct ic_type **table = realloc(w->table, cap * sizeof(const struct ic_type *));
+    if (table)
+        w->table = table;
+    if (!table || !slots) {
+        free(slots);
+        return ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
+    }
+    free(w->slots);
+    w->slots = slots;
+    w->cap = cap;
     for (size_t i = 0; i < w->n; i++)
-        if (w->table[i] == type) {
-            *out = (int64_t)i;
-            return 0;
-        }
-    return -ENOENT;
+        slots[find_slot(w, table[i])] = i + 1;
+    return 0;
 }
 
 static int add_type(struct writer *w, const struct ic_type *type)
 {
     if (w->n == w->cap) {
-        size_t cap = w->cap ? 2 * w->cap : 16;
-        const struct ic_type **table = realloc(w->table, cap * sizeof(const struct ic_type *));
-        if (!table)
-            return ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
-        w->table = table;
-        w->cap = cap;
+        int ret = grow(w);
+        if (ret < 0)
+            return ret;
     }
+    w->slots[find_slot(w, type)] = w->n + 1;
     w->table[w->n++] = type;
     return 0;
 }
@@ -378,5 +406,6 @@ int ic_candid_encode(const struct ic_value *args, size_t n, struct ic_buf *out,
     struct writer w = {.out = out, .err = err};
     int ret = write_message(&w, args, n);
     free(w.table);
+    free(w.slots);
     return ret;
 }

@@ -45,6 +45,10 @@ int candid_read_ref(struct candid_reader *r, const struct ic_type **out)
 int candid_read_count(struct candid_reader *r, size_t width, size_t *out)
     IC_NONNULL(1, 3) IC_MUST_CHECK;
 
+/* Read a length and as many bytes; text: of UTF-8. They stay where they are. Return 0, -EPROTO. */
+int candid_read_bytes(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
+int candid_read_text(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
+
 /* Bytes a value of this kind always has; 0 when it depends on the value. */
 size_t candid_fixed_width(enum ic_type_kind kind);
 

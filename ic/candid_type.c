@@ -94,6 +94,23 @@ int candid_read_count(struct candid_reader *r, size_t width, size_t *out)
     return 0;
 }
 
+int candid_read_bytes(struct candid_reader *r, struct ic_view *out)
+{
+    size_t len = 0;
+    int ret = candid_read_count(r, 1, &len);
+    if (ret == 0 && !ic_cursor_take(&r->in, len, out))
+        return candid_fail(r, -EPROTO, "cut off");
+    return ret;
+}
+
+int candid_read_text(struct candid_reader *r, struct ic_view *out)
+{
+    int ret = candid_read_bytes(r, out);
+    if (ret == 0 && !ic_view_is_utf8(*out))
+        return candid_fail(r, -EPROTO, "text is not UTF-8");
+    return ret;
+}
+
 int candid_read_ref(struct candid_reader *r, const struct ic_type **out)
 {
     int64_t ref;
@@ -184,17 +201,6 @@ static int read_func(struct candid_reader *r, struct ic_type *type)
     return 0;
 }
 
-static int read_text(struct candid_reader *r, struct ic_view *out)
-{
-    size_t len = 0;
-    int ret = candid_read_count(r, 1, &len);
-    if (ret < 0)
-        return ret;
-    if (!ic_cursor_take(&r->in, len, out) || !ic_view_is_utf8(*out))
-        return candid_fail(r, -EPROTO, "a name is not UTF-8");
-    return 0;
-}
-
 static int read_service(struct candid_reader *r, struct ic_type *type)
 {
     struct ic_type_method *methods;
@@ -208,7 +214,7 @@ static int read_service(struct candid_reader *r, struct ic_type *type)
         return candid_fail(r, ret, "methods");
     methods = memory;
     for (size_t i = 0; i < n; i++) {
-        ret = read_text(r, &methods[i].name);
+        ret = candid_read_text(r, &methods[i].name);
         if (ret < 0)
             return ret;
         if (i > 0 && ic_view_compare(methods[i - 1].name, methods[i].name) >= 0)
@@ -224,14 +230,8 @@ static int read_service(struct candid_reader *r, struct ic_type *type)
 
 static int read_future(struct candid_reader *r, int64_t opcode, struct ic_type *type)
 {
-    size_t len = 0;
-    int ret = candid_read_count(r, 1, &len);
-    if (ret < 0)
-        return ret;
     type->as.future.opcode = opcode;
-    if (!ic_cursor_take(&r->in, len, &type->as.future.body))
-        return candid_fail(r, -EPROTO, "malformed type");
-    return 0;
+    return candid_read_bytes(r, &type->as.future.body);
 }
 
 static int read_entry(struct candid_reader *r, struct ic_type *type)

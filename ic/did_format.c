@@ -234,11 +234,8 @@ static void put_content(struct printer *p, const struct ic_type *type)
         put(p, "service ");
         put_methods(p, type, " ");
         break;
-    case IC_TYPE_FUTURE: /* a definition's is another name, without a definition */
-        if (type->names)
-            put_plain(p, type->as.future.body);
-        else
-            put(p, "future");
+    case IC_TYPE_FUTURE:
+        put(p, "future");
         break;
     default:
         put(p, primitive_name(type->kind));
@@ -325,6 +322,17 @@ static void put_main(struct printer *p, const struct ic_did *did)
     put(p, "\n");
 }
 
+/* Another name is printed as such: its content may be long, and is printed where it stands. */
+static void put_definition(struct printer *p, const struct ic_type *type)
+{
+    put_plain(p, type->names->self.name);
+    put(p, " = ");
+    if (type->names->alias.bytes)
+        put_plain(p, type->names->alias);
+    else
+        put_content(p, type);
+}
+
 void ic_did_format(const struct ic_did *did, struct ic_buf *out)
 {
     struct printer p = {.out = out, .end = SIZE_MAX}; /* a parsed text bounds it */
@@ -335,9 +343,7 @@ void ic_did_format(const struct ic_did *did, struct ic_buf *out)
     }
     for (size_t i = 0; i < did->n_types; i++) {
         put(&p, "type ");
-        put_plain(&p, did->types[i]->names->self.name);
-        put(&p, " = ");
-        put_content(&p, did->types[i]);
+        put_definition(&p, did->types[i]);
         put(&p, ";\n");
     }
     if (did->service)

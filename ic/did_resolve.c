@@ -128,6 +128,7 @@ static int resolve_alias(struct did_reader *r, struct did_symbol *symbol)
         return name_refused(r, end->file, end->pos, end, "is defined as itself");
     for (struct did_symbol *s = symbol; s != end; s = s->alias) {
         s->names.labels = end->names.labels;
+        s->names.alias = s->alias->name;
         s->node.type = end->node.type;
         s->node.type.names = &s->names;
         s->node.next = r->nodes;

@@ -428,6 +428,33 @@ static void test_has(void)
     close_bench(&b);
 }
 
+/* A hint for which there is no room, whatever is evicted, evicts nothing. */
+static void test_prefetch_keeps(void)
+{
+    /* 64 blocks: 16 that were read, and two loads of 12 in flight, which count double. */
+    struct bench b = open_bench((struct cache_config){.budget = 4 * MIB, .n_workers = 2},
+                                (struct fake_config){.size = 1000 * BS, .max_io = 12 * BS});
+    TAP_INT(get(&b, 0, 12 * BS), 0, "blocks are read");
+    TAP_INT(get(&b, 12 * BS, 4 * BS), 0, "and more");
+    fake_hold(b.fake, true);
+    struct reader first, second;
+    reader_start(&first, b.source, 1, 100 * BS, 12 * BS, 5000, false);
+    reader_start(&second, b.source, 1, 200 * BS, 12 * BS, 5000, false);
+    TAP_OK(fake_wait_running(b.fake, 2), "readers' loads take most of the budget");
+    source_prefetch(b.source, 1, 300 * BS, 12 * BS, 12 * BS);
+    sleep_ms(50);
+    struct cache_stats stats = stats_of(&b);
+    TAP_INT(stats.queued, 1, "a hint waits for room");
+    TAP_INT((int64_t)stats.evictions, 0, "and evicts nothing meanwhile");
+    TAP_INT(get(&b, 0, 16 * BS), 0, "all that was read is there");
+    fake_hold(b.fake, false);
+    TAP_INT(reader_join(&first, SEED), 0, "the readers get their bytes");
+    TAP_INT(reader_join(&second, SEED), 0, "both");
+    TAP_OK(bench_settle(&b), "and the hint is carried out");
+    TAP_INT(fake_n_reads(b.fake), 5, "by one load");
+    close_bench(&b);
+}
+
 static void test_concurrency(void)
 {
     struct bench b = open_bench(
@@ -546,6 +573,7 @@ int main(void)
     test_prefetch_room();
     test_prefetch_spares();
     test_has();
+    test_prefetch_keeps();
     test_concurrency();
     test_versions();
     test_two_sources();

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 TAP_STATE;
 
@@ -468,6 +469,80 @@ static void test_bytes(void)
     ic_buf_fini(&out);
 }
 
+/* The types with the most memory per byte: a legitimate reply of 2 MB always fits. */
+static void test_memory_per_byte(void)
+{
+    static const struct {
+        const char *header; /* up to the number of elements */
+        const char *what;
+    } rows[] = {
+        {"4449444c 02 6d01 6b02 00 7f 01 7f 01 00", "a vec of a variant of two names"},
+        {"4449444c 02 6d01 6c01 00 7b 01 00", "a vec of records of one nat8"},
+        {"4449444c 02 6d01 6e 7f 01 00", "a vec of opt null"},
+        {"4449444c 02 6d01 6d 7b 01 00", "a vec of blobs"},
+        {"4449444c 01 6d 7d 01 00", "a vec of nats"},
+    };
+    size_t n = 2000000;
+    struct ic_buf buf = {0};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t header[32];
+        struct ic_candid *msg = NULL;
+        buf.len = 0;
+        ic_buf_append(&buf, header, from_hex(rows[i].header, header));
+        ic_buf_append_leb64(&buf, n);
+        for (size_t k = 0; k < n; k++) /* every element is one byte; a blob of one would be two */
+            ic_buf_append(&buf, i == 3 ? "\0" : "\1", 1);
+        TAP_INT(ic_candid_decode(buf.bytes, buf.len, NULL, &msg, NULL), 0, rows[i].what);
+        TAP_INT(msg ? (int64_t)ic_value_count(ic_candid_arg(msg, 0)) : 0, (int64_t)n, "all of it");
+        ic_candid_free(msg);
+    }
+    ic_buf_fini(&buf);
+}
+
+/* Many types that all refer to the last one. */
+static void test_many_types(void)
+{
+    enum { N = 200000 };
+    struct ic_type *types = calloc(N, sizeof(*types));
+    struct ic_type_field *fields = calloc(N, sizeof(*fields));
+    struct ic_value *items = calloc(N, sizeof(*items));
+    struct ic_buf buf = {0};
+    struct ic_candid *msg = NULL;
+    clock_t start;
+
+    if (!types || !fields || !items)
+        abort();
+    for (size_t i = 0; i < N; i++) {
+        types[i] = (struct ic_type){.kind = IC_TYPE_OPT, .as.elem = &types[N - 1]};
+        fields[i] = (struct ic_type_field){(uint32_t)i, &types[i]};
+        items[i] = (struct ic_value){.type = &types[i]};
+    }
+    types[N - 1].as.elem = &ic_type_nat;
+    const struct ic_type record = {.kind = IC_TYPE_RECORD, .as.fields = {fields, N}};
+    const struct ic_value v = {.type = &record, .as.seq = {items, N}};
+    const struct ic_candid_limits limits = {.max_types = N + 1};
+
+    start = clock();
+    TAP_INT(ic_candid_encode(&v, 1, &buf, NULL), 0, "two hundred thousand types are encoded");
+    TAP_OK(clock() - start < CLOCKS_PER_SEC,
+           "in time that grows with their number, not its square");
+    TAP_INT(ic_candid_decode(buf.bytes, buf.len, &limits, &msg, NULL), 0, "and decoded");
+    const struct ic_type *again = msg ? ic_candid_arg(msg, 0)->type : &ic_type_null;
+    TAP_INT((int64_t)(again->kind == IC_TYPE_RECORD ? again->as.fields.n : 0), N, "all there");
+    unsigned n_wrong = 0;
+    for (size_t i = 0; i < N && again->kind == IC_TYPE_RECORD; i++) {
+        const struct ic_type *opt = again->as.fields.fields[i].type;
+        const struct ic_type *last = again->as.fields.fields[N - 1].type;
+        n_wrong += opt->kind != IC_TYPE_OPT || opt->as.elem != (i < N - 1 ? last : &ic_type_nat);
+    }
+    TAP_INT(n_wrong, 0, "each refers to what it did");
+    ic_candid_free(msg);
+    ic_buf_fini(&buf);
+    free(items);
+    free(fields);
+    free(types);
+}
+
 int main(void)
 {
     test_hash();
@@ -483,7 +558,9 @@ int main(void)
     test_unbounded();
     test_lengths();
     test_limits();
+    test_memory_per_byte();
     test_unencodable();
+    test_many_types();
     test_bytes();
     return tap_done();
 }

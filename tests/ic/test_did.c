@@ -220,7 +220,7 @@ static void test_print_all(void)
     TAP_STR((const char *)out.bytes,
             "type f = func () -> ();\n"
             "type T = record { b : nat; 99 : A };\n"
-            "type A = record { b : nat; 99 : A };\n"
+            "type A = T;\n"
             "service : (A) -> {\n"
             "  m : f;\n"
             "  \"vec\" : (T) -> (A) query;\n"
@@ -250,6 +250,49 @@ static void test_print_all(void)
            "the import is listed");
     ic_did_free(did);
     ic_buf_fini(&out);
+}
+
+static void append(struct ic_buf *out, const char *text)
+{
+    ic_buf_append(out, text, strlen(text));
+}
+
+/* Names for one another's content: the text that comes out is no longer than what went in. */
+static void test_print_aliases(void)
+{
+    enum { N = 500 };
+    struct ic_buf text = {0}, out = {0};
+    char line[64];
+
+    append(&text, "type B = record { ");
+    for (int i = 0; i < N; i++) {
+        snprintf(line, sizeof(line), "f%04d : nat64; ", i);
+        append(&text, line);
+    }
+    append(&text, "};\ntype n = nat;\ntype s = service { m : () -> () };\n");
+    append(&text, "type a0 = n;\n");
+    for (int i = 1; i < N; i++) {
+        snprintf(line, sizeof(line), "type a%d = a%d;\ntype b%d = B;\n", i, i - 1, i);
+        append(&text, line);
+    }
+    append(&text, "service : s");
+    ic_buf_append(&text, "", 1);
+    struct ic_did *did = parse((const char *)text.bytes);
+    ic_did_format(did, &out);
+    ic_buf_append(&out, "", 1);
+    TAP_OK(out.len < text.len + 100, "aliases are printed as aliases");
+    TAP_OK(strstr((const char *)out.bytes, "\ntype a499 = a498;\ntype b499 = B;\n"),
+           "by the name they were given");
+    struct ic_did *again = parse((const char *)out.bytes);
+    TAP_INT((int64_t)again->n_types, (int64_t)did->n_types, "and read again");
+    text.len = 0;
+    ic_did_format(again, &text);
+    ic_buf_append(&text, "", 1);
+    TAP_OK(text.len == out.len && memcmp(text.bytes, out.bytes, out.len) == 0, "to the same");
+    ic_did_free(again);
+    ic_did_free(did);
+    ic_buf_fini(&out);
+    ic_buf_fini(&text);
 }
 
 /* Types of a message have no names to stop at. */
@@ -444,6 +487,7 @@ int main(void)
     test_encode();
     test_printing();
     test_print_all();
+    test_print_aliases();
     test_print_cut();
     test_errors();
     test_limits();

@@ -76,7 +76,7 @@ static void test_paths(void)
     check("import \"a.did\"; service : { m : (a) -> () }", files, "a.did",
           "type a = nat;\nservice : {\n  m : (a) -> ();\n}\n", "a file beside");
     check("import \"x/y/d.did\"; import \"a.did\"", files, "x/y/d.did a.did",
-          "type a = nat;\ntype d = nat;\n", "each file once, by its place");
+          "type a = nat;\ntype d = a;\n", "each file once, by its place");
     check("import \"x/e.did\"", files, "x/e.did",
           "did: x/e.did, line 1, column 8: a path out of the directory", "above the directory");
     check("import \"../a.did\"", files, "", "did: line 1, column 8: a path out of the directory",
@@ -116,9 +116,9 @@ static void test_names(void)
           "did: uses.did, line 1, column 14: 'mine' is not defined",
           "a file does not know what its importer defines");
     check("type x = leaf; import \"leaf.did\"", files, "leaf.did",
-          "type x = nat;\ntype leaf = nat;\n", "an importer knows what is imported later");
+          "type x = leaf;\ntype leaf = nat;\n", "an importer knows what is imported later");
     check("import \"both.did\"", files, "both.did leaf.did uses_leaf.did",
-          "type leaf = nat;\ntype v = nat;\n", "files imported before are known, as in didc");
+          "type leaf = nat;\ntype v = leaf;\n", "files imported before are known, as in didc");
     check("import \"loop.did\"", files, "loop.did loop2.did", "type l2 = nat;\ntype l = opt l2;\n",
           "a loop of imports");
     check("import \"loop3.did\"", files, "loop3.did loop4.did",
