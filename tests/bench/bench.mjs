@@ -1,39 +1,18 @@
 // The benchmarks: everything that is compared is measured in this one run, and quoted as a ratio.
 //
 // usage: node bench.mjs [--size 256] [--repeat 3]      size in MiB
-import { execFile } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
-import { Stage, top } from '../mount/harness.mjs';
-
-const run = promisify(execFile);
-const MIB = 2 ** 20;
-// What the mount asks for at a time, and how many queries it starts with.
-const CHUNK = 47 * 65536;
-const INFLIGHT = 16;
-const AGENT_TOOL = join(top, 'build', 'tests', 'ic', 'agent_tool');
+import { parseArgs } from 'node:util';
+import { run, Stage, top } from '../mount/harness.mjs';
+import { adaptation, adaptRows } from './adapt.mjs';
+import { fairRows, fairShare } from './fair.mjs';
+import { officialFetch, rawFetch } from './fetcher.mjs';
+import { CHUNK, fixed, INFLIGHT, mbps, median, MIB, ranged, seconds, spread, table } from './measure.mjs';
 
 const { values } = parseArgs({ options: { size: { type: 'string', default: '256' }, repeat: { type: 'string', default: '3' } } });
 const size = Number(values.size) * MIB;
 const repeat = Number(values.repeat);
-
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
-const mbps = (bytes, seconds) => bytes / 1e6 / seconds;
-
-async function seconds(fn) {
-  const started = process.hrtime.bigint();
-  await fn();
-  return Number(process.hrtime.bigint() - started) / 1e9;
-}
-
-async function rawFetch(network, inflight, bytes, chunk = CHUNK) {
-  const { stdout } = await run(AGENT_TOOL, [
-    'fetch', '--url', network.url, '--root-key', network.root_key, '--canister', network.canisters.sample,
-    '--method', 'stable_read', '--size', String(bytes), '--chunk', String(chunk), '--inflight', String(inflight),
-  ]);
-  return JSON.parse(stdout);
-}
 
 // User and system CPU seconds, and peak resident bytes, of a process.
 async function usage(pid) {
@@ -85,11 +64,11 @@ async function atLatency(stage, network, queryMs) {
   const copies = [];
   const raws = [];
   for (let i = 0; i < repeat; i++) {
-    raws.push(await rawFetch(network, INFLIGHT, size));
+    raws.push(await rawFetch(network, size));
     copies.push(await coldCopy(stage, network));
   }
   // The seeds' way: one query at a time, 1 MiB each; an eighth of the data says enough.
-  const oneByOne = await rawFetch(network, 1, size / 8, MIB);
+  const oneByOne = await rawFetch(network, size / 8, { chunk: MIB, inflight: 1 });
   const ratios = copies.map((c, i) => mbps(size, c.took) / raws[i].MB_per_s);
   return {
     query_ms: queryMs,
@@ -106,13 +85,43 @@ async function atLatency(stage, network, queryMs) {
   };
 }
 
-function table(rows) {
-  const cells = rows.map((row) => row.map(String));
-  const widths = cells[0].map((_, i) => Math.max(...cells.map((row) => row[i].length)));
-  return cells.map((row) => row.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join('  ')).join('\n');
+// The official client's loop, ten queries at once, against cp.
+const OFFICIAL_INFLIGHT = 10;
+
+async function official(stage, network) {
+  await network.options({ queryMs: 100 });
+  const chunks = [MIB, CHUNK];
+  const rounds = [];
+  for (let i = 0; i < repeat; i++) {
+    const ours = await coldCopy(stage, network);
+    for (const chunk of chunks) {
+      const theirs = await officialFetch(network, size, chunk, OFFICIAL_INFLIGHT, join(stage.dir, 'copy'));
+      rounds.push({ chunk, theirs: mbps(size, theirs.seconds), ours: mbps(size, ours.took), cpuSeconds: theirs.cpuSeconds });
+    }
+  }
+  await network.options({ queryMs: 0 });
+  return chunks.map((chunk) => {
+    const pairs = rounds.filter((round) => round.chunk === chunk);
+    return {
+      chunk,
+      official_MB_per_s: spread(pairs.map(({ theirs }) => theirs)),
+      cp_MB_per_s: spread(pairs.map(({ ours }) => ours)),
+      cp_to_official: spread(pairs.map(({ ours, theirs }) => ours / theirs)),
+      official_cpu_s: median(pairs.map(({ cpuSeconds }) => cpuSeconds)),
+    };
+  });
 }
 
-const fixed = (n, digits = 1) => (n === null ? '-' : n.toFixed(digits));
+const officialRows = (rows) => [
+  [`100 ms per query, @icp-sdk/core ${OFFICIAL_INFLIGHT} at once`, 'MB/s', 'cp, MB/s', 'cp to it, pair by pair', 'its CPU, s'],
+  ...rows.map((r) => [
+    `replies of ${r.chunk / 1024} KiB`,
+    ranged(r.official_MB_per_s, 0),
+    ranged(r.cp_MB_per_s, 0),
+    ranged(r.cp_to_official),
+    fixed(r.official_cpu_s),
+  ]),
+];
 
 const stage = await Stage.open();
 try {
@@ -137,9 +146,23 @@ try {
   console.log(table(columns));
   console.log(`\nwarm, from the kernel's pages: ${fixed(mbps(size, warm.kernel), 0)} MB/s (limit: memory copies of dd and kernel)`);
   console.log(`warm, from the daemon's cache: ${fixed(mbps(size, warm.daemon), 0)} MB/s (limit: FUSE requests of 128 KiB, two copies)`);
+  const clients = await official(stage, network);
+  console.log(`\n${table(officialRows(clients))}`);
+  const rounds = await fairShare(stage, network, repeat);
+  console.log(`\n${table(fairRows(rounds))}`);
+  const adapted = await adaptation(stage, network, repeat);
+  console.log(`\n${table(adaptRows(adapted))}`);
   const out = join(top, 'build', 'bench.json');
   await mkdir(join(top, 'build'), { recursive: true });
-  const report = { size_MiB: size / MIB, repeat, latencies: results, warm_MB_per_s: { kernel: mbps(size, warm.kernel), daemon: mbps(size, warm.daemon) } };
+  const report = {
+    size_MiB: size / MIB,
+    repeat,
+    latencies: results,
+    warm_MB_per_s: { kernel: mbps(size, warm.kernel), daemon: mbps(size, warm.daemon) },
+    official: clients,
+    fair_share: rounds,
+    adaptation: adapted,
+  };
   await writeFile(out, `${JSON.stringify(report, null, 2)}\n`);
 } finally {
   await stage.close();

@@ -167,7 +167,8 @@ class Network {
   setOptions(given) {
     for (const [name, value] of Object.entries(given)) {
       if (!Object.hasOwn(OPTIONS, name)) throw new Error(`there is no option '${name}'`);
-      if (!Number.isSafeInteger(value)) throw new Error(`option '${name}' is a whole number`);
+      const isNumber = name === 'instructionPercent' ? Number.isFinite(value) : Number.isSafeInteger(value);
+      if (!isNumber) throw new Error(`option '${name}' is a whole number`);
     }
     Object.assign(this.options, given);
     this.certifier?.changed(); // its time may be another
