@@ -37,6 +37,7 @@ static size_t find_slot(const struct writer *w, const struct ic_type *type)
 {
     size_t mask = 2 * w->cap - 1;
     size_t i = (size_t)(((uint64_t)(uintptr_t)type * 0x9e3779b97f4a7c15u) >> 32) & mask;
+    /* Called when there are slots only. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     while (w->slots[i] != 0 && w->table[w->slots[i] - 1] != type)
         i = (i + 1) & mask;
     return i;
@@ -48,7 +49,7 @@ static int code_of(const struct writer *w, const struct ic_type *type, int64_t *
         *out = type->kind == IC_TYPE_PRINCIPAL ? -24 : -1 - (int64_t)type->kind;
         return 0;
     }
-    size_t slot = w->n > 0 ? w->slots[find_slot(w, type)] : 0;
+    size_t slot = w->slots ? w->slots[find_slot(w, type)] : 0;
     if (slot == 0)
         return -ENOENT;
     *out = (int64_t)slot - 1;
