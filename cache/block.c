@@ -51,15 +51,12 @@ void block_drop_locked(struct cache *cache, struct block *block)
 {
     assert(cache->table && block->pins == 0);
     leave_unread_locked(cache, block);
-    /* What is in a list has neighbours that know it; the analyser does not see that.
-     * NOLINTBEGIN(clang-analyzer-core.NullDereference) */
     if (block->state == BLOCK_READY)
         DL_DELETE(cache->lru, block);
     if (block->state == BLOCK_FAILED) {
         DL_DELETE(cache->failed, block);
         cache->n_failed--;
     }
-    /* NOLINTEND(clang-analyzer-core.NullDereference) */
     if (block->buf) {
         pool_put(&cache->pool, block->buf);
         cache->in_use -= CACHE_BLOCK_SIZE;
@@ -147,16 +144,21 @@ static bool is_evictable(const struct block *block, bool spare_unread)
 bool block_make_room_locked(struct cache *cache, size_t need, bool spare_unread)
 {
     size_t room = cache->budget - cache->in_use;
-    for (const struct block *block = cache->lru; block && room < need; block = block->next)
+    struct block *block = NULL, *next = NULL;
+    DL_FOREACH(cache->lru, block)
+    {
+        if (room >= need)
+            break;
         if (is_evictable(block, spare_unread))
             room += CACHE_BLOCK_SIZE;
+    }
     if (room < need)
         return false;
 
-    struct block *next;
-    for (struct block *block = cache->lru; block && need > cache->budget - cache->in_use;
-         block = next) {
-        next = block->next; /* utlist: NULL after the last */
+    DL_FOREACH_SAFE(cache->lru, block, next)
+    {
+        if (need <= cache->budget - cache->in_use)
+            break;
         if (is_evictable(block, spare_unread)) {
             block_drop_locked(cache, block);
             cache->stats.evictions++;

@@ -7,6 +7,7 @@
  */
 #include "ic/candid_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +36,9 @@ static bool is_compound(const struct ic_type *type)
 /* The slot of a type, or the free one where it belongs. At least half of them are free. */
 static size_t find_slot(const struct writer *w, const struct ic_type *type)
 {
+    assert(w->slots);
     size_t mask = 2 * w->cap - 1;
     size_t i = (size_t)(((uint64_t)(uintptr_t)type * 0x9e3779b97f4a7c15u) >> 32) & mask;
-    /* Called when there are slots only. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     while (w->slots[i] != 0 && w->table[w->slots[i] - 1] != type)
         i = (i + 1) & mask;
     return i;
