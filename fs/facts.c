@@ -336,9 +336,8 @@ enum fs_exit fs_facts_open(struct fs_facts **out, const struct fs_target *target
         return FS_EXIT_OK;
     }
     fs_facts_close(facts);
-    snprintf(message, message_size, "canister %s of %s: %s%s", target->canister_text, target->url,
-             err.message,
-             err.code == IC_E_UNVERIFIED ? " (is this the root key of that network?)" : "");
+    snprintf(message, message_size, "canister %s of %s: %s", target->canister_text, target->url,
+             err.message);
     return FS_EXIT_NETWORK;
 }
 

@@ -2,7 +2,11 @@
 
 #include "fs/option.h"
 
-#define N_EXITS (sizeof(exit_table) / sizeof(exit_table[0]))
+#include <errno.h>
+#include <string.h>
+
+#define N_EXITS  (sizeof(exit_table) / sizeof(exit_table[0]))
+#define N_ERRORS (sizeof(error_table) / sizeof(error_table[0]))
 
 /* What the program's exit status tells. */
 static const struct {
@@ -14,6 +18,27 @@ static const struct {
     {FS_EXIT_CONFIG, "an option's value, an identity or a key cannot be used"},
     {FS_EXIT_NETWORK, "the network or the canister cannot be reached, verified or found"},
     {FS_EXIT_MOUNT, "the mount point cannot be mounted on, or serving ended by an error"},
+};
+
+/* What a failed system call on the mount tells: README, Errors; ic/error.c decides. */
+static const struct {
+    int number;
+    const char *situation;
+} error_table[] = {
+    {ETIMEDOUT, "the deadline passed"},
+    {EINTR, "cancelled by the caller"},
+    {EHOSTUNREACH, "name lookup, connection or connection loss, after retries"},
+    {EPROTO, "TLS failure; a reply that is malformed, truncated or of the wrong length"},
+    {EBADMSG, "a certificate or a signature does not verify"},
+    {EBUSY, "the canister says so: a lease, a restore under way"},
+    {EACCES, "not authorised: HTTP 401 or 403, the canister says so, inspect_message"},
+    {ENOENT, "no such name"},
+    {ESTALE, "the version changed under an open file"},
+    {ENOSPC, "the canister is out of memory or cycles"},
+    {EFBIG, "even the smallest reply is more than the canister can give"},
+    {EROFS, "writing"},
+    {ENOMEM, "out of memory here"},
+    {EIO, "anything else: canister trap, stopped canister, HTTP 5xx, 429 after retries"},
 };
 
 /* "cache_size=SIZE" */
@@ -103,5 +128,12 @@ void fs_usage_print_man_page(FILE *to)
                 ".SH EXIT STATUS\n");
     for (size_t i = 0; i < N_EXITS; i++)
         fprintf(to, ".TP\n.B %d\n%s\n", exit_table[i].status, exit_table[i].meaning);
+    fprintf(to,
+            ".SH ERRORS\n"
+            "What a failed system call on the mount tells. The cause in words is logged once and\n"
+            "kept in\n.IR .canisterfs/status .\n");
+    for (size_t i = 0; i < N_ERRORS; i++)
+        fprintf(to, ".TP\n.B %s\n%s\n", strerrorname_np(error_table[i].number),
+                error_table[i].situation);
     fprintf(to, ".SH SEE ALSO\n.BR fusermount3 (1),\n.BR mount (8)\n");
 }

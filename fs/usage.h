@@ -1,4 +1,4 @@
-/* What the program says about itself: --help and the manual page, both from the option table. */
+/* What the program says about itself: --help and the manual page, both from the same tables. */
 #ifndef CANISTERFS_FS_USAGE_H
 #define CANISTERFS_FS_USAGE_H
 

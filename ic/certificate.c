@@ -135,9 +135,10 @@ static const uint8_t *bls_key(struct ic_view der)
     return der.bytes + sizeof(der_prefix);
 }
 
-/* Verify the signature over a part's root hash. cache may be NULL. */
+/* Verify the signature over a part's root hash. cache may be NULL; hint is for people. */
 static int verify_part(const struct part *part, const uint8_t *key,
-                       struct ic_delegation_cache *cache, const char *what, struct ic_error *err)
+                       struct ic_delegation_cache *cache, const char *what, const char *hint,
+                       struct ic_error *err)
 {
     uint8_t msg[DOMAIN_LEN + IC_SHA256_LEN];
     int ret;
@@ -148,7 +149,9 @@ static int verify_part(const struct part *part, const uint8_t *key,
         ret = ic_delegation_cache_verify(cache, key, part->signature.bytes, msg, sizeof(msg));
     if (ret == -ENOMEM)
         return no_memory(err);
-    return ret < 0 ? ic_fail(err, IC_E_UNVERIFIED, "%s: the signature does not verify", what) : 0;
+    if (ret < 0)
+        return ic_fail(err, IC_E_UNVERIFIED, "%s: the signature does not verify%s", what, hint);
+    return 0;
 }
 
 /* The subnet's key, from the verified delegation. */
@@ -175,13 +178,14 @@ static int delegated_key(const struct ic_certificate *cert, const uint8_t **key,
 static int verify_signatures(struct ic_certificate *cert, const struct ic_trust *trust,
                              struct ic_error *err)
 {
+    static const char root_hint[] = " (is this the root key of that network?)";
     const uint8_t *key = bls_key(ic_view(trust->root_key, trust->root_key_len));
     int ret;
 
     if (!key)
         return ic_fail(err, IC_E_CONFIG, "the root key is not a BLS key in DER form");
     if (cert->inner.tree) {
-        ret = verify_part(&cert->inner, key, trust->delegations, "delegation", err);
+        ret = verify_part(&cert->inner, key, trust->delegations, "delegation", root_hint, err);
         if (ret == 0)
             ret = delegated_key(cert, &key, err);
     } else {
@@ -189,7 +193,8 @@ static int verify_signatures(struct ic_certificate *cert, const struct ic_trust 
         if (ret < 0)
             ret = no_memory(err);
     }
-    return ret < 0 ? ret : verify_part(&cert->outer, key, NULL, "certificate", err);
+    const char *hint = cert->inner.tree ? "" : root_hint;
+    return ret < 0 ? ret : verify_part(&cert->outer, key, NULL, "certificate", hint, err);
 }
 
 /* The window applies to the certificate itself, never to its delegation, which is refreshed about

@@ -55,7 +55,15 @@ describe('refused', () => {
       '308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100814c0e6ec71fab583b08bd81373c255c3c371b2e' +
       '84863c98a4f1e08b74235d14fb5d9c0cd546d9685f913a0c0b2cc5341583bf4b4392e467db96d65b9bb4cb717112f8472e0d5a4d14505ffd74' +
       '84b01291091c5f87b98883463f98091a0baaae';
-    await check(['-o', `network=${network.url},root_key=${mainnet}`, sample, point], 3, /does not verify|not valid|signature/);
+    await check(['-o', `network=${network.url},root_key=${mainnet}`, sample, point], 3, /signature does not verify \(is this the root key/);
+  });
+
+  test('a clock that is wrong: the words are about the clock alone', async () => {
+    for (const skewMs of [3600000, -3600000]) {
+      await network.options({ skewMs });
+      await check([...networkArgs(network), sample, point], 3, /^(?!.*root key).*\(is the local clock right\?\)$/m);
+    }
+    await network.options({ skewMs: 0 });
   });
 
   test('identity', async () => {

@@ -49,6 +49,16 @@ describe('README', () => {
     }
   });
 
+  test('has the errors of the manual page, and that has every exit status', async () => {
+    const { stdout } = await run(program, ['--man-page']);
+    const rows = (section) => [...new RegExp(`^\\.SH ${section}\n(.*?)^\\.SH`, 'ms').exec(stdout)[1].matchAll(/^\.TP\n\.B (\S+)\n(.*)$/gm)];
+    const table = (name) => [...new RegExp(`^\\| ${name} \\|.*\n\\|.*\n((?:\\|.*\n)*)`, 'm').exec(readme)[1].matchAll(/^\| (\S+) \| (.*) \|$/gm)];
+    const words = (row) => `${row[1]}: ${row[2].replaceAll('`', '')}`;
+    assert.equal(rows('ERRORS').length, 14);
+    assert.deepEqual(rows('ERRORS').map(words), table('errno').map(words));
+    assert.deepEqual(rows('EXIT STATUS').map(words), table('exit status').map(words));
+  });
+
   test('installing puts the program and its manual page where they are found', async () => {
     const root = join(stage.dir, 'root');
     await run('meson', ['install', '-C', join(top, 'build'), '--no-rebuild', '--destdir', root]);
