@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 #include <utlist.h>
 
 /* Enough for our prefetch and the kernel's; the default of 12 throttles readahead. */
@@ -129,6 +130,13 @@ static void free_handle(struct fs_ops *ops, struct handle *handle)
     free(handle);
 }
 
+/* Where reads of this handle end. The inode's size may be another: live memory grows, and a
+ * generated text has none before it is opened. */
+static uint64_t size_of(const struct handle *handle)
+{
+    return handle->opened.kind == FS_ENTRY_GENERATED ? handle->text_len : handle->opened.stat.size;
+}
+
 static int open_handle(struct fs_ops *ops, fuse_ino_t ino, pid_t caller, const struct source_io *io,
                        struct handle **out)
 {
@@ -215,7 +223,7 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     trace(req, "read", ino);
     struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
     bool is_text = handle->opened.kind == FS_ENTRY_GENERATED;
-    uint64_t file_size = is_text ? handle->text_len : handle->opened.stat.size;
+    uint64_t file_size = size_of(handle);
     if ((uint64_t)off >= file_size) {
         fuse_reply_buf(req, NULL, 0);
         return;
@@ -234,6 +242,22 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     else
         fuse_reply_buf(req, buf, len);
     free(buf);
+}
+
+/* SEEK_DATA and SEEK_HOLE; the kernel does the rest. All is data up to where reads end: without
+ * this the kernel would go by the inode's size, and a copy would look for bytes that do not come.
+ */
+static void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+                      struct fuse_file_info *fi)
+{
+    trace(req, "lseek", ino);
+    uint64_t size = size_of((const struct handle *)(uintptr_t)fi->fh);
+    if (whence != SEEK_DATA && whence != SEEK_HOLE)
+        fs_reply_error(req, -EINVAL);
+    else if (off < 0 || (uint64_t)off >= size)
+        fs_reply_error(req, -ENXIO);
+    else
+        fuse_reply_lseek(req, whence == SEEK_DATA ? off : (off_t)size);
 }
 
 static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -308,6 +332,7 @@ static const struct fuse_lowlevel_ops table = {
     .getattr = ops_getattr,
     .open = ops_open,
     .read = ops_read,
+    .lseek = ops_lseek,
     .release = ops_release,
     .opendir = ops_opendir,
     .readdir = ops_readdir,

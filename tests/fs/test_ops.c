@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 TAP_STATE;
 
@@ -64,6 +65,39 @@ static void test_reading(struct kernel *k, struct reply *reply)
     TAP_INT(reply->header.error, 0, "released");
 }
 
+/* The offset, or the negative errno. */
+static int64_t seek(struct kernel *k, uint64_t node, uint64_t fh, uint64_t off, uint32_t whence,
+                    struct reply *reply)
+{
+    const struct fuse_lseek_in in = {.fh = fh, .offset = off, .whence = whence};
+    kernel_ask(k, FUSE_LSEEK, node, &in, sizeof(in), reply);
+    const struct fuse_lseek_out *out = (const void *)reply->body;
+    return reply->header.error == 0 ? (int64_t)out->offset : reply->header.error;
+}
+
+static void test_seeking(struct kernel *k, struct reply *reply)
+{
+    static const struct {
+        uint64_t off;
+        int64_t data, hole;
+        const char *what;
+    } rows[] = {
+        {0, 0, KERNEL_FILE_SIZE, "all is data"},
+        {KERNEL_FILE_SIZE - 1, KERNEL_FILE_SIZE - 1, KERNEL_FILE_SIZE, "up to the last byte"},
+        {KERNEL_FILE_SIZE, -ENXIO, -ENXIO, "nothing at the end"},
+        {INT64_MAX, -ENXIO, -ENXIO, "nor far behind it"},
+        {UINT64_MAX, -ENXIO, -ENXIO, "nor before the beginning"},
+    };
+    uint64_t node = kernel_lookup(k, KERNEL_FILE, reply);
+    uint64_t fh = kernel_open(k, node, O_RDONLY, reply);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        TAP_INT(seek(k, node, fh, rows[i].off, SEEK_DATA, reply), rows[i].data, rows[i].what);
+        TAP_INT(seek(k, node, fh, rows[i].off, SEEK_HOLE, reply), rows[i].hole, "SEEK_HOLE");
+    }
+    TAP_INT(seek(k, node, fh, 0, SEEK_CUR, reply), -EINVAL, "what the kernel does itself");
+    kernel_release(k, node, fh, reply);
+}
+
 /* A signal ends a mount with files open: no RELEASE comes. LeakSanitizer is the judge here. */
 static void test_left_open(struct kernel *k, struct reply *reply)
 {
@@ -118,6 +152,9 @@ static void test_generated(struct kernel *k, struct reply *reply)
     TAP_OK(n == 3 && memcmp(reply->body, "e}\n", 3) == 0, "from the middle");
     TAP_INT((int64_t)kernel_read(k, node, fh, 13, 4096, reply), 0, "and its end");
     TAP_INT((int64_t)kernel_read(k, node, fh, 1 << 30, 4096, reply), 0, "far behind it");
+    TAP_INT(seek(k, node, fh, 1, SEEK_DATA, reply), 1, "its text is data");
+    TAP_INT(seek(k, node, fh, 1, SEEK_HOLE, reply), 13, "to its end");
+    TAP_INT(seek(k, node, fh, 13, SEEK_DATA, reply), -ENXIO, "where nothing follows");
     kernel_release(k, node, fh, reply);
 }
 
@@ -253,6 +290,7 @@ int main(void)
     test_errno();
     kernel_start(&k, 4);
     test_reading(&k, reply);
+    test_seeking(&k, reply);
     test_versions(&k, reply);
     test_refusals(&k, reply);
     test_generated(&k, reply);

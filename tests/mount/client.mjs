@@ -16,7 +16,13 @@ function nat64s(...numbers) {
 }
 
 const managing = IDL.Func([IDL.Record({ canister_id: IDL.Principal })], [], []);
-const Management = () => IDL.Service({ stop_canister: managing, uninstall_code: managing, delete_canister: managing });
+const Settings = IDL.Record({ controllers: IDL.Opt(IDL.Vec(IDL.Principal)) });
+const Management = () => IDL.Service({
+  stop_canister: managing,
+  uninstall_code: managing,
+  delete_canister: managing,
+  update_settings: IDL.Func([IDL.Record({ canister_id: IDL.Principal, settings: Settings })], [], []),
+});
 
 export class Client {
   static async open(network) {
@@ -54,11 +60,17 @@ export class Client {
   }
 
   // One of the management canister's methods above, for a canister that we control.
-  async manage(canister, method) {
+  async manage(canister, method, args = {}) {
     const effectiveCanisterId = Principal.fromText(canister);
     const canisterId = Principal.managementCanister();
     const ic = Actor.createActor(Management, { agent: this.agent, canisterId, effectiveCanisterId });
-    await ic[method]({ canister_id: effectiveCanisterId });
+    await ic[method]({ canister_id: effectiveCanisterId, ...args });
+  }
+
+  // Have another controller beside us.
+  async addController(canister, controller) {
+    const controllers = [[await this.agent.getPrincipal(), Principal.fromText(controller)]];
+    await this.manage(canister, 'update_settings', { settings: { controllers } });
   }
 
   async facts(canister) {

@@ -251,12 +251,18 @@ describe('discovery', () => {
     const mount = await stage.mount(network, canister.id);
     const path = mount.path('stable_memory');
     const script = `
-import os, sys
+import errno, os, sys
 a = os.open(sys.argv[1], os.O_RDONLY)
 print(len(os.pread(a, 1 << 20, 0)), flush=True)
 sys.stdin.readline()
 b = os.open(sys.argv[1], os.O_RDONLY)
 print(len(os.pread(a, 100, ${4 * 65_536})), flush=True)
+def seek(offset, whence):
+    try:
+        return os.lseek(a, offset, whence)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print(seek(1, os.SEEK_DATA), seek(1, os.SEEK_HOLE), seek(${4 * 65_536}, os.SEEK_DATA), flush=True)
 data = b''
 while True:
     piece = os.read(b, 1 << 17)
@@ -278,7 +284,7 @@ sys.stdout.buffer.write(data); sys.stdout.flush()
     child.stdin.end('go\n');
     await new Promise((resolve) => child.on('close', resolve));
     const output = Buffer.concat(chunks);
-    const header = `${4 * 65_536}\n0\n${5 * 65_536}\n`;
+    const header = `${4 * 65_536}\n0\n1 ${4 * 65_536} ENXIO\n${5 * 65_536}\n`;
     assert.equal(output.subarray(0, header.length).toString(), header);
     const memory = canister.memories.stable_memory;
     assert.equal(Buffer.compare(output.subarray(header.length), memory.read(0, memory.size)), 0);

@@ -7,6 +7,7 @@ import { networkArgs, program, run, seedBytes, Stage, top } from './harness.mjs'
 import { isMounted, newPoint, start } from './process.mjs';
 
 const NOBODY = 65534;
+const icp = join(top, 'tests/node_modules/@icp-sdk/icp-cli-linux-x64/bin/icp');
 const asRoot = process.getuid() === 0 ? [] : ['sudo', '-n'];
 
 let stage, network, sample, readme, options;
@@ -57,6 +58,19 @@ describe('README', () => {
     assert.equal(rows('ERRORS').length, 14);
     assert.deepEqual(rows('ERRORS').map(words), table('errno').map(words));
     assert.deepEqual(rows('EXIT STATUS').map(words), table('exit status').map(words));
+  });
+
+  test('the URL and the root key of a network, as icp prints them', async () => {
+    const project = join(stage.dir, 'project');
+    await mkdir(project);
+    await writeFile(join(project, 'icp.yaml'), `networks:
+  - {name: mine, mode: connected, url: "${network.url}", root-key: ${network.root_key}}\n`);
+    const env = { ...process.env, HOME: project, ICP_HOME: join(project, 'icp'), DO_NOT_TRACK: '1' };
+    const { stdout } = await run(icp, ['network', 'status', 'mine', '--json'], { cwd: project, env });
+    const { api_url: url, root_key } = JSON.parse(stdout);
+    const mount = await stage.mount({ url, root_key }, sample);
+    assert.equal((await readFile(mount.path('canister', 'id'), 'utf8')).trim(), sample);
+    await mount.unmount();
   });
 
   test('installing puts the program and its manual page where they are found', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from './client.mjs';
-import { run, seedBytes, Stage } from './harness.mjs';
+import { eventually, run, seedBytes, Stage } from './harness.mjs';
 
 const MIB = 2 ** 20;
 const SIZE = 4 * MIB;
@@ -14,6 +14,8 @@ const SIZE = 4 * MIB;
 const ATTR_TIMEOUT = ['-o', 'attr_timeout=100ms'];
 const FORGET_MS = 150;
 const FAILURE_KEPT_MS = 2100;
+// For a busy machine.
+const PATIENCE_MS = 3000;
 // So that tools say "Read-only file system" in these words.
 const env = { ...process.env, LC_ALL: 'C' };
 
@@ -202,6 +204,23 @@ print(json.dumps(result))`, memory, out);
     assert.ok([want, 'EXDEV'].includes(got.copy_file_range), got.copy_file_range);
   });
 
+  test('SEEK_DATA and SEEK_HOLE: no holes, and the end is where reads end', async () => {
+    for (const name of ['stable_memory', 'canister/candid.did', '.canisterfs/status']) {
+      const [length, ...got] = await python(`
+file = os.open(path, os.O_RDONLY)
+length = 0
+while piece := os.pread(file, 1 << 20, length): length += len(piece)
+def seek(offset, whence):
+    try:
+        return os.lseek(file, offset, whence)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print(json.dumps([length] + [seek(at, whence) for at in (0, length - 1, length) for whence in (os.SEEK_DATA, os.SEEK_HOLE)]))`, mount.path(name));
+      assert.ok(length > 100);
+      assert.deepEqual(got, [0, length, length - 1, length, 'ENXIO', 'ENXIO'], name);
+    }
+  });
+
   test('everything that would write says EROFS', async () => {
     const got = await python(`
 memory, new, other = path + '/stable_memory', path + '/new', path + '/canister/new'
@@ -270,6 +289,20 @@ describe('tools on a canister that changes', () => {
       assert.ok(Number(/Literal data: ([\d,]+)/.exec(text)[1].replaceAll(',', '')) <= 65536, text);
       assertBytes(await readFile(backup), expected, 'backup');
     }
+  });
+
+  test('a fact that changes is seen within 5 s and attr_timeout', async () => {
+    const { sample, sparse } = network.canisters;
+    const mount = await stage.mount(network, sample, ATTR_TIMEOUT);
+    const shown = () => readFile(mount.path('canister', 'controllers'), 'utf8');
+    const before = await shown();
+    await client.addController(sample, sparse);
+    const { controllers } = await client.facts(sample);
+    assert.equal(controllers.length, before.trimEnd().split('\n').length + 1);
+    const began = Date.now();
+    await eventually(async () => (await shown()) !== before, 20000);
+    assert.ok(Date.now() - began < 5100 + PATIENCE_MS, `${Date.now() - began} ms`);
+    assert.equal(await shown(), controllers.map((c) => `${c}\n`).join(''));
   });
 
   test('rsync --delete of a canister that is emptied, stopped or deleted deletes nothing', async () => {
