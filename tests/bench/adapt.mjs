@@ -5,7 +5,7 @@ import { rawFetch } from './fetcher.mjs';
 import { BLOCK, CHUNK, fixed, MIB, mbps, ranged, seconds, spread } from './measure.mjs';
 
 const QUERY_MS = 100;
-const REPLY_LIMITS = [1.5 * MIB, 512 * 1024, 192 * 1024];
+const REPLY_LIMITS = [1.5 * MIB, 192 * 1024];
 const QUERY_LIMITS = [4, 8];
 
 // The first bytes by a fresh mount, and what the network saw of it.

@@ -39,8 +39,8 @@ async function coldCopy(stage, network) {
 async function firstByte(stage, network) {
   const mount = await stage.mount(network, network.canisters.sample);
   const times = [];
-  for (let i = 0; i < 15; i++) {
-    const offset = String(Math.floor(((i + 0.37) / 15) * size));
+  for (let i = 0; i < 9; i++) {
+    const offset = String(Math.floor(((i + 0.37) / 9) * size));
     times.push(await seconds(() => run('hexdump', ['-s', offset, '-n', '64', mount.path('stable_memory')])));
   }
   await mount.unmount();
