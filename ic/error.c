@@ -167,12 +167,3 @@ bool ic_error_is_limit(const struct ic_error *e)
 {
     return class_of_error_code(error_code_number(e->error_code)) == IC_E_TOO_LARGE;
 }
-
-bool ic_error_is_transient(const struct ic_error *e)
-{
-    if (e->http_status == 429 || e->http_status == 503 || e->http_status == 504)
-        return true;
-    if (e->reject_code == 2)
-        return error_code_number(e->error_code) != 207;
-    return e->code == IC_E_UNREACHABLE;
-}

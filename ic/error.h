@@ -84,9 +84,4 @@ int ic_fail_reject(struct ic_error *err, uint32_t reject_code, const char *error
  * may work. */
 bool ic_error_is_limit(const struct ic_error *e) IC_NONNULL(1);
 
-/* The same call may work later: reject code 2 (but not IC0207, out of cycles), HTTP 429, 503 and
- * 504, and connection failures. Says nothing about whether repeating is safe: queries and
- * read_state may be repeated freely, updates not. */
-bool ic_error_is_transient(const struct ic_error *e) IC_NONNULL(1);
-
 #endif

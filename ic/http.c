@@ -22,9 +22,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_CONNECTIONS 64
-#define DEFAULT_CONNECT_MS  10000
-#define DEFAULT_STALL_MS    12000
+#define CONNECTIONS_KEPT   64L
+#define DEFAULT_CONNECT_MS 10000
+#define DEFAULT_STALL_MS   12000
 
 struct ic_http {
     pthread_mutex_t lock;
@@ -286,8 +286,7 @@ static int set_up(struct ic_http *http, const struct ic_http_config *config, str
     http->multi = curl_multi_init();
     if (http->multi == NULL)
         return ic_fail(err, IC_E_NO_MEMORY, "curl_multi_init");
-    long connections = config->max_connections != 0 ? config->max_connections : DEFAULT_CONNECTIONS;
-    CURLMcode result = curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, connections);
+    CURLMcode result = curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
     if (result == CURLM_OK)
         result = curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
     if (result != CURLM_OK)

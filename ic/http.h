@@ -22,10 +22,9 @@
 struct ic_http;
 
 struct ic_http_config {
-    const char *ca_file;      /* PEM bundle used instead of the system's; may be NULL; copied */
-    unsigned max_connections; /* connections kept open; 0 = 64 */
-    unsigned connect_ms;      /* DNS, TCP and TLS together; 0 = 10 s */
-    unsigned stall_ms;        /* a transfer that moves no byte for this long fails; 0 = 12 s */
+    const char *ca_file; /* PEM bundle used instead of the system's; may be NULL; copied */
+    unsigned connect_ms; /* DNS, TCP and TLS together; 0 = 10 s */
+    unsigned stall_ms;   /* a transfer that moves no byte for this long fails; 0 = 12 s */
 };
 
 struct ic_http_request {

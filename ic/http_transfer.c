@@ -11,6 +11,8 @@
 #define RECEIVE_BUFFER_BYTES (64L * 1024)
 /* First allocation for a body of unknown length. */
 #define BODY_START_BYTES (size_t)(64 * 1024)
+/* CURLE_TOO_LARGE of libcurl 8.6; older headers do not have it. */
+#define TOO_LARGE 100
 /* A server may ask for any pause; past an hour it means "not today". */
 #define RETRY_AFTER_MAX_SEC 3600
 
@@ -215,12 +217,22 @@ void ic_transfer_look(struct ic_transfer *transfer, int64_t now_ns)
     }
 }
 
+/* A header line without end. libcurl has one code for it and for an allocation that failed (before
+ * 8.6), and allocates little once a request is out: then it is the header. */
+static bool is_head_too_long(const struct ic_transfer *transfer)
+{
+    long request = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
+    return request > 0 &&
+           ((int)transfer->result == CURLE_OUT_OF_MEMORY || (int)transfer->result == TOO_LARGE);
+}
+
 /* libcurl's code to ours. Anything that a second attempt could change is UNREACHABLE. */
 static enum ic_errc classify(const struct ic_transfer *transfer)
 {
     if (transfer->is_out_of_memory)
         return IC_E_NO_MEMORY;
-    if (transfer->is_too_long)
+    if (transfer->is_too_long || is_head_too_long(transfer))
         return IC_E_MALFORMED;
     switch ((int)transfer->result) { /* libcurl has a hundred codes: not an exhaustive switch */
     case CURLE_OUT_OF_MEMORY:
@@ -250,6 +262,8 @@ static const char *describe(const struct ic_transfer *transfer)
 {
     if (transfer->is_too_long)
         return "the reply is longer than expected";
+    if (is_head_too_long(transfer))
+        return "the reply's header is too long";
     if (transfer->is_out_of_memory)
         return "no memory for the reply";
     if (transfer->curl_message[0] != '\0')

@@ -256,7 +256,7 @@ static void test_order(void)
     ic_gate_fini(&gate);
 }
 
-/* Many threads: never more inside than the limit allows, none left behind. */
+/* Many threads and a limit that stays: never more inside than it allows, none left behind. */
 static atomic_uint n_inside;
 static atomic_uint n_most;
 static atomic_uint n_passed;
@@ -278,7 +278,7 @@ static void *pass_often(void *arg)
             sleep_ms(1);
         atomic_fetch_sub(&n_inside, 1);
         atomic_fetch_add(&n_passed, 1);
-        ic_gate_leave(gate, &pass, i % 50 == 49 ? IC_GATE_OVERLOADED : IC_GATE_GOOD, i % 50 == 49);
+        ic_gate_leave(gate, &pass, IC_GATE_NEUTRAL, 0);
     }
     return NULL;
 }
@@ -293,7 +293,7 @@ static void test_many_threads(void)
     for (int i = 0; i < 48; i++)
         pthread_join(threads[i], NULL);
     TAP_INT(atomic_load(&n_passed), 48 * 200, "48 threads: every call passed");
-    TAP_OK(atomic_load(&n_most) <= IC_GATE_MAX, "never more than the largest limit at once");
+    TAP_INT(atomic_load(&n_most), 8, "8 at once, never more");
     unsigned limit;
     unsigned in_flight;
     ic_gate_look(&gate, &limit, &in_flight);

@@ -244,6 +244,8 @@ static void test_faults(void)
     }
     r = big, r.fault = FAKE_GARBAGE;
     check_fails("not HTTP", r, cap, IC_E_MALFORMED);
+    r = big, r.fault = FAKE_ENDLESS_HEAD;
+    check_fails("a header line without end", r, cap, IC_E_MALFORMED);
     r = big, r.announced = (size_t)1 << 40;
     check_fails("a length of 1 TiB", r, cap, IC_E_MALFORMED);
     check_body("the next request is well", false, MIB);
@@ -429,6 +431,32 @@ static void *stop_soon(void *arg)
     return NULL;
 }
 
+static atomic_bool is_over;
+
+static void *post_late(void *arg)
+{
+    int *rc = arg;
+    struct ic_http_reply reply;
+    *rc = post_now(&reply, NULL);
+    atomic_store(&is_over, true);
+    return NULL;
+}
+
+/* The network thread is gone by now: it wakes at least four times in a stall time. */
+static void check_call_long_after_stop(void)
+{
+    sleep_ms(600);
+    int rc = 0;
+    pthread_t thread;
+    pthread_create(&thread, NULL, post_late, &rc);
+    for (int i = 0; i < 200 && !atomic_load(&is_over); i++)
+        sleep_ms(10);
+    if (!TAP_OK(atomic_load(&is_over), "a call long after the stop returns"))
+        exit(1); /* it hangs */
+    pthread_join(thread, NULL);
+    TAP_INT(rc, -EINTR, "as cancelled");
+}
+
 static void test_stop(void)
 {
     answer_with((struct fake_reply){.status = 200, .fault = FAKE_STALL});
@@ -441,6 +469,7 @@ static void test_stop(void)
     TAP_OK(ms_since(start) < 300, "at once");
     pthread_join(thread, NULL);
     TAP_INT(post_now(&reply, &err), -EINTR, "and what comes later");
+    check_call_long_after_stop();
     ic_http_close(http);
 }
 

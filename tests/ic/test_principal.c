@@ -157,18 +157,15 @@ static void test_rejections(void)
         uint32_t reject_code;
         const char *error_code;
         int ret;
-        bool limit, transient;
+        bool limit;
     } table[] = {
-        {5, "IC0512", -EACCES, false, false}, {4, "IC0406", -EACCES, false, false},
-        {3, "IC0301", -ENOENT, false, false}, {5, "IC0536", -ENOENT, false, false},
-        {5, "IC0537", -ENOENT, false, false}, {3, NULL, -ENOENT, false, false},
-        {2, "IC0207", -ENOSPC, false, false}, {2, "IC0209", -EIO, false, true},
-        {2, "", -EIO, false, true},           {5, "IC0503", -EIO, false, false},
-        {5, "IC0504", -EFBIG, true, false},   {5, "IC0522", -EFBIG, true, false},
-        {5, "IC0524", -EFBIG, true, false},   {5, "IC0528", -EFBIG, true, false},
-        {5, "IC0508", -EIO, false, false},    {1, NULL, -EIO, false, false},
-        {5, "IC05040", -EIO, false, false},   {5, "garbage!!", -EIO, false, false},
-        {77, "IC9999", -EIO, false, false},
+        {5, "IC0512", -EACCES, false}, {4, "IC0406", -EACCES, false}, {3, "IC0301", -ENOENT, false},
+        {5, "IC0536", -ENOENT, false}, {5, "IC0537", -ENOENT, false}, {3, NULL, -ENOENT, false},
+        {2, "IC0207", -ENOSPC, false}, {2, "IC0209", -EIO, false},    {2, "", -EIO, false},
+        {5, "IC0503", -EIO, false},    {5, "IC0504", -EFBIG, true},   {5, "IC0522", -EFBIG, true},
+        {5, "IC0524", -EFBIG, true},   {5, "IC0528", -EFBIG, true},   {5, "IC0508", -EIO, false},
+        {1, NULL, -EIO, false},        {5, "IC05040", -EIO, false},   {5, "garbage!!", -EIO, false},
+        {77, "IC9999", -EIO, false},
     };
     struct ic_error err;
     char longer[2000];
@@ -178,17 +175,12 @@ static void test_rejections(void)
         TAP_INT(ret, table[i].ret, table[i].error_code ? table[i].error_code : "no error code");
         TAP_INT(err.reject_code, table[i].reject_code, "reject code is kept");
         TAP_INT(ic_error_is_limit(&err), table[i].limit, "a limit or not");
-        TAP_INT(ic_error_is_transient(&err), table[i].transient, "worth another try or not");
     }
     TAP_INT(ic_fail_reject(NULL, 5, "IC0504", NULL, 0), -EFBIG, "without a struct");
     memset(longer, 'x', sizeof(longer));
     ic_fail_reject(&err, 5, "IC0503", longer, sizeof(longer));
     TAP_INT((int64_t)strlen(err.message), sizeof(err.message) - 1, "a long message is cut");
     TAP_STR(err.error_code, "IC0503", "error code is kept");
-    err = (struct ic_error){.code = IC_E_HTTP, .http_status = 503};
-    TAP_OK(ic_error_is_transient(&err), "HTTP 503 is transient");
-    err.http_status = 400;
-    TAP_OK(!ic_error_is_transient(&err), "HTTP 400 is not");
 }
 
 static void test_leb(void)

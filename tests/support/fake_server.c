@@ -197,6 +197,15 @@ static void drip(struct connection *c, const struct fake_reply *reply)
     }
 }
 
+static void send_endless_head(struct connection *c)
+{
+    char line[1024];
+    memset(line, 'x', sizeof line);
+    bool sent = send_all(c->fd, "HTTP/1.1 200 OK\r\nX-Line: ", 25);
+    while (sent && !atomic_load(&c->server->stopping))
+        sent = send_all(c->fd, line, sizeof line);
+}
+
 /* Returns true when the connection may carry another request. */
 static bool send_reply(struct connection *c, const struct fake_reply *reply)
 {
@@ -207,10 +216,12 @@ static bool send_reply(struct connection *c, const struct fake_reply *reply)
         stall(c);
     if (reply->fault == FAKE_GARBAGE)
         (void)send_all(c->fd, "\x16\x03\x01 this is not HTTP at all\r\n\r\n", 29);
+    if (reply->fault == FAKE_ENDLESS_HEAD)
+        send_endless_head(c);
     if (reply->fault == FAKE_RESET)
         reset_on_close(c->fd);
     if (reply->fault == FAKE_STALL || reply->fault == FAKE_GARBAGE || reply->fault == FAKE_RESET ||
-        reply->fault == FAKE_CLOSE)
+        reply->fault == FAKE_CLOSE || reply->fault == FAKE_ENDLESS_HEAD)
         return false;
 
     if (!send_head(c, reply))

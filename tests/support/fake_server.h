@@ -23,6 +23,7 @@ enum fake_fault {
     FAKE_STALL,         /* never answers; keeps the connection */
     FAKE_STALL_IN_BODY, /* silent after fault_at bytes of the body */
     FAKE_DRIP,          /* after fault_at bytes, one byte each drip_ms */
+    FAKE_ENDLESS_HEAD,  /* a header line that never ends */
     FAKE_GARBAGE,       /* bytes that are not HTTP, then close */
 };
 
