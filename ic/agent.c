@@ -50,6 +50,7 @@ static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
     agent->root_key = malloc(config->root_key_len);
     if (agent->url == NULL || agent->root_key == NULL ||
         ic_delegation_cache_new(&agent->delegations) != 0 ||
+        ic_time_floor_new(&agent->floor) != 0 ||
         ic_node_keys_new(&agent->node_keys, ic_agent_fetch_nodes, agent) != 0)
         return ic_fail(err, IC_E_NO_MEMORY, "agent");
     memcpy(agent->root_key, config->root_key_der, config->root_key_len);
@@ -70,6 +71,7 @@ static void tear_down(struct ic_agent *agent)
     ic_http_close(agent->http);
     ic_node_keys_free(agent->node_keys);
     ic_delegation_cache_free(agent->delegations);
+    ic_time_floor_free(agent->floor);
     free(agent->root_key);
     free(agent->url);
     ic_gate_fini(&agent->gate);
@@ -147,14 +149,44 @@ int64_t ic_agent_now_ns(const struct ic_agent *agent)
     return (int64_t)ts.tv_sec * IC_NS_PER_SEC + ts.tv_nsec;
 }
 
-struct ic_trust ic_agent_trust(const struct ic_agent *agent)
+void ic_agent_note_unverified(struct ic_agent *agent, int64_t date_ns, struct ic_error *err)
 {
-    return (struct ic_trust){.root_key = agent->root_key,
+    ic_clock_skew_explain(err, ic_agent_now_ns(agent), date_ns);
+    pthread_mutex_lock(&agent->lock);
+    agent->stats.n_unverified++;
+    pthread_mutex_unlock(&agent->lock);
+}
+
+/* What is certified is never from the future: then our clock is behind, and requests may soon be
+ * refused for it. Worth saying before anything fails. */
+static void note_skew(struct ic_agent *agent, const struct ic_certificate *cert, int64_t now_ns)
+{
+    int64_t ahead_ns = ic_certificate_time_ns(cert) - now_ns; /* within the window */
+    if (ahead_ns > IC_CLOCK_SKEW_NOTABLE_NS && !atomic_exchange(&agent->has_told_skew, true))
+        IC_AGENT_TRACE(agent, IC_TRACE_WARNING,
+                       "this computer's clock is %d s behind the network's: set it right",
+                       (int)(ahead_ns / IC_NS_PER_SEC));
+}
+
+int ic_agent_open_certificate(struct ic_agent *agent, struct ic_view bytes, bool is_subnet,
+                              const struct ic_principal *id, int64_t date_ns,
+                              struct ic_certificate **out, struct ic_error *err)
+{
+    struct ic_trust trust = {.root_key = agent->root_key,
                              .root_key_len = agent->root_key_len,
                              .now_ns = ic_agent_now_ns(agent),
                              .max_age_ns = IC_CERTIFICATE_MAX_AGE_NS,
                              .max_ahead_ns = IC_CERTIFICATE_MAX_AHEAD_NS,
-                             .delegations = agent->delegations};
+                             .delegations = agent->delegations,
+                             .floor = agent->floor};
+    int rc = is_subnet
+                 ? ic_certificate_verify_subnet(bytes.bytes, bytes.len, &trust, id, out, err)
+                 : ic_certificate_verify_canister(bytes.bytes, bytes.len, &trust, id, out, err);
+    if (rc == 0)
+        note_skew(agent, *out, trust.now_ns);
+    else if (rc == -EBADMSG)
+        ic_agent_note_unverified(agent, date_ns, err);
+    return rc;
 }
 
 /* --- what the calls have in common when they fail --- */
@@ -166,13 +198,6 @@ int ic_agent_fail_rejected(uint32_t reject_code, struct ic_view error_code, stru
     if (error_code.len > 0 && error_code.len < sizeof code)
         memcpy(code, error_code.bytes, error_code.len);
     return ic_fail_reject(err, reject_code, code, (const char *)message.bytes, message.len);
-}
-
-void ic_agent_count_unverified(struct ic_agent *agent)
-{
-    pthread_mutex_lock(&agent->lock);
-    agent->stats.n_unverified++;
-    pthread_mutex_unlock(&agent->lock);
 }
 
 /* --- numbers --- */

@@ -13,8 +13,14 @@
  *   a query reply signed by a node we do not know           6 tries (membership may have changed)
  * with pauses of 100 ms doubling up to 5 s. When the pause would outlast the deadline the failure
  * is returned at once, as it is: IC_E_TIMEOUT means that the deadline passed while something was
- * under way. An update is sent again only when it surely did not reach the network or was refused
- * for load, and then byte for byte.
+ * under way. An update is never made anew: what is sent again, and when, see ic_agent_update.
+ *
+ * Nobody's answer can make a call exceed its bounds: time is bounded by io->deadline_ns (and a few
+ * ms to verify an answer that came just before it); memory by the longest answer taken, the
+ * request, and some 3 MB for what a certificate decodes to (hash_tree.h, response.h); requests by
+ * the tries above, for an update by one question in half a second. Answers longer than this are
+ * refused while they arrive: a query          reply_max + 64 KiB an update        3 MiB read_state
+ * 4 MiB the root key     64 KiB Redirects are not followed.
  *
  * Errors (code in err, errno as return value; the table is in error.c): IC_E_TIMEOUT,
  * IC_E_CANCELLED, IC_E_UNREACHABLE, IC_E_TLS, IC_E_MALFORMED, IC_E_UNVERIFIED, IC_E_DENIED,
@@ -117,12 +123,21 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  * effective  the canister whose subnet handles it: canister itself, or for the management canister
  *            the one named in the argument (IC interface spec, Effective canister id)
  *
- * IC_E_UNKNOWN_OUTCOME: it was sent, but no certified outcome arrived: it may have run, may run
- * later, or never. So too after IC_E_CANCELLED when err->message says "may have run". A rejection
- * is certified unless err->message says "before it ran".
+ * A reply is certified. So is a rejection, unless err->message says "before it ran": then a replica
+ * refused it, and no copy was sent before.
  *
- * The network answers when the call is through, or after some ten seconds that it was accepted
- * (HTTP 202): that ends here, as IC_E_UNKNOWN_OUTCOME. The outcome is not polled for.
+ * The call is made once: one nonce, one signature, one request id, under which it runs at most once
+ * however often it arrives. When no outcome comes with the answer (accepted after some ten seconds
+ * without one; the answer lost, malformed, not verified) the certified status is asked for, every
+ * 0.5 to 2 s, until it is settled or io->deadline_ns, at most 10 min when it is never seen under
+ * way. The same bytes go out again when nothing of them was sent, on HTTP 429 and 503, and at most
+ * 5 times when a certificate 5 s after they left does not know them.
+ *
+ * IC_E_UNKNOWN_OUTCOME: it was sent, but no certified outcome arrived: it may have run, may run
+ * until it expires (4 min after it was made), or never. The caller must find out before making it
+ * anew, unless running it twice does no harm. So too after IC_E_CANCELLED when err->message says
+ * "may have run". Every other error means that it did not run, or was rejected. IC_E_OVERLOADED
+ * also when it is certified that it never ran nor will: it may be made anew.
  */
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
                     const struct ic_principal *effective, const char *method, const uint8_t *arg,

@@ -9,12 +9,14 @@
 
 #include "ic/agent.h"
 #include "ic/buf.h"
+#include "ic/clock_skew.h"
 #include "ic/gate.h"
 #include "ic/histogram.h"
 #include "ic/http.h"
 #include "ic/node_keys.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum ic_call_kind { IC_KIND_QUERY, IC_KIND_UPDATE, IC_KIND_READ_STATE };
@@ -32,6 +34,9 @@ struct ic_agent {
     size_t root_key_len;
     const struct ic_identity *identity;
     struct ic_delegation_cache *delegations;
+    struct ic_time_floor *floor;
+    atomic_llong old_api_until_ns; /* the network lacks the present API: see agent_send.c */
+    atomic_bool has_told_skew;     /* once is enough */
     struct ic_http *http;
     struct ic_gate gate;
     struct ic_node_keys *node_keys;
@@ -44,11 +49,19 @@ struct ic_agent {
 /* Wall clock, ns since 1970. */
 int64_t ic_agent_now_ns(const struct ic_agent *agent) IC_NONNULL(1);
 
-/* What certificates are judged by, now. */
-struct ic_trust ic_agent_trust(const struct ic_agent *agent) IC_NONNULL(1);
+/* Verify a certificate that the network answered with, now: as ic_certificate_verify_canister, or
+ * _subnet. A refusal is counted; one because of the time says whose clock seems wrong.
+ *
+ * id       the effective canister, or the subnet
+ * date_ns  of the answer it came with (ic_http_reply) */
+int ic_agent_open_certificate(struct ic_agent *agent, struct ic_view bytes, bool is_subnet,
+                              const struct ic_principal *id, int64_t date_ns,
+                              struct ic_certificate **out, struct ic_error *err)
+    IC_NONNULL(1, 4, 6, 7) IC_MUST_CHECK;
 
-/* A reply was refused because a signature or certificate did not verify. */
-void ic_agent_count_unverified(struct ic_agent *agent) IC_NONNULL(1);
+/* A signature or certificate that came with an answer of that date did not verify. */
+void ic_agent_note_unverified(struct ic_agent *agent, int64_t date_ns, struct ic_error *err)
+    IC_NONNULL(1, 3);
 
 /* Fill err from a rejection as it came, certified or not; returns its errno. */
 int ic_agent_fail_rejected(uint32_t reject_code, struct ic_view error_code, struct ic_view message,
@@ -64,14 +77,14 @@ int ic_agent_fail_rejected(uint32_t reject_code, struct ic_view error_code, stru
 
 /* Which endpoint: POST <url>/api/<version>/<scope>/<id>/<op>. */
 struct ic_endpoint {
-    const char *version; /* "v3" */
-    const char *scope;   /* "canister" or "subnet" */
+    const char *scope; /* "canister" or "subnet" */
     const struct ic_principal *id;
-    const char *op; /* "query" */
+    const char *op; /* "query", "call", "read_state" */
 };
 
-/* One attempt. 0 for status 200 and 202 (see reply->status); other statuses become errors. On
- * failure only reply->sent is set. */
+/* One attempt; a second one with the older API where the network does not know the present one. 0
+ * for status 200 and 202 (see reply->status); other statuses become errors. On failure only
+ * reply->sent is set. */
 int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
                   const struct ic_buf *body, size_t reply_max, const struct ic_io *io,
                   struct ic_http_reply *reply, struct ic_error *err)
@@ -92,6 +105,11 @@ struct ic_retry {
  * *err is the final failure (replaced when the caller cancelled during the pause). */
 bool ic_agent_retry(struct ic_agent *agent, struct ic_retry *retry, const char *what,
                     const struct ic_io *io, struct ic_error *err) IC_NONNULL(1, 2, 3, 4, 5);
+
+/* Wait before something is done again. Returns 0, or -EINTR, -ETIMEDOUT with err filled. */
+int ic_agent_pause(struct ic_agent *agent, int64_t pause_ns, const char *what,
+                   const struct ic_io *io, struct ic_error *err)
+    IC_NONNULL(1, 3, 4, 5) IC_MUST_CHECK;
 
 /* Count and trace a finished call. err is looked at when rc is not 0. */
 void ic_agent_finish(struct ic_agent *agent, enum ic_call_kind kind, const char *what,

@@ -33,8 +33,8 @@ static int send_query(struct ic_agent *agent, struct query *q, const struct ic_i
     if (rc != 0)
         rc = ic_fail(err, IC_E_NO_MEMORY, "query %s", q->method);
     else
-        rc = ic_agent_post(agent, &(struct ic_endpoint){"v3", "canister", q->canister, "query"},
-                           &body, q->reply_max + ENVELOPE_MAX, io, reply, err);
+        rc = ic_agent_post(agent, &(struct ic_endpoint){"canister", q->canister, "query"}, &body,
+                           q->reply_max + ENVELOPE_MAX, io, reply, err);
     ic_buf_fini(&body);
     return rc;
 }
@@ -104,7 +104,7 @@ static int check_signatures(struct ic_agent *agent, const struct query *q,
 }
 
 static int verify(struct ic_agent *agent, const struct query *q,
-                  const struct ic_query_response *response, struct ic_retry *retry,
+                  const struct ic_query_response *response, int64_t date_ns, struct ic_retry *retry,
                   const struct ic_io *io, struct ic_error *err)
 {
     struct ic_node_set *set = NULL;
@@ -128,7 +128,7 @@ static int verify(struct ic_agent *agent, const struct query *q,
     ic_node_set_unref(set);
     retry->is_unknown_node = rc == -EBADMSG && finder.has_missed;
     if (rc == -EBADMSG)
-        ic_agent_count_unverified(agent);
+        ic_agent_note_unverified(agent, date_ns, err);
     return rc;
 }
 
@@ -143,7 +143,7 @@ static int attempt(struct ic_agent *agent, struct query *q, struct ic_retry *ret
     int rc = exchange(agent, q, io, &reply, &response, err);
     if (rc != 0)
         return rc;
-    rc = verify(agent, q, &response, retry, io, err);
+    rc = verify(agent, q, &response, reply.date_ns, retry, io, err);
     if (rc == 0 && !response.replied)
         rc = ic_agent_fail_rejected(response.reject_code, response.error_code,
                                     response.reject_message, err);

@@ -17,6 +17,9 @@
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS   5000
 
+/* Then the present API is tried again: the network may have been upgraded. */
+#define OLD_API_NS (300 * IC_NS_PER_SEC)
+
 /* --- HTTP statuses --- */
 
 static bool mentions(const struct ic_http_reply *reply, const char *word)
@@ -46,17 +49,18 @@ static enum ic_errc classify_status(const struct ic_http_reply *reply)
     }
 }
 
-static int fail_status(const struct ic_http_reply *reply, const char *url, struct ic_error *err)
+static int fail_status(const struct ic_http_reply *reply, const char *url, int64_t now_ns,
+                       struct ic_error *err)
 {
     int len = reply->len < 200 ? (int)reply->len : 200; /* a text for people, or none */
     while (len > 0 && (reply->body[len - 1] == '\n' || reply->body[len - 1] == '\r'))
         len--;
-    const char *hint =
-        mentions(reply, "Invalid request expiry") ? " (is this computer's clock right?)" : "";
-    int rc = ic_fail(err, classify_status(reply), "%s: HTTP status %d%s%.*s%s", url, reply->status,
-                     len > 0 ? ": " : "", len, len > 0 ? (const char *)reply->body : "", hint);
+    int rc = ic_fail(err, classify_status(reply), "%s: HTTP status %d%s%.*s", url, reply->status,
+                     len > 0 ? ": " : "", len, len > 0 ? (const char *)reply->body : "");
     err->http_status = reply->status;
     err->retry_after_ms = reply->retry_after_ms;
+    if (mentions(reply, "Invalid request expiry")) /* only a wrong clock makes such requests */
+        ic_clock_skew_explain_expiry(err, now_ns, reply->date_ns);
     return rc;
 }
 
@@ -71,16 +75,23 @@ static void count_bytes(struct ic_agent *agent, size_t out, size_t in)
     pthread_mutex_unlock(&agent->lock);
 }
 
-int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
-                  const struct ic_buf *body, size_t reply_max, const struct ic_io *io,
-                  struct ic_http_reply *reply, struct ic_error *err)
+static const char *api_version(const char *op, bool is_old)
+{
+    if (is_old)
+        return "v2";
+    return strcmp(op, "call") == 0 ? "v4" : "v3";
+}
+
+static int post(struct ic_agent *agent, const struct ic_endpoint *endpoint, bool is_old,
+                const struct ic_buf *body, size_t reply_max, const struct ic_io *io,
+                struct ic_http_reply *reply, struct ic_error *err)
 {
     *reply = (struct ic_http_reply){0};
     char id[IC_PRINCIPAL_TEXT];
     ic_principal_format(endpoint->id, id);
     char *url;
-    if (asprintf(&url, "%s/api/%s/%s/%s/%s", agent->url, endpoint->version, endpoint->scope, id,
-                 endpoint->op) < 0)
+    if (asprintf(&url, "%s/api/%s/%s/%s/%s", agent->url, api_version(endpoint->op, is_old),
+                 endpoint->scope, id, endpoint->op) < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "request URL");
 
     struct ic_http_request request = {
@@ -88,10 +99,38 @@ int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
     int rc = ic_http_perform(agent->http, &request, io, reply, err);
     count_bytes(agent, body->len, reply->len);
     if (rc == 0 && reply->status != 200 && reply->status != 202) {
-        rc = fail_status(reply, url, err);
+        rc = fail_status(reply, url, ic_agent_now_ns(agent), err);
         ic_http_reply_fini(reply);
     }
     free(url);
+    return rc;
+}
+
+static bool is_no_route(int rc, const struct ic_error *err)
+{
+    return rc != 0 && (err->http_status == 404 || err->http_status == 405);
+}
+
+/* v4 for calls and v3 for the rest; v2 for a network that has no such routes, which is remembered
+ * for a while. The forms of v2 are the same but for two: a delegation carries its canister ranges
+ * in one list, and a call is never answered with its outcome (IC interface spec, HTTPS interface).
+ * Both are verified alike, so nothing is lost when somebody on the way feigns an old network. */
+int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
+                  const struct ic_buf *body, size_t reply_max, const struct ic_io *io,
+                  struct ic_http_reply *reply, struct ic_error *err)
+{
+    bool is_old = ic_wait_now_ns() < atomic_load(&agent->old_api_until_ns);
+    int rc = post(agent, endpoint, is_old, body, reply_max, io, reply, err);
+    if (is_old || !is_no_route(rc, err))
+        return rc;
+    struct ic_error second = {0};
+    rc = post(agent, endpoint, true, body, reply_max, io, reply, &second);
+    if (is_no_route(rc, &second))
+        return rc; /* err says it of the present API */
+    if (rc == 0)
+        atomic_store(&agent->old_api_until_ns, ic_wait_now_ns() + OLD_API_NS);
+    else
+        *err = second;
     return rc;
 }
 
@@ -116,7 +155,7 @@ static unsigned next_try(struct ic_retry *retry, enum ic_errc code)
 }
 
 /* Doubling, with up to a quarter more at random so that callers who failed together spread. */
-static int64_t pause_ns(unsigned next, uint32_t retry_after_ms)
+static int64_t pause_before(unsigned next, uint32_t retry_after_ms)
 {
     int64_t ms = PAUSE_FIRST_MS;
     for (unsigned i = 2; i < next && ms < PAUSE_MAX_MS; i++)
@@ -131,15 +170,16 @@ static int64_t pause_ns(unsigned next, uint32_t retry_after_ms)
     return ms * IC_NS_PER_MS;
 }
 
-static int pause_until(struct ic_agent *agent, int64_t until_ns, const struct ic_io *io)
+int ic_agent_pause(struct ic_agent *agent, int64_t pause_ns, const char *what,
+                   const struct ic_io *io, struct ic_error *err)
 {
+    int64_t until_ns = ic_wait_now_ns() + pause_ns;
     int rc = 0;
     pthread_mutex_lock(&agent->lock);
     while (rc == 0 && ic_wait_now_ns() < until_ns)
         rc = agent->stopped ? -EINTR : ic_wait_cond(&agent->pause, &agent->lock, until_ns, io);
-    agent->stats.n_retries += rc == 0;
     pthread_mutex_unlock(&agent->lock);
-    return rc;
+    return rc != 0 ? ic_wait_fail(err, rc, what) : 0;
 }
 
 bool ic_agent_retry(struct ic_agent *agent, struct ic_retry *retry, const char *what,
@@ -153,17 +193,18 @@ bool ic_agent_retry(struct ic_agent *agent, struct ic_retry *retry, const char *
     if (next == 0)
         return false;
     snprintf(retry->before, sizeof retry->before, "%.255s", err->message);
-    int64_t pause = pause_ns(next, err->retry_after_ms);
-    int64_t until = ic_wait_now_ns() + pause;
-    if (until >= io->deadline_ns)
+    int64_t pause = pause_before(next, err->retry_after_ms);
+    if (ic_wait_now_ns() + pause >= io->deadline_ns)
         return false; /* the failure says more than a timeout would */
 
     IC_AGENT_TRACE(agent, IC_TRACE_WARNING, "%s: trying again in %d ms: %s", what,
                    (int)(pause / IC_NS_PER_MS), err->message);
-    int rc = pause_until(agent, until, io);
-    if (rc != 0)
-        (void)ic_wait_fail(err, rc, what);
-    return rc == 0;
+    if (ic_agent_pause(agent, pause, what, io, err) != 0)
+        return false;
+    pthread_mutex_lock(&agent->lock);
+    agent->stats.n_retries++;
+    pthread_mutex_unlock(&agent->lock);
+    return true;
 }
 
 /* --- the end of a call --- */

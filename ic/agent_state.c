@@ -28,14 +28,8 @@ static int verify(struct ic_agent *agent, const struct state_read *read,
     int rc = ic_response_decode_read_state(reply->body, reply->len, &cert, err);
     if (rc != 0)
         return rc;
-    struct ic_trust trust = ic_agent_trust(agent);
-    if (strcmp(read->scope, "subnet") == 0)
-        rc = ic_certificate_verify_subnet(cert.bytes, cert.len, &trust, read->id, out, err);
-    else
-        rc = ic_certificate_verify_canister(cert.bytes, cert.len, &trust, read->id, out, err);
-    if (rc == -EBADMSG)
-        ic_agent_count_unverified(agent);
-    return rc;
+    return ic_agent_open_certificate(agent, cert, strcmp(read->scope, "subnet") == 0, read->id,
+                                     reply->date_ns, out, err);
 }
 
 static int attempt(struct ic_agent *agent, const struct state_read *read, struct ic_retry *retry,
@@ -53,8 +47,8 @@ static int attempt(struct ic_agent *agent, const struct state_read *read, struct
                              : ic_fail(err, IC_E_CONFIG, "read_state: too many paths");
     }
     struct ic_http_reply reply;
-    rc = ic_agent_post(agent, &(struct ic_endpoint){"v3", read->scope, read->id, "read_state"},
-                       &body, STATE_REPLY_MAX, io, &reply, err);
+    rc = ic_agent_post(agent, &(struct ic_endpoint){read->scope, read->id, "read_state"}, &body,
+                       STATE_REPLY_MAX, io, &reply, err);
     ic_buf_fini(&body);
     if (rc != 0)
         return rc;

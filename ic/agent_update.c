@@ -1,12 +1,22 @@
 /* Update calls: agreed on by the subnet, answered with a certificate.
  *
- * The body is made once. It goes out again only when nothing of it was sent, or when the network
- * refused it for load: the same bytes have the same request id, so even a copy that did arrive runs
- * once (IC interface spec, Request: Call; libcurl itself sends again when a kept connection turns
- * out to be dead). Whatever else goes wrong after sending leaves the outcome unknown: also an
- * answer that does not verify, which says nothing about the call, only about its messenger.
+ * A call is made once, as one signed body: its bytes are its identity (the request id), so a subnet
+ * that gets them twice runs them once (IC interface spec, Request: Call). What is known of it:
+ *
+ *   unsent     no copy can have reached the network: a failure is final as it is, or repeated as
+ *              any other request (not sent at all, or refused for load)
+ *   in doubt   a copy may have arrived: the answer was lost, cut off, an error of some machine on
+ *              the way, or not verified, which says nothing about the call but about its messenger
+ *   accepted   the network said 202, or a certificate shows it under way
+ *
+ * From the last two the only way out is a certificate: its status is asked for until one shows the
+ * outcome, or that it never ran (call_status.h), or the caller's patience ends. While in doubt the
+ * same bytes go out again whenever a certificate does not know them some seconds later: so a
+ * request that was lost on the way is mended, and one that was not is not run twice. No other body
+ * is ever made.
  */
 #include "ic/agent_impl.h"
+#include "ic/call_status.h"
 #include "ic/request.h"
 #include "ic/response.h"
 #include "ic/wait.h"
@@ -15,16 +25,50 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 /* A replicated reply is 2 MiB at most (IC resource limits); the certificate around it is small. */
 #define UPDATE_REPLY_MAX (size_t)(3 * 1024 * 1024)
+
+/* Between two questions for the status, growing by two fifths; as agent-rs, with a longer end. */
+#define ASK_FIRST_NS (500 * IC_NS_PER_MS)
+#define ASK_MAX_NS   (2000 * IC_NS_PER_MS)
+/* Answers that prove nothing (not verified, malformed, refused), in all, before we give up. */
+#define ASK_USELESS 3
+/* A block takes a second or two: a certificate that does not know a call so long after it was sent
+ * means that it was lost. And how often it then goes out again. */
+#define RESEND_NS  (5 * IC_NS_PER_SEC)
+#define RESEND_MAX 5
+/* After this nobody can know any more, unless it is known to be under way: some 5 minutes until the
+ * expiry, and 5 for which a finished call's status is kept. */
+#define ASK_LONGEST_NS (600 * IC_NS_PER_SEC)
+
+enum knowledge { UNSENT, IN_DOUBT, ACCEPTED };
 
 struct update {
     const struct ic_principal *effective;
     const char *method;
     struct ic_buf body;
     uint8_t request_id[IC_REQUEST_ID_LEN];
+    uint64_t expiry_ns;
+    enum knowledge known;
+    int64_t first_sent_ns; /* CLOCK_BOOTTIME */
+    int64_t last_sent_ns;  /* CLOCK_BOOTTIME */
+    unsigned n_resent;
+    unsigned n_useless;
+    bool was_seen;     /* a certificate showed it under way */
+    bool is_settled;   /* the result at hand is the call's */
+    char trouble[200]; /* the last failure on the way, in words; "" = there was none */
 };
+
+/* A clock that goes on while the computer sleeps, unlike that of deadlines: how long the network
+ * remembers does not depend on us. */
+static int64_t boot_ns(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail: the clock exists on every Linux */
+    return (int64_t)ts.tv_sec * IC_NS_PER_SEC + ts.tv_nsec;
+}
 
 static int make_body(struct ic_agent *agent, struct update *u, const struct ic_principal *canister,
                      const uint8_t *arg, size_t arg_len, struct ic_error *err)
@@ -32,104 +76,241 @@ static int make_body(struct ic_agent *agent, struct update *u, const struct ic_p
     uint8_t nonce[IC_NONCE_LEN];
     if (getrandom(nonce, sizeof nonce, 0) != (ssize_t)sizeof nonce)
         return ic_fail(err, IC_E_NO_MEMORY, "update %s: no random bytes", u->method);
-    if (ic_request_call(agent->identity, canister, u->method, arg, arg_len,
-                        ic_request_expiry_ns(ic_agent_now_ns(agent)), nonce, &u->body,
-                        u->request_id) != 0)
+    u->expiry_ns = ic_request_expiry_ns(ic_agent_now_ns(agent));
+    if (ic_request_call(agent->identity, canister, u->method, arg, arg_len, u->expiry_ns, nonce,
+                        &u->body, u->request_id) != 0)
         return ic_fail(err, IC_E_NO_MEMORY, "update %s", u->method);
     return 0;
 }
 
-/* Turn an error into "nobody knows", keeping its words. */
-static int fail_unknown(const struct update *u, struct ic_error *err)
+static void note_trouble(struct update *u, const struct ic_error *err)
+{
+    snprintf(u->trouble, sizeof u->trouble, "%.199s", err->message);
+}
+
+/* Turn an error into "nobody knows", keeping its words and those of what was before. */
+static int fail_unknown(struct update *u, struct ic_error *err)
 {
     struct ic_error cause = *err;
+    bool has_more = u->trouble[0] != '\0' && strstr(cause.message, u->trouble) == NULL;
     int rc = ic_fail(err, cause.code == IC_E_CANCELLED ? IC_E_CANCELLED : IC_E_UNKNOWN_OUTCOME,
-                     "update %s may have run: %.400s", u->method, cause.message);
+                     "update %s may have run: %.220s%s%s", u->method, cause.message,
+                     has_more ? "; before that: " : "", has_more ? u->trouble : "");
     err->http_status = cause.http_status;
+    u->is_settled = true; /* there is nothing more to find out */
     return rc;
 }
 
-/* Returns 0 with a certificate that tells something about the call. */
-static int open_outcome(struct ic_agent *agent, const struct update *u, struct ic_view bytes,
-                        struct ic_certificate **cert, struct ic_call_outcome *outcome,
-                        struct ic_error *err)
+/* --- a certificate about the call --- */
+
+static int settle(struct update *u, struct ic_certificate **cert,
+                  const struct ic_call_outcome *outcome, struct ic_reply *out, struct ic_error *err)
 {
-    struct ic_trust trust = ic_agent_trust(agent);
-    int rc =
-        ic_certificate_verify_canister(bytes.bytes, bytes.len, &trust, u->effective, cert, err);
-    if (rc == -EBADMSG)
-        ic_agent_count_unverified(agent);
-    return rc != 0 ? rc : ic_response_call_outcome(*cert, u->request_id, outcome, err);
+    u->is_settled = true;
+    if (outcome->status == IC_CALL_REJECTED)
+        return ic_agent_fail_rejected(outcome->reject_code, outcome->error_code,
+                                      outcome->reject_message, err);
+    *out = (struct ic_reply){
+        .arg = outcome->reply.bytes, .len = outcome->reply.len, .certificate = *cert};
+    *cert = NULL; /* the reply has it now */
+    return 0;
 }
 
-static int read_outcome(struct ic_agent *agent, const struct update *u, struct ic_view bytes,
-                        struct ic_reply *out, struct ic_error *err)
+/* Take in what a verified certificate says. u->is_settled tells whether the result is the call's;
+ * if not, 0 means that the certificate was of use. */
+static int take_in(struct update *u, struct ic_certificate **cert, struct ic_reply *out,
+                   struct ic_error *err)
 {
-    struct ic_certificate *cert = NULL;
     struct ic_call_outcome outcome;
-    int rc = open_outcome(agent, u, bytes, &cert, &outcome, err);
-    if (rc != 0) {
-        rc = fail_unknown(u, err);
-    } else if (outcome.status == IC_CALL_REPLIED) {
-        *out = (struct ic_reply){
-            .arg = outcome.reply.bytes, .len = outcome.reply.len, .certificate = cert};
-        cert = NULL; /* the reply has it now */
-    } else if (outcome.status == IC_CALL_REJECTED) {
-        rc = ic_agent_fail_rejected(outcome.reject_code, outcome.error_code, outcome.reject_message,
-                                    err);
-    } else {
-        rc = ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s: %s", u->method,
-                     outcome.status == IC_CALL_DONE ? "it ran, its outcome is forgotten"
-                                                    : "accepted, no outcome yet");
+    int rc = ic_call_status_read(ic_certificate_tree(*cert), u->request_id, &outcome, err);
+    if (rc != 0)
+        return rc;
+    struct ic_call_sighting sighting = {.status = outcome.status,
+                                        .certified_ns = ic_certificate_time_ns(*cert),
+                                        .expiry_ns = u->expiry_ns,
+                                        .age_ns = boot_ns() - u->first_sent_ns,
+                                        .was_seen = u->was_seen};
+    switch (ic_call_status_judge(&sighting)) {
+    case IC_CALL_SETTLED:
+        return settle(u, cert, &outcome, out, err);
+    case IC_CALL_NEVER_RAN:
+        u->is_settled = true;
+        return ic_fail(err, IC_E_OVERLOADED,
+                       "update %s never ran: the network did not begin it before it expired",
+                       u->method);
+    case IC_CALL_LOST:
+        u->is_settled = true;
+        return ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s: %s, its outcome is forgotten",
+                       u->method, outcome.status == IC_CALL_DONE ? "it ran" : "it may have run");
+    case IC_CALL_WAIT:
+        break;
     }
+    if (outcome.status != IC_CALL_ABSENT) {
+        u->was_seen = true;
+        u->known = ACCEPTED;
+    }
+    return 0;
+}
+
+/* --- sending --- */
+
+/* Refused by a replica before it ran, in words that nobody certified. Of an earlier copy, which may
+ * have run and be the reason, they say nothing. */
+static int refuse(struct update *u, const struct ic_call_response *response, struct ic_error *err)
+{
+    int rc = ic_agent_fail_rejected(response->reject_code, response->error_code,
+                                    response->reject_message, err);
+    char words[sizeof err->message];
+    snprintf(words, sizeof words, "before it ran: %.490s", err->message);
+    memcpy(err->message, words, sizeof words);
+    u->is_settled = u->known == UNSENT;
+    return rc;
+}
+
+static int read_answer(struct ic_agent *agent, struct update *u, const struct ic_http_reply *reply,
+                       struct ic_reply *out, struct ic_error *err)
+{
+    if (reply->status == 202) {
+        u->known = ACCEPTED;
+        return 0;
+    }
+    struct ic_call_response response;
+    int rc = ic_response_decode_call(reply->body, reply->len, &response, err);
+    if (rc == 0 && !response.certified)
+        return refuse(u, &response, err);
+    if (u->known == UNSENT)
+        u->known = IN_DOUBT;
+    struct ic_certificate *cert = NULL;
+    if (rc == 0)
+        rc = ic_agent_open_certificate(agent, response.certificate, false, u->effective,
+                                       reply->date_ns, &cert, err);
+    if (rc == 0)
+        rc = take_in(u, &cert, out, err);
     ic_certificate_free(cert);
     return rc;
 }
 
-static int read_answer(struct ic_agent *agent, const struct update *u,
-                       const struct ic_http_reply *reply, struct ic_reply *out,
-                       struct ic_error *err)
+/* Did this copy certainly not arrive, or was it not taken? A status of 4xx is an answer about the
+ * request; one of 5xx may come from a machine that had passed it on. */
+static bool is_not_taken(bool sent, const struct ic_error *err)
 {
-    if (reply->status == 202)
-        return ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s: accepted, no outcome yet", u->method);
-    struct ic_call_response response;
-    int rc = ic_response_decode_call(reply->body, reply->len, &response, err);
-    if (rc != 0)
-        return fail_unknown(u, err);
-    if (response.certified)
-        return read_outcome(agent, u, response.certificate, out, err);
-    rc = ic_agent_fail_rejected(response.reject_code, response.error_code, response.reject_message,
-                                err);
-    char words[sizeof err->message];
-    snprintf(words, sizeof words, "before it ran: %.490s", err->message);
-    memcpy(err->message, words, sizeof words);
-    return rc;
+    return !sent || (err->http_status >= 400 && err->http_status < 500);
 }
 
-/* May these bytes go out again after this failure? */
-static bool is_resendable(bool sent, const struct ic_error *err)
-{
-    return !sent || err->http_status == 429 || err->http_status == 503;
-}
-
-static int attempt(struct ic_agent *agent, const struct update *u, struct ic_retry *retry,
-                   const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
+static int send_copy(struct ic_agent *agent, struct update *u, const struct ic_io *io,
+                     struct ic_reply *out, struct ic_error *err)
 {
     struct ic_http_reply reply;
-    int rc = ic_agent_post(agent, &(struct ic_endpoint){"v4", "canister", u->effective, "call"},
-                           &u->body, UPDATE_REPLY_MAX, io, &reply, err);
+    u->last_sent_ns = boot_ns();
+    if (u->known == UNSENT)
+        u->first_sent_ns = u->last_sent_ns;
+    int rc = ic_agent_post(agent, &(struct ic_endpoint){"canister", u->effective, "call"}, &u->body,
+                           UPDATE_REPLY_MAX, io, &reply, err);
     if (rc == 0) {
-        retry->is_final = true;
         rc = read_answer(agent, u, &reply, out, err);
         ic_http_reply_fini(&reply);
-        return rc;
+    } else if (u->known == UNSENT && !is_not_taken(reply.sent, err)) {
+        u->known = IN_DOUBT;
     }
-    retry->is_final = !is_resendable(reply.sent, err);
-    bool is_refused = err->http_status >= 400 && err->http_status < 500;
-    if (retry->is_final && !is_refused)
-        rc = fail_unknown(u, err);
     return rc;
 }
+
+/* Until it is settled, or something of it may be on the way, or failing is all that is left. Where
+ * there was too much to do (503), it most likely was not taken and goes out again, but who knows.
+ */
+static int send_first(struct ic_agent *agent, struct update *u, const struct ic_io *io,
+                      struct ic_reply *out, struct ic_error *err)
+{
+    struct ic_retry retry = {0};
+    int rc;
+    do {
+        rc = send_copy(agent, u, io, out, err);
+    } while (rc != 0 && !u->is_settled && (u->known == UNSENT || err->http_status == 503) &&
+             ic_agent_retry(agent, &retry, u->method, io, err));
+    return rc;
+}
+
+/* --- asking --- */
+
+static bool is_given_up(const struct ic_error *err)
+{
+    return err->code == IC_E_TIMEOUT || err->code == IC_E_CANCELLED;
+}
+
+/* An outage may end before the caller's patience does; an answer that proves nothing will hardly
+ * get better. */
+static bool is_outage(const struct ic_error *err)
+{
+    return err->code == IC_E_UNREACHABLE || err->code == IC_E_OVERLOADED;
+}
+
+static int ask(struct ic_agent *agent, struct update *u, const struct ic_io *io,
+               struct ic_reply *out, struct ic_error *err)
+{
+    struct ic_certificate *cert = NULL;
+    int rc = ic_agent_read_state(
+        agent, u->effective,
+        IC_PATH(ic_label_text("request_status"), ic_label(u->request_id, IC_REQUEST_ID_LEN)), 1, io,
+        &cert, err);
+    if (rc == 0)
+        rc = take_in(u, &cert, out, err);
+    ic_certificate_free(cert);
+    if (rc == 0 || u->is_settled || is_outage(err))
+        return rc;
+    return is_given_up(err) || ++u->n_useless == ASK_USELESS ? fail_unknown(u, err) : rc;
+}
+
+static bool must_resend(const struct update *u)
+{
+    return u->known == IN_DOUBT && u->n_resent < RESEND_MAX &&
+           boot_ns() - u->last_sent_ns >= RESEND_NS;
+}
+
+static int resend(struct ic_agent *agent, struct update *u, const struct ic_io *io,
+                  struct ic_reply *out, struct ic_error *err)
+{
+    u->n_resent++;
+    int rc = send_copy(agent, u, io, out, err);
+    return rc != 0 && !u->is_settled && is_given_up(err) ? fail_unknown(u, err) : rc;
+}
+
+static int ask_until_settled(struct ic_agent *agent, struct update *u, const struct ic_io *io,
+                             struct ic_reply *out, struct ic_error *err)
+{
+    for (int64_t pause = ASK_FIRST_NS;; pause = pause * 7 / 5) {
+        if (pause > ASK_MAX_NS)
+            pause = ASK_MAX_NS;
+        int rc = ic_agent_pause(agent, pause, "no outcome yet", io, err);
+        if (rc != 0)
+            return fail_unknown(u, err);
+        rc = ask(agent, u, io, out, err);
+        if (rc == 0 && !u->is_settled && must_resend(u))
+            rc = resend(agent, u, io, out, err);
+        if (u->is_settled)
+            return rc;
+        if (rc != 0)
+            note_trouble(u, err);
+        if (!u->was_seen && boot_ns() - u->first_sent_ns > ASK_LONGEST_NS) {
+            (void)ic_fail(err, IC_E_UNKNOWN_OUTCOME, "its outcome could not be learned in time");
+            return fail_unknown(u, err);
+        }
+    }
+}
+
+/* Follow up what send_first ended with. */
+static int follow(struct ic_agent *agent, struct update *u, int rc, const struct ic_io *io,
+                  struct ic_reply *out, struct ic_error *err)
+{
+    if (rc != 0) {
+        note_trouble(u, err);
+        IC_AGENT_TRACE(agent, IC_TRACE_WARNING,
+                       "update %s: may have run, asking for its status: %s", u->method,
+                       err->message);
+    }
+    return ask_until_settled(agent, u, io, out, err);
+}
+
+/* --- the call --- */
 
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
                     const struct ic_principal *effective, const char *method, const uint8_t *arg,
@@ -138,15 +319,14 @@ int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
 {
     struct update u = {.effective = effective, .method = method};
     int64_t start = ic_wait_now_ns();
-    struct ic_retry retry = {0};
     struct ic_reply reply = {0};
     struct ic_error cause = {0};
     int rc = make_body(agent, &u, canister, arg, arg_len, &cause);
-    if (rc == 0) {
-        do {
-            rc = attempt(agent, &u, &retry, io, &reply, &cause);
-        } while (rc != 0 && ic_agent_retry(agent, &retry, method, io, &cause));
-    }
+    if (rc == 0)
+        rc = send_first(agent, &u, io, &reply, &cause);
+    if (u.known != UNSENT && !u.is_settled)
+        rc = rc != 0 && is_given_up(&cause) ? fail_unknown(&u, &cause)
+                                            : follow(agent, &u, rc, io, &reply, &cause);
     ic_buf_fini(&u.body);
 
     ic_agent_finish(agent, IC_KIND_UPDATE, method, start, reply.len, rc, &cause);

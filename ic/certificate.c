@@ -206,16 +206,16 @@ static int verify_time(struct ic_certificate *cert, const struct ic_trust *trust
     int ret = decode_time(cert, err);
     if (ret < 0)
         return ret;
-    if (__builtin_sub_overflow(trust->now_ns, cert->time_ns, &age))
+    if (__builtin_sub_overflow(trust->now_ns, cert->time_ns, &age) || age == INT64_MIN)
         return malformed(err, "the time is absurd");
-    if (age > trust->max_age_ns)
-        return ic_fail(err, IC_E_UNVERIFIED, "certificate: %lld s old (is the local clock right?)",
-                       (long long)(age / 1000000000));
-    if (age < -trust->max_ahead_ns)
-        return ic_fail(err, IC_E_UNVERIFIED,
-                       "certificate: %lld s in the future (is the local clock right?)",
-                       (long long)(-(age / 1000000000)));
-    return 0;
+    if (age <= trust->max_age_ns && age >= -trust->max_ahead_ns)
+        return 0;
+    ret = ic_fail(err, IC_E_UNVERIFIED, "certificate: %lld s %s",
+                  (long long)(age < 0 ? -(age / 1000000000) : age / 1000000000),
+                  age < 0 ? "in the future" : "old");
+    if (err)
+        err->skew_ns = -age;
+    return ret;
 }
 
 /* Everything but the right to speak for a canister or subnet. */
@@ -251,6 +251,19 @@ out:
     return ret;
 }
 
+/* The last step: only what passed all others may raise the floor. */
+static int hand_out(struct ic_certificate *cert, int ret, const struct ic_trust *trust,
+                    struct ic_certificate **out, struct ic_error *err)
+{
+    if (ret == 0 && trust->floor)
+        ret = ic_time_floor_pass(trust->floor, &cert->subnet, cert->time_ns, err);
+    if (ret < 0)
+        ic_certificate_free(cert);
+    else
+        *out = cert;
+    return ret;
+}
+
 int ic_certificate_verify_canister(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
                                    const struct ic_principal *canister, struct ic_certificate **out,
                                    struct ic_error *err)
@@ -261,11 +274,7 @@ int ic_certificate_verify_canister(const uint8_t *cbor, size_t len, const struct
         return ret;
     if (cert->inner.tree)
         ret = ic_certificate_check_range(cert, canister, err);
-    if (ret < 0)
-        ic_certificate_free(cert);
-    else
-        *out = cert;
-    return ret;
+    return hand_out(cert, ret, trust, out, err);
 }
 
 int ic_certificate_verify_subnet(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
@@ -279,11 +288,9 @@ int ic_certificate_verify_subnet(const uint8_t *cbor, size_t len, const struct i
         return ret;
     if (!ic_principal_is_equal(&cert->subnet, subnet)) {
         ic_principal_format(&cert->subnet, text);
-        ic_certificate_free(cert);
-        return ic_fail(err, IC_E_UNVERIFIED, "certificate: from another subnet, %s", text);
+        ret = ic_fail(err, IC_E_UNVERIFIED, "certificate: from another subnet, %s", text);
     }
-    *out = cert;
-    return 0;
+    return hand_out(cert, ret, trust, out, err);
 }
 
 void ic_certificate_free(struct ic_certificate *cert)
@@ -349,6 +356,11 @@ int ic_certificate_list(const struct ic_certificate *cert, const struct ic_path 
 const struct ic_principal *ic_certificate_subnet(const struct ic_certificate *cert)
 {
     return &cert->subnet;
+}
+
+const struct ic_hash_tree *ic_certificate_tree(const struct ic_certificate *cert)
+{
+    return cert->outer.tree;
 }
 
 int64_t ic_certificate_time_ns(const struct ic_certificate *cert)

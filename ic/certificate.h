@@ -16,6 +16,7 @@
 #include "ic/hash_tree.h"
 #include "ic/path.h"
 #include "ic/principal.h"
+#include "ic/time_floor.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,7 @@ struct ic_trust {
     int64_t max_age_ns;   /* refuse when /time is older than now by more than this ... */
     int64_t max_ahead_ns; /* ... or further ahead. Neither applies to the delegation's time */
     struct ic_delegation_cache *delegations; /* may be NULL */
+    struct ic_time_floor *floor; /* may be NULL: then a certificate may be older than one before */
 };
 
 /* A verified certificate. Owns its bytes; immutable, so any number of threads may look into it. */
@@ -54,8 +56,11 @@ struct ic_certificate;
  *           (/canister_ranges/<id>/<first>). Without a delegation the root key speaks for all.
  *
  * Returns 0, -EPROTO (malformed), -EBADMSG (does not verify, does not cover, too old or too far
- * ahead), -EINVAL (trust->root_key is not a BLS key in DER), -ENOMEM.
+ * ahead: then err->skew_ns says how far; or behind trust->floor), -EINVAL (trust->root_key is not a
+ * BLS key in DER), -ENOMEM.
  *
+ * Bounds: memory for a copy of cbor and two trees (see hash_tree.h), time in proportion to len and
+ * two BLS checks, whatever the bytes are.
  * Blocks: no, computes for 1 to 3 ms. Thread safety: any number of concurrent calls.
  */
 int ic_certificate_verify_canister(const uint8_t *cbor, size_t len, const struct ic_trust *trust,
@@ -105,6 +110,9 @@ bool ic_certificate_is_delegated(const struct ic_certificate *cert) IC_NONNULL(1
 int ic_certificate_check_range(const struct ic_certificate *cert,
                                const struct ic_principal *canister, struct ic_error *err)
     IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* The certified state. Borrowed. */
+const struct ic_hash_tree *ic_certificate_tree(const struct ic_certificate *cert) IC_NONNULL(1);
 
 /* The certified /time, ns since 1970. */
 int64_t ic_certificate_time_ns(const struct ic_certificate *cert) IC_NONNULL(1);

@@ -47,7 +47,9 @@ struct ic_error {
     uint32_t reject_code;    /* 1..6 (IC interface spec, Reject codes); 0 when there is none */
     char error_code[8];      /* "IC0504", or "" */
     uint32_t retry_after_ms; /* what the server asked for; 0 when it did not */
-    char message[512];       /* one line, no newline at the end */
+    int64_t skew_ns;   /* a time was refused that is so far ahead of our clock (negative: behind);
+                          else 0 */
+    char message[512]; /* one line, no newline at the end */
 };
 
 /* The negative errno of an error: the one table (README, Errors). 0 for IC_OK. */

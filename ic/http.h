@@ -38,6 +38,7 @@ struct ic_http_reply {
     int status; /* 200, 503, ... */
     bool sent;  /* some of the request may have reached the server; set on failure too */
     uint32_t retry_after_ms; /* Retry-After header, 0 when there was none */
+    int64_t date_ns;         /* Date header, ns since 1970; 0 when there was none */
     uint8_t *body;           /* owned (an ic_body); NULL when empty */
     size_t len;
 };

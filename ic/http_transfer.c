@@ -271,6 +271,16 @@ static const char *describe(const struct ic_transfer *transfer)
     return curl_easy_strerror(transfer->result);
 }
 
+/* The Date header, ns since 1970; 0 when there is none that is one. */
+static int64_t date_ns(const struct ic_transfer *transfer)
+{
+    struct curl_header *header;
+    if (curl_easy_header(transfer->easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return 0;
+    time_t date = curl_getdate(header->value, NULL);
+    return date > 0 && date < INT64_MAX / IC_NS_PER_SEC ? (int64_t)date * IC_NS_PER_SEC : 0;
+}
+
 int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_http_reply *reply,
                        struct ic_error *err)
 {
@@ -300,6 +310,7 @@ int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_
 
     reply->status = (int)status;
     reply->retry_after_ms = retry_after > 0 ? (uint32_t)retry_after * 1000 : 0;
+    reply->date_ns = date_ns(transfer);
     reply->body = transfer->body;
     reply->len = transfer->len;
     transfer->body = NULL;

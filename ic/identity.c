@@ -1,6 +1,8 @@
 /* Identities: keys, signatures, and reading a key file. See identity.h. */
 #include "ic/identity.h"
 
+#include "ic/spki.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/bio.h>
@@ -16,10 +18,7 @@
 #define ED25519_KEY_LEN 32
 #define PEM_FILE_MAX    65536
 
-/* SubjectPublicKeyInfo of Ed25519 up to the key (RFC 8410, section 4). */
-static const uint8_t ed25519_spki[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
-                                       0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
-#define ED25519_DER_LEN (sizeof(ed25519_spki) + ED25519_KEY_LEN)
+#define ED25519_DER_LEN (sizeof(ic_spki_ed25519) + ED25519_KEY_LEN)
 
 /* PKCS#8 of Ed25519 between the version number and the seed (RFC 8410, section 7). The seed stands
  * at the same place in version 1, version 2 and the form old dfx wrote. */
@@ -63,8 +62,8 @@ int ic_identity_new_ed25519(const uint8_t seed[32], struct ic_identity **out)
     id->key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_KEY_LEN);
     if (!id->key)
         goto out;
-    memcpy(id->der, ed25519_spki, sizeof(ed25519_spki));
-    if (!EVP_PKEY_get_raw_public_key(id->key, id->der + sizeof(ed25519_spki), &public_len))
+    memcpy(id->der, ic_spki_ed25519, sizeof(ic_spki_ed25519));
+    if (!EVP_PKEY_get_raw_public_key(id->key, id->der + sizeof(ic_spki_ed25519), &public_len))
         goto out;
     id->der_len = ED25519_DER_LEN;
     ret = ic_principal_self_authenticating(id->der, id->der_len, &id->principal);

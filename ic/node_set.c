@@ -1,5 +1,7 @@
 #include "ic/node_set.h"
 
+#include "ic/spki.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,10 +17,6 @@ struct ic_node_set {
     size_t n;           /* immutable, like all below */
     struct node node[]; /* in the order of the tree: by id */
 };
-
-/* SubjectPublicKeyInfo of an Ed25519 key: this, then the key (RFC 8410). */
-static const uint8_t ed25519_prefix[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
-                                         0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
 
 const uint8_t *ic_node_set_find(const struct ic_node_set *set, const struct ic_principal *node)
 {
@@ -58,10 +56,10 @@ static int read_node(const struct ic_certificate *cert, const struct ic_principa
                               IC_PATH(ic_label_text("subnet"), ic_label_principal(subnet),
                                       ic_label_text("node"), *label, ic_label_text("public_key")),
                               &der, &len);
-    if (found != IC_LOOKUP_FOUND || len != sizeof ed25519_prefix + IC_NODE_KEY_LEN ||
-        memcmp(der, ed25519_prefix, sizeof ed25519_prefix) != 0)
+    if (found != IC_LOOKUP_FOUND || len != sizeof ic_spki_ed25519 + IC_NODE_KEY_LEN ||
+        memcmp(der, ic_spki_ed25519, sizeof ic_spki_ed25519) != 0)
         return ic_fail(err, IC_E_MALFORMED, "node keys: a node without an Ed25519 key");
-    memcpy(out->key, der + sizeof ed25519_prefix, IC_NODE_KEY_LEN);
+    memcpy(out->key, der + sizeof ic_spki_ed25519, IC_NODE_KEY_LEN);
     return 0;
 }
 

@@ -118,19 +118,23 @@ int ic_response_decode_query(const uint8_t *body, size_t len, struct ic_query_re
 int ic_response_decode_call(const uint8_t *body, size_t len, struct ic_call_response *out,
                             struct ic_error *err)
 {
+    static const char rejection[] = "non_replicated_rejection";
     struct ic_call_response r = {0};
     struct ic_cbor_map map;
     struct ic_view status;
     int ret = open_map(body, len, &map, err);
     if (ret < 0)
         return ret;
-    if (ic_cbor_map_text(&map, "status", &status) < 0)
-        return malformed(err, "no status");
+    ret = ic_cbor_map_text(&map, "status", &status);
+    if (ret == -ENOENT) /* v2: nothing but a rejection has a body */
+        status = ic_view(rejection, sizeof(rejection) - 1);
+    else if (ret < 0)
+        return malformed(err, "a status that is not text");
     if (ic_view_is_text(status, "replied")) {
         r.certified = true;
         if (ic_cbor_map_bytes(&map, "certificate", &r.certificate) < 0)
             return malformed(err, "no certificate");
-    } else if (ic_view_is_text(status, "non_replicated_rejection")) {
+    } else if (ic_view_is_text(status, rejection)) {
         ret = decode_rejection(&map, &r.reject_code, &r.reject_message, &r.error_code, NULL, err);
         if (ret < 0)
             return ret;
@@ -167,85 +171,4 @@ int ic_response_decode_status(const uint8_t *body, size_t len, struct ic_status_
         return malformed(err, "replica_health_status is not text");
     *out = r;
     return 0;
-}
-
-/* ---- the outcome of a call, in a certificate ---- */
-
-static enum ic_lookup lookup_field(const struct ic_certificate *cert, const uint8_t *request_id,
-                                   const char *field, struct ic_view *out)
-{
-    const uint8_t *bytes;
-    size_t len;
-    enum ic_lookup result = ic_certificate_lookup(cert,
-                                                  IC_PATH(ic_label_text("request_status"),
-                                                          ic_label(request_id, IC_REQUEST_ID_LEN),
-                                                          ic_label_text(field)),
-                                                  &bytes, &len);
-    if (result == IC_LOOKUP_FOUND)
-        *out = ic_view(bytes, len);
-    return result;
-}
-
-static int outcome_rejected(const struct ic_certificate *cert, const uint8_t *request_id,
-                            struct ic_call_outcome *out, struct ic_error *err)
-{
-    struct ic_view leaf;
-    struct ic_cursor c;
-    uint64_t code;
-    enum ic_lookup result;
-
-    if (lookup_field(cert, request_id, "reject_code", &leaf) != IC_LOOKUP_FOUND)
-        return malformed(err, "a certified rejection without reject_code");
-    c = ic_cursor(leaf.bytes, leaf.len);
-    if (!ic_cursor_leb64(&c, &code) || ic_cursor_left(&c) != 0 || code > UINT32_MAX)
-        return malformed(err, "a certified reject_code is malformed");
-    if (lookup_field(cert, request_id, "reject_message", &out->reject_message) != IC_LOOKUP_FOUND ||
-        !ic_view_is_utf8(out->reject_message))
-        return malformed(err, "a certified rejection without reject_message");
-    result = lookup_field(cert, request_id, "error_code", &out->error_code);
-    if (result == IC_LOOKUP_ABSENT)
-        out->error_code = ic_view(NULL, 0);
-    else if (result != IC_LOOKUP_FOUND || !ic_view_is_utf8(out->error_code))
-        return malformed(err, "a certified error_code is pruned or malformed");
-    out->status = IC_CALL_REJECTED;
-    out->reject_code = (uint32_t)code;
-    return 0;
-}
-
-int ic_response_call_outcome(const struct ic_certificate *cert,
-                             const uint8_t request_id[IC_REQUEST_ID_LEN],
-                             struct ic_call_outcome *out, struct ic_error *err)
-{
-    static const struct {
-        const char *text;
-        enum ic_call_status status;
-    } simple[] = {
-        {"received", IC_CALL_RECEIVED},
-        {"processing", IC_CALL_PROCESSING},
-        {"done", IC_CALL_DONE},
-    };
-    struct ic_call_outcome o = {.status = IC_CALL_ABSENT};
-    struct ic_view status;
-    enum ic_lookup result = lookup_field(cert, request_id, "status", &status);
-    int ret = 0;
-
-    if (result != IC_LOOKUP_FOUND && result != IC_LOOKUP_ABSENT)
-        return malformed(err, "the certificate does not tell about the request");
-    if (result == IC_LOOKUP_FOUND && ic_view_is_text(status, "replied")) {
-        o.status = IC_CALL_REPLIED;
-        if (lookup_field(cert, request_id, "reply", &o.reply) != IC_LOOKUP_FOUND)
-            return malformed(err, "a certified reply without content");
-    } else if (result == IC_LOOKUP_FOUND && ic_view_is_text(status, "rejected")) {
-        ret = outcome_rejected(cert, request_id, &o, err);
-    } else if (result == IC_LOOKUP_FOUND) {
-        size_t i = 0, n = sizeof(simple) / sizeof(simple[0]);
-        while (i < n && !ic_view_is_text(status, simple[i].text))
-            i++;
-        if (i == n)
-            return malformed(err, "unknown status of a request");
-        o.status = simple[i].status;
-    }
-    if (ret == 0)
-        *out = o;
-    return ret;
 }

@@ -70,7 +70,8 @@ int ic_response_verify_query(const struct ic_query_response *response,
                              void *arg, int64_t now_ns, int64_t max_age_ns, struct ic_error *err)
     IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
 
-/* The answer to a v4 call. */
+/* The answer to a call: synchronous (v4), or asynchronous (v2), which holds a rejection or nothing.
+ */
 struct ic_call_response {
     bool certified;             /* a certificate came: look for the outcome in it */
     struct ic_view certificate; /* certified only */
@@ -95,33 +96,5 @@ struct ic_status_response {
 /* Returns 0, -EPROTO. */
 int ic_response_decode_status(const uint8_t *body, size_t len, struct ic_status_response *out,
                               struct ic_error *err) IC_NONNULL(3) IC_MUST_CHECK;
-
-/* What a certificate says about an update call. */
-enum ic_call_status {
-    IC_CALL_ABSENT, /* proven: the network does not know this request (yet) */
-    IC_CALL_RECEIVED,
-    IC_CALL_PROCESSING,
-    IC_CALL_REPLIED,
-    IC_CALL_REJECTED,
-    IC_CALL_DONE, /* it ran, the outcome is forgotten */
-};
-
-struct ic_call_outcome {
-    enum ic_call_status status;
-    struct ic_view reply; /* IC_CALL_REPLIED */
-    uint32_t reject_code; /* IC_CALL_REJECTED ... */
-    struct ic_view reject_message;
-    struct ic_view error_code; /* empty when the certificate proves that there is none */
-};
-
-/* Read /request_status/<request_id> of a verified certificate; the views point into it.
- *
- * Returns 0, -EPROTO (a status or a field is missing, unknown, or only pruned away: the certificate
- * proves nothing).
- */
-int ic_response_call_outcome(const struct ic_certificate *cert,
-                             const uint8_t request_id[IC_REQUEST_ID_LEN],
-                             struct ic_call_outcome *out, struct ic_error *err)
-    IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
 
 #endif

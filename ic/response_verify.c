@@ -81,10 +81,12 @@ static int verify_age(uint64_t timestamp_ns, int64_t now_ns, int64_t max_age_ns,
     uint64_t distance = now > timestamp_ns ? now - timestamp_ns : timestamp_ns - now;
     if (max_age_ns >= 0 && distance <= (uint64_t)max_age_ns)
         return 0;
-    return ic_fail(err, IC_E_UNVERIFIED,
-                   "query signature: made %llu s %s the local time (is the clock right?)",
-                   (unsigned long long)(distance / 1000000000),
-                   now > timestamp_ns ? "before" : "after");
+    int ret = ic_fail(err, IC_E_UNVERIFIED, "query signature: made %llu s %s the local time",
+                      (unsigned long long)(distance / 1000000000),
+                      now > timestamp_ns ? "before" : "after");
+    if (err && distance <= INT64_MAX)
+        err->skew_ns = now > timestamp_ns ? -(int64_t)distance : (int64_t)distance;
+    return ret;
 }
 
 static int verify_one(const struct ic_query_response *response,

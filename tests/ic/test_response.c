@@ -1,4 +1,5 @@
 /* Responses: those of real clients, the hash vectors by signature, and malformed ones. */
+#include "ic/call_status.h"
 #include "ic/cbor.h"
 #include "ic/identity.h"
 #include "ic/map_hash.h"
@@ -485,7 +486,7 @@ static void expect_outcome(struct ic_buf tree, int want, enum ic_call_status sta
 {
     struct ic_certificate *cert = certificate_of(tree);
     struct ic_call_outcome o;
-    int ret = ic_response_call_outcome(cert, request_id, &o, NULL);
+    int ret = ic_call_status_read(ic_certificate_tree(cert), request_id, &o, NULL);
     TAP_INT(ret, want, what);
     if (ret == 0)
         TAP_INT(o.status, status, "its status");
@@ -500,16 +501,16 @@ static void test_outcome(void)
 
     cert = certificate_of(
         forge_fork(forge_text("reply", forge_text_leaf("DIDL")), status_leaf("replied")));
-    TAP_INT(ic_response_call_outcome(cert, request_id, &o, NULL), 0, "replied");
+    TAP_INT(ic_call_status_read(ic_certificate_tree(cert), request_id, &o, NULL), 0, "replied");
     TAP_INT(o.status, IC_CALL_REPLIED, "its status");
     TAP_OK(ic_view_is_text(o.reply, "DIDL"), "its reply");
-    TAP_INT(ic_response_call_outcome(cert, other_id, &o, NULL), 0, "another request");
+    TAP_INT(ic_call_status_read(ic_certificate_tree(cert), other_id, &o, NULL), 0, "another request");
     TAP_INT(o.status, IC_CALL_ABSENT, "is proven not to be known");
     ic_certificate_free(cert);
 
     cert = certificate_of(rejected_tree(forge_text("error_code", forge_text_leaf("IC0503")),
                                         forge_nat_leaf(5), forge_text_leaf("trap")));
-    TAP_INT(ic_response_call_outcome(cert, request_id, &o, NULL), 0, "rejected");
+    TAP_INT(ic_call_status_read(ic_certificate_tree(cert), request_id, &o, NULL), 0, "rejected");
     TAP_OK(o.status == IC_CALL_REJECTED && o.reject_code == 5 &&
                ic_view_is_text(o.reject_message, "trap") && ic_view_is_text(o.error_code, "IC0503"),
            "with all its fields");
@@ -556,7 +557,7 @@ static void test_client_call(const char *data_dir)
     TAP_INT(ic_certificate_verify_canister(r.certificate.bytes, r.certificate.len, &trust,
                                            &canister, &cert, NULL),
             0, "its certificate");
-    TAP_INT(ic_response_call_outcome(cert, id.bytes, &o, NULL), 0, "its outcome");
+    TAP_INT(ic_call_status_read(ic_certificate_tree(cert), id.bytes, &o, NULL), 0, "its outcome");
     TAP_INT(o.status, IC_CALL_REPLIED, "replied");
     TAP_OK(o.reply.len > 4 && memcmp(o.reply.bytes, "DIDL", 4) == 0, "with Candid");
     ic_certificate_free(cert);

@@ -340,6 +340,17 @@ static struct tree both(struct tree left, struct tree right)
     return t;
 }
 
+static struct tree pruned(struct tree hidden)
+{
+    struct tree t = {0};
+    put_head(&t.cbor, 4, 2);
+    put_head(&t.cbor, 0, 4);
+    put_blob(&t.cbor, hidden.hash, 32);
+    memcpy(t.hash, hidden.hash, 32);
+    free(hidden.cbor.p);
+    return t;
+}
+
 /* {certificate of the tree, signed with the root key}, as the value of a blob. */
 static void put_certificate(struct bytes *b, struct tree tree, bool wrong_signature)
 {
@@ -378,6 +389,8 @@ static struct tree time_leaf(int64_t time_ns)
 
 static struct tree outcome(const struct fake_answer *a)
 {
+    if (a->status != NULL)
+        return named("status", leaf(a->status, strlen(a->status)));
     if (a->is_forgotten)
         return named("status", leaf("done", 4));
     if (a->reject_code == 0)
@@ -391,28 +404,53 @@ static struct tree outcome(const struct fake_answer *a)
     return rest;
 }
 
+/* /request_status/<id> and /time. */
+static struct tree status_tree(const struct fake_answer *a, const uint8_t request_id[32])
+{
+    if (a->is_absent) /* nothing can hide before a first label that comes after */
+        return time_leaf(a->time_ns);
+    struct tree status = named("request_status", labeled(request_id, 32, outcome(a)));
+    return both(a->is_pruned ? pruned(status) : status, time_leaf(a->time_ns));
+}
+
 uint8_t *fake_ic_call_body(const struct fake_answer *a, const uint8_t request_id[32], size_t *len)
 {
-    struct tree tree =
-        both(named("request_status", labeled(request_id, 32, outcome(a))), time_leaf(a->time_ns));
     struct bytes b = {0};
     put_tag(&b);
     put_head(&b, 5, 2);
     put_text(&b, "status");
     put_text(&b, "replied");
     put_text(&b, "certificate");
-    put_certificate(&b, tree, a->wrong_signature);
+    put_certificate(&b, status_tree(a, request_id), a->wrong_signature);
     *len = b.len;
     return b.p;
 }
 
-uint8_t *fake_ic_refusal_body(const struct fake_answer *a, size_t *len)
+static uint8_t *state_body(struct tree tree, bool wrong_signature, size_t *len)
 {
     struct bytes b = {0};
     put_tag(&b);
-    put_head(&b, 5, a->error_code != NULL ? 4 : 3);
-    put_text(&b, "status");
-    put_text(&b, "non_replicated_rejection");
+    put_head(&b, 5, 1);
+    put_text(&b, "certificate");
+    put_certificate(&b, tree, wrong_signature);
+    *len = b.len;
+    return b.p;
+}
+
+uint8_t *fake_ic_status_body(const struct fake_answer *a, const uint8_t request_id[32], size_t *len)
+{
+    return state_body(status_tree(a, request_id), a->wrong_signature, len);
+}
+
+uint8_t *fake_ic_refusal_body(const struct fake_answer *a, bool is_v2, size_t *len)
+{
+    struct bytes b = {0};
+    put_tag(&b);
+    put_head(&b, 5, 2U + (a->error_code != NULL) + (is_v2 ? 0 : 1));
+    if (!is_v2) {
+        put_text(&b, "status");
+        put_text(&b, "non_replicated_rejection");
+    }
     put_rejection(&b, a);
     *len = b.len;
     return b.p;
@@ -469,12 +507,5 @@ uint8_t *fake_ic_subnet_body(int64_t time_ns, bool with_other_node, bool wrong_s
                               both(named("node", nodes(with_other_node)),
                                    named("public_key", leaf(root_key, sizeof root_key))));
     struct tree tree = both(named("subnet", labeled(id, sizeof id, subnet)), time_leaf(time_ns));
-
-    struct bytes b = {0};
-    put_tag(&b);
-    put_head(&b, 5, 1);
-    put_text(&b, "certificate");
-    put_certificate(&b, tree, wrong_signature);
-    *len = b.len;
-    return b.p;
+    return state_body(tree, wrong_signature, len);
 }

@@ -23,6 +23,9 @@ struct fake_answer {
     int64_t time_ns;        /* of the signature or certificate */
     bool wrong_signature;
     bool is_forgotten;     /* of a call: it ran, its outcome is not known any more */
+    const char *status;    /* of a call: instead of its outcome, "received" or "processing" */
+    bool is_absent;        /* of a call: proven not to be known */
+    bool is_pruned;        /* of a call: nothing is proven */
     bool unknown_node;     /* signed with another node's key, under that node's name */
     unsigned n_signatures; /* 0 = 1; more are copies */
 };
@@ -35,8 +38,13 @@ uint8_t *fake_ic_query_body(const struct fake_answer *answer, const uint8_t requ
 uint8_t *fake_ic_call_body(const struct fake_answer *answer, const uint8_t request_id[32],
                            size_t *len);
 
-/* A v4 call answer: refused before it ran. */
-uint8_t *fake_ic_refusal_body(const struct fake_answer *answer, size_t *len);
+/* The same certificate as a read_state answer. */
+uint8_t *fake_ic_status_body(const struct fake_answer *answer, const uint8_t request_id[32],
+                             size_t *len);
+
+/* A call answer: refused before it ran; in the form of v2, which has no status, or the later one.
+ */
+uint8_t *fake_ic_refusal_body(const struct fake_answer *answer, bool is_v2, size_t *len);
 
 /* A read_state answer for [["subnet"]]: the root subnet, its ranges (all ids; is_elsewhere: only
  * the management canister) and its node. with_other_node adds the one that unknown_node signs for.

@@ -1,0 +1,165 @@
+/* Calls that are given up: at the deadline, by their cancel flag, because the agent stops. */
+#include "tests/ic/agent_net.h"
+#include "tests/tap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+TAP_STATE;
+
+/* --- giving up --- */
+
+static void test_deadline(void)
+{
+    plan_queries((struct plan){.last_bad = UINT32_MAX, .fault = FAKE_STALL});
+    struct ic_agent *agent = open_agent();
+    struct ic_reply reply = {0};
+    struct ic_error err = {0};
+    struct ic_io io = within_ms(150);
+    int64_t start = ic_wait_now_ns();
+    TAP_INT(query(agent, &io, &reply, &err), -ETIMEDOUT, "deadline in the first attempt");
+    TAP_OK(ms_since(start) >= 149 && ms_since(start) < 250, "at the deadline");
+    io = within_ms(600); /* stalls after 300, tries again after 400 to 425 */
+    start = ic_wait_now_ns();
+    TAP_INT(query(agent, &io, &reply, &err), -ETIMEDOUT, "deadline in the second attempt");
+    TAP_OK(ms_since(start) >= 599 && ms_since(start) < 700, "at the deadline");
+    TAP_OK(strstr(err.message, "stalled") != NULL, "the message says what was before");
+    ic_agent_close(agent);
+
+    /* The keys stall, the query does not. */
+    plan_states((struct plan){.last_bad = UINT32_MAX, .fault = FAKE_STALL});
+    agent = open_agent();
+    io = within_ms(150);
+    TAP_INT(query(agent, &io, &reply, &err), -ETIMEDOUT, "deadline while the keys are fetched");
+    plan_queries(all_good);
+    io = within_ms(1000);
+    TAP_INT(query(agent, &io, &reply, &err), 0, "which is not held against the next call");
+    ic_reply_fini(&reply);
+    ic_agent_close(agent);
+}
+
+struct victim {
+    struct ic_agent *agent;
+    atomic_bool cancel;
+    int rc;
+    int64_t end_ns;
+};
+
+static void *call_once(void *arg)
+{
+    struct victim *v = arg;
+    struct ic_io io = within_ms(8000);
+    io.cancel = &v->cancel;
+    struct ic_reply reply = {0};
+    v->rc = query(v->agent, &io, &reply, NULL);
+    v->end_ns = ic_wait_now_ns();
+    ic_reply_fini(&reply);
+    return NULL;
+}
+
+/* Cancel 20 callers in whatever place they wait: sending, at the gate, for keys, between tries. */
+struct late {
+    struct ic_agent *agent;
+    int state_rc;
+    int update_rc;
+    atomic_bool is_over;
+};
+
+static void *call_late(void *arg)
+{
+    struct late *late = arg;
+    struct ic_io io = within_ms(1000);
+    struct ic_certificate *cert = NULL;
+    struct ic_reply reply;
+    late->state_rc = ic_agent_read_state(late->agent, &canister, IC_PATH(ic_label_text("time")), 1,
+                                         &io, &cert, NULL);
+    late->update_rc =
+        ic_agent_update(late->agent, &canister, &canister, "m", NULL, 0, &io, &reply, NULL);
+    atomic_store(&late->is_over, true);
+    return NULL;
+}
+
+static void check_cancel(const char *what, bool wake, bool stop)
+{
+    struct ic_agent *agent = open_agent();
+    struct victim victims[20];
+    pthread_t threads[20];
+    for (int i = 0; i < 20; i++) {
+        victims[i] = (struct victim){.agent = agent};
+        pthread_create(&threads[i], NULL, call_once, &victims[i]);
+    }
+    struct timespec ts = {.tv_nsec = 150000000};
+    nanosleep(&ts, NULL);
+    int64_t start = ic_wait_now_ns();
+    for (int i = 0; i < 20 && !stop; i++)
+        atomic_store(&victims[i].cancel, true);
+    if (wake)
+        ic_agent_wake(agent);
+    if (stop)
+        ic_agent_stop(agent);
+    int n_cancelled = 0;
+    int64_t last = 0;
+    for (int i = 0; i < 20; i++) {
+        pthread_join(threads[i], NULL);
+        n_cancelled += victims[i].rc == -EINTR;
+        last = victims[i].end_ns > last ? victims[i].end_ns : last;
+    }
+    TAP_INT(n_cancelled, 20, what);
+    TAP_OK(last - start < (wake || stop ? 50 : 120) * IC_NS_PER_MS, "in time");
+    if (stop) {
+        struct ic_io io = within_ms(1000);
+        struct ic_reply reply;
+        TAP_INT(query(agent, &io, &reply, NULL), -EINTR, "and later calls");
+        /* The network thread may still be in its last poll, which would hide that it is gone. */
+        const struct timespec gone = {.tv_nsec = 600000000};
+        nanosleep(&gone, NULL);
+        struct late late = {.agent = agent};
+        pthread_t thread;
+        pthread_create(&thread, NULL, call_late, &late);
+        int64_t until = ic_wait_now_ns() + 3 * IC_NS_PER_SEC;
+        while (!atomic_load(&late.is_over) && ic_wait_now_ns() < until)
+            nanosleep(&ts, NULL);
+        TAP_OK(atomic_load(&late.is_over), "also those that pass no gate, long after");
+        if (!atomic_load(&late.is_over))
+            exit(1); /* it hangs */
+        pthread_join(thread, NULL);
+        TAP_INT(late.state_rc, -EINTR, "read_state");
+        TAP_INT(late.update_rc, -EINTR, "update");
+    }
+    ic_agent_close(agent);
+}
+
+static void test_cancel(void)
+{
+    const struct plan silent = {.last_bad = UINT32_MAX, .fault = FAKE_STALL};
+    plan_queries(silent);
+    check_cancel("cancelled while sending and at the gate, woken", true, false);
+    plan_queries(silent);
+    check_cancel("cancelled while sending and at the gate", false, false);
+    plan_states(silent);
+    check_cancel("cancelled while waiting for keys, woken", true, false);
+    plan_queries(
+        (struct plan){.last_bad = UINT32_MAX, .status = 503, .headers = "Retry-After: 7\r\n"});
+    check_cancel("cancelled in a pause, woken", true, false);
+    plan_queries(silent);
+    check_cancel("stopped while sending and at the gate", false, true);
+    plan_states(silent);
+    check_cancel("stopped while waiting for keys", false, true);
+    plan_queries(
+        (struct plan){.last_bad = UINT32_MAX, .status = 503, .headers = "Retry-After: 7\r\n"});
+    check_cancel("stopped in a pause", false, true);
+}
+
+int main(void)
+{
+    net_open();
+    test_deadline();
+    test_cancel();
+    net_close();
+    return tap_done();
+}
