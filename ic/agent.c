@@ -51,7 +51,7 @@ static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
     if (agent->url == NULL || agent->root_key == NULL ||
         ic_delegation_cache_new(&agent->delegations) != 0 ||
         ic_time_floor_new(&agent->floor) != 0 ||
-        ic_node_keys_new(&agent->node_keys, ic_agent_fetch_nodes, agent) != 0)
+        ic_node_keys_new(&agent->node_keys, ic_agent_fetch_nodes, NULL, agent) != 0)
         return ic_fail(err, IC_E_NO_MEMORY, "agent");
     memcpy(agent->root_key, config->root_key_der, config->root_key_len);
     agent->root_key_len = config->root_key_len;

@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 /* A replicated reply is 2 MiB at most (IC resource limits); the certificate around it is small. */
 #define UPDATE_REPLY_MAX (size_t)(3 * 1024 * 1024)
@@ -52,23 +51,14 @@ struct update {
     uint8_t request_id[IC_REQUEST_ID_LEN];
     uint64_t expiry_ns;
     enum knowledge known;
-    int64_t first_sent_ns; /* CLOCK_BOOTTIME */
-    int64_t last_sent_ns;  /* CLOCK_BOOTTIME */
+    int64_t first_sent_ns; /* ic_wait_boot_ns: what the network remembers does not wait */
+    int64_t last_sent_ns;
     unsigned n_resent;
     unsigned n_useless;
     bool was_seen;     /* a certificate showed it under way */
     bool is_settled;   /* the result at hand is the call's */
     char trouble[200]; /* the last failure on the way, in words; "" = there was none */
 };
-
-/* A clock that goes on while the computer sleeps, unlike that of deadlines: how long the network
- * remembers does not depend on us. */
-static int64_t boot_ns(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail: the clock exists on every Linux */
-    return (int64_t)ts.tv_sec * IC_NS_PER_SEC + ts.tv_nsec;
-}
 
 static int make_body(struct ic_agent *agent, struct update *u, const struct ic_principal *canister,
                      const uint8_t *arg, size_t arg_len, struct ic_error *err)
@@ -128,7 +118,7 @@ static int take_in(struct update *u, struct ic_certificate **cert, struct ic_rep
     struct ic_call_sighting sighting = {.status = outcome.status,
                                         .certified_ns = ic_certificate_time_ns(*cert),
                                         .expiry_ns = u->expiry_ns,
-                                        .age_ns = boot_ns() - u->first_sent_ns,
+                                        .age_ns = ic_wait_boot_ns() - u->first_sent_ns,
                                         .was_seen = u->was_seen};
     switch (ic_call_status_judge(&sighting)) {
     case IC_CALL_SETTLED:
@@ -201,7 +191,7 @@ static int send_copy(struct ic_agent *agent, struct update *u, const struct ic_i
                      struct ic_reply *out, struct ic_error *err)
 {
     struct ic_http_reply reply;
-    u->last_sent_ns = boot_ns();
+    u->last_sent_ns = ic_wait_boot_ns();
     if (u->known == UNSENT)
         u->first_sent_ns = u->last_sent_ns;
     int rc = ic_agent_post(agent, &(struct ic_endpoint){"canister", u->effective, "call"}, &u->body,
@@ -263,7 +253,7 @@ static int ask(struct ic_agent *agent, struct update *u, const struct ic_io *io,
 static bool must_resend(const struct update *u)
 {
     return u->known == IN_DOUBT && u->n_resent < RESEND_MAX &&
-           boot_ns() - u->last_sent_ns >= RESEND_NS;
+           ic_wait_boot_ns() - u->last_sent_ns >= RESEND_NS;
 }
 
 static int resend(struct ic_agent *agent, struct update *u, const struct ic_io *io,
@@ -290,7 +280,7 @@ static int ask_until_settled(struct ic_agent *agent, struct update *u, const str
             return rc;
         if (rc != 0)
             note_trouble(u, err);
-        if (!u->was_seen && boot_ns() - u->first_sent_ns > ASK_LONGEST_NS) {
+        if (!u->was_seen && ic_wait_boot_ns() - u->first_sent_ns > ASK_LONGEST_NS) {
             (void)ic_fail(err, IC_E_UNKNOWN_OUTCOME, "its outcome could not be learned in time");
             return fail_unknown(u, err);
         }

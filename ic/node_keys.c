@@ -36,11 +36,18 @@ struct ic_node_keys {
     pthread_mutex_t lock;
     pthread_cond_t changed;  /* a fetch ended, or somebody was cancelled */
     struct entry *entries;   /* guarded by lock: most recently added first */
-    ic_node_fetch_fn *fetch; /* immutable */
-    void *arg;               /* immutable */
+    ic_node_fetch_fn *fetch; /* immutable, as what follows */
+    int64_t (*now_ns)(void *arg);
+    void *arg;
 };
 
-int ic_node_keys_new(struct ic_node_keys **out, ic_node_fetch_fn *fetch, void *arg)
+static int64_t now_ns(const struct ic_node_keys *keys)
+{
+    return keys->now_ns != NULL ? keys->now_ns(keys->arg) : ic_wait_boot_ns();
+}
+
+int ic_node_keys_new(struct ic_node_keys **out, ic_node_fetch_fn *fetch, int64_t (*now)(void *),
+                     void *arg)
 {
     struct ic_node_keys *keys = calloc(1, sizeof *keys);
     if (keys == NULL)
@@ -52,6 +59,7 @@ int ic_node_keys_new(struct ic_node_keys **out, ic_node_fetch_fn *fetch, void *a
         return rc;
     }
     keys->fetch = fetch;
+    keys->now_ns = now;
     keys->arg = arg;
     *out = keys;
     return 0;
@@ -108,9 +116,10 @@ static struct entry *find_or_add_locked(struct ic_node_keys *keys,
 }
 
 /* May e->set, which is not NULL, be used without fetching? */
-static bool is_usable_locked(const struct entry *e, const struct ic_node_set *lacking)
+static bool is_usable_locked(const struct ic_node_keys *keys, const struct entry *e,
+                             const struct ic_node_set *lacking)
 {
-    int64_t now = ic_wait_now_ns();
+    int64_t now = now_ns(keys);
     if (now - e->fetched_ns >= USABLE_NS)
         return false;
     if (e->set == lacking) /* a newer set may have the node: wait for a fetch that runs */
@@ -124,21 +133,21 @@ static void fetch_locked(struct ic_node_keys *keys, struct entry *e,
     struct ic_node_set *set = NULL;
     struct ic_error error = {0};
     e->fetching = true;
-    e->tried_ns = ic_wait_now_ns();
+    e->tried_ns = now_ns(keys);
     if (lacking != NULL)
         e->asked_ns = e->tried_ns;
     pthread_mutex_unlock(&keys->lock);
     int rc = keys->fetch(keys->arg, &e->canister, io, &set, &error);
     pthread_mutex_lock(&keys->lock);
     e->fetching = false;
-    e->tried_ns = ic_wait_now_ns(); /* the end: a try may take longer than the time between two */
+    e->tried_ns = now_ns(keys); /* the end: a try may take longer than the time between two */
     e->round++;
     e->last_rc = rc;
     e->last_error = error;
     if (rc == 0) {
         ic_node_set_unref(e->set);
         e->set = set;
-        e->fetched_ns = ic_wait_now_ns();
+        e->fetched_ns = now_ns(keys);
     } else if (rc == -EINTR || rc == -ETIMEDOUT) {
         e->tried_ns = e->asked_ns =
             NEVER_NS; /* given up by its caller: proves nothing about the network */
@@ -150,7 +159,7 @@ static int get_locked(struct ic_node_keys *keys, struct entry *e, const struct i
                       const struct ic_io *io, struct ic_node_set **out, struct ic_error *err)
 {
     for (;;) {
-        if (e->set != NULL && is_usable_locked(e, lacking))
+        if (e->set != NULL && is_usable_locked(keys, e, lacking))
             break;
         uint64_t round = e->round;
         bool mine = !e->fetching;
@@ -163,9 +172,9 @@ static int get_locked(struct ic_node_keys *keys, struct entry *e, const struct i
         }
         bool gave_up = e->last_rc == -EINTR || e->last_rc == -ETIMEDOUT;
         if (e->last_rc == 0 || (gave_up && !mine) ||
-            (e->set != NULL && is_usable_locked(e, lacking)))
+            (e->set != NULL && is_usable_locked(keys, e, lacking)))
             continue;
-        if (e->set != NULL && e->set != lacking && ic_wait_now_ns() - e->fetched_ns < USABLE_NS)
+        if (e->set != NULL && e->set != lacking && now_ns(keys) - e->fetched_ns < USABLE_NS)
             break; /* old, but good for a while */
         if (err != NULL)
             *err = e->last_error;

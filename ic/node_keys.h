@@ -1,10 +1,11 @@
 /* The public keys of a canister's subnet's nodes: what query signatures are verified with.
  *
- * A cache per canister. A set of keys is taken from a verified certificate; it is used for 300 s,
- * and up to 600 s while a refresh is under way or failing. One thread fetches, the others wait for
- * its result and share its error, except when that thread itself gave up (its own deadline or
- * cancel flag): then the next one takes over. A signature by an unknown node is a reason to fetch
- * again, at most once in 2 s, so that forged identities cannot cause a flood.
+ * A cache per canister, of 16 at most. A set of keys is taken from a verified certificate; it is
+ * used for 300 s, and up to 600 s while a refresh is under way or failing (tried again every 10 s).
+ * So a node that left the subnet is believed for that long at most. One thread fetches, the others
+ * wait for its result and share its error, except when that thread itself gave up (its own deadline
+ * or cancel flag): then the next one takes over. A signature by an unknown node is a reason to
+ * fetch again, at most once in 2 s, so that forged identities cannot cause a flood.
  *
  * Source: IC interface spec, Query call; agent-rs caches as long.
  */
@@ -23,8 +24,10 @@ typedef int ic_node_fetch_fn(void *arg, const struct ic_principal *canister, con
 
 struct ic_node_keys;
 
-int ic_node_keys_new(struct ic_node_keys **out, ic_node_fetch_fn *fetch, void *arg)
-    IC_NONNULL(1, 2) IC_MUST_CHECK;
+/* now_ns  the clock that ages are told by; NULL = ic_wait_boot_ns, which goes on during a suspend
+ * arg     passed to both functions */
+int ic_node_keys_new(struct ic_node_keys **out, ic_node_fetch_fn *fetch,
+                     int64_t (*now_ns)(void *arg), void *arg) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
 /* Nobody may be inside ic_node_keys_get. */
 void ic_node_keys_free(struct ic_node_keys *keys);

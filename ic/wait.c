@@ -3,11 +3,21 @@
 #include <errno.h>
 #include <time.h>
 
-int64_t ic_wait_now_ns(void)
+static int64_t read_clock(clockid_t clock)
 {
     struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail: the clock exists on every Linux */
+    (void)clock_gettime(clock, &ts); /* cannot fail: both clocks exist on every Linux */
     return (int64_t)ts.tv_sec * IC_NS_PER_SEC + ts.tv_nsec;
+}
+
+int64_t ic_wait_now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t ic_wait_boot_ns(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
 }
 
 int ic_wait_cond_init(pthread_cond_t *cond)

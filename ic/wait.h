@@ -2,7 +2,7 @@
  *
  * A cancel flag is only an atomic that somebody else sets, so a waiter cannot be woken by it alone.
  * Whoever sets it may also wake the waiters (ic_agent_wake); without that a waiter looks at the
- * flag every IC_WAIT_SLICE_MS. All times are CLOCK_MONOTONIC nanoseconds: the wall clock may jump.
+ * flag every IC_WAIT_SLICE_MS. Times are CLOCK_MONOTONIC nanoseconds: the wall clock may jump.
  */
 #ifndef CANISTERFS_IC_WAIT_H
 #define CANISTERFS_IC_WAIT_H
@@ -20,6 +20,10 @@
 
 /* Now, on CLOCK_MONOTONIC. */
 int64_t ic_wait_now_ns(void);
+
+/* Now, on CLOCK_BOOTTIME: for ages of what others remember or change, which go on while this
+ * computer sleeps. Deadlines do not. */
+int64_t ic_wait_boot_ns(void);
 
 /* Initialise a condition variable whose timed waits use CLOCK_MONOTONIC. Returns 0 or -errno. */
 int ic_wait_cond_init(pthread_cond_t *cond) IC_MUST_CHECK;

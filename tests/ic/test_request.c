@@ -1,106 +1,15 @@
 /* Request ids against the vectors, and our envelopes against those real clients sent. */
-#include "ic/cbor.h"
-#include "ic/map_hash.h"
 #include "ic/request.h"
+#include "tests/ic/sent_request.h"
 #include "tests/ic/vectors.h"
 #include "tests/tap.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 
 TAP_STATE;
 
 /* ---- representation-independent hashes ---- */
-
-/* The hash of an array of arrays of blobs: a list of paths. */
-static void put_paths(struct ic_map_hash *h, const char *name, json_t *array)
-{
-    struct ic_path paths[8];
-    struct ic_label labels[8][8];
-    struct ic_buf bytes[64] = {0};
-    size_t i, j, n_bytes = 0, n = json_array_size(array);
-    json_t *path, *label;
-
-    json_array_foreach(array, i, path)
-    {
-        json_t *inner = json_object_get(path, "array");
-        json_array_foreach(inner, j, label)
-        {
-            bytes[n_bytes] = vector_unhex(vector_text(label, "blob"));
-            labels[i][j] = ic_label(bytes[n_bytes].bytes, bytes[n_bytes].len);
-            n_bytes++;
-        }
-        paths[i] = (struct ic_path){labels[i], json_array_size(inner)};
-    }
-    ic_map_hash_paths(h, name, paths, n);
-    while (n_bytes > 0)
-        ic_buf_fini(&bytes[--n_bytes]);
-}
-
-/* An array of blobs, as delegation targets are: hashed like one path. */
-static bool put_targets(struct ic_map_hash *h, const char *name, json_t *array)
-{
-    struct ic_buf all = {0};
-    uint8_t digest[IC_SHA256_LEN];
-    size_t i;
-    json_t *blob;
-    bool ok = true;
-
-    json_array_foreach(array, i, blob)
-    {
-        struct ic_buf bytes = vector_unhex(vector_text(blob, "blob"));
-        ok = ok && ic_sha256(bytes.bytes, bytes.len, digest) == 0;
-        ic_buf_append(&all, digest, sizeof(digest));
-        ic_buf_fini(&bytes);
-    }
-    ic_map_hash_bytes(h, name, ic_view(all.bytes, all.len));
-    ic_buf_fini(&all);
-    return ok;
-}
-
-static bool hash_fields(json_t *fields, uint8_t out[IC_SHA256_LEN]);
-
-static bool put_value(struct ic_map_hash *h, const char *name, json_t *value)
-{
-    json_t *array = json_object_get(value, "array"), *map = json_object_get(value, "map");
-    uint8_t digest[IC_SHA256_LEN];
-
-    if (json_object_get(value, "text")) {
-        ic_map_hash_text(h, name, vector_text(value, "text"));
-    } else if (json_object_get(value, "blob")) {
-        struct ic_buf bytes = vector_unhex(vector_text(value, "blob"));
-        ic_map_hash_bytes(h, name, ic_view(bytes.bytes, bytes.len));
-        ic_buf_fini(&bytes);
-    } else if (json_object_get(value, "nat")) {
-        ic_map_hash_nat(h, name, strtoull(vector_text(value, "nat"), NULL, 10));
-    } else if (map) {
-        if (!hash_fields(map, digest))
-            return false;
-        ic_map_hash_digest(h, name, digest);
-    } else if (json_object_get(json_array_get(array, 0), "blob")) {
-        return put_targets(h, name, array);
-    } else if (array) {
-        put_paths(h, name, array);
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static bool hash_fields(json_t *fields, uint8_t out[IC_SHA256_LEN])
-{
-    struct ic_map_hash h;
-    const char *name;
-    json_t *value;
-    bool known = true;
-
-    if (ic_map_hash_init(&h) < 0)
-        return false;
-    json_object_foreach(fields, name, value) known = put_value(&h, name, value) && known;
-    return ic_map_hash_fini(&h, out) == 0 && known;
-}
 
 static void test_hashes(const char *data_dir)
 {
@@ -113,7 +22,7 @@ static void test_hashes(const char *data_dir)
     {
         struct ic_buf want = vector_unhex(vector_text(v, "expected"));
         uint8_t got[IC_SHA256_LEN] = {0};
-        TAP_OK(hash_fields(json_object_get(v, "fields"), got), "all kinds of values are known");
+        TAP_OK(fields_hash(json_object_get(v, "fields"), got), "all kinds of values are known");
         TAP_MEM(got, want.bytes, sizeof(got), vector_text(v, "note"));
         ic_buf_fini(&want);
     }
@@ -132,63 +41,6 @@ static void test_too_many_fields(void)
 
 /* ---- envelopes ---- */
 
-struct sent {
-    struct ic_cbor_map envelope;
-    struct ic_cbor_map content;
-    struct ic_view type, sender, arg, canister, nonce;
-    char method[64];
-    uint64_t expiry;
-    const uint8_t *nonce16;
-    struct ic_path paths[8];
-    struct ic_label labels[8][8];
-    size_t n_paths;
-};
-
-static bool read_paths(struct sent *s)
-{
-    struct ic_view item, path;
-    struct ic_cbor_array outer, inner;
-    if (ic_cbor_map_find(&s->content, "paths", &item) < 0 || ic_cbor_array(item, &outer) < 0)
-        return false;
-    while (ic_cbor_array_next(&outer, &path) == 0) {
-        struct ic_path *p = &s->paths[s->n_paths];
-        p->labels = s->labels[s->n_paths++];
-        p->n = 0;
-        if (ic_cbor_array(path, &inner) < 0)
-            return false;
-        while (ic_cbor_array_next(&inner, &item) == 0) {
-            struct ic_view label;
-            if (ic_cbor_bytes(item, &label) < 0)
-                return false;
-            s->labels[s->n_paths - 1][p->n++] = ic_label(label.bytes, label.len);
-        }
-    }
-    return true;
-}
-
-static bool read_sent(const struct ic_buf *body, struct sent *s)
-{
-    struct ic_view root, item, method;
-    memset(s, 0, sizeof(*s));
-    if (ic_cbor_open(body->bytes, body->len, &root) < 0 || ic_cbor_map(root, &s->envelope) < 0 ||
-        ic_cbor_map_find(&s->envelope, "content", &item) < 0 ||
-        ic_cbor_map(item, &s->content) < 0 ||
-        ic_cbor_map_text(&s->content, "request_type", &s->type) < 0 ||
-        ic_cbor_map_bytes(&s->content, "sender", &s->sender) < 0 ||
-        ic_cbor_map_uint(&s->content, "ingress_expiry", &s->expiry) < 0)
-        return false;
-    if (ic_cbor_map_bytes(&s->content, "nonce", &s->nonce) == 0 && s->nonce.len == IC_NONCE_LEN)
-        s->nonce16 = s->nonce.bytes;
-    if (ic_view_is_text(s->type, "read_state"))
-        return read_paths(s);
-    if (ic_cbor_map_bytes(&s->content, "canister_id", &s->canister) < 0 ||
-        ic_cbor_map_text(&s->content, "method_name", &method) < 0 || method.len >= 64 ||
-        ic_cbor_map_bytes(&s->content, "arg", &s->arg) < 0)
-        return false;
-    memcpy(s->method, method.bytes, method.len);
-    return true;
-}
-
 static int encode_again(const struct sent *s, const struct ic_identity *id, struct ic_buf *body,
                         uint8_t request_id[IC_REQUEST_ID_LEN])
 {
@@ -203,45 +55,6 @@ static int encode_again(const struct sent *s, const struct ic_identity *id, stru
                                 s->nonce16, body, request_id);
     return ic_request_call(id, &canister, s->method, s->arg.bytes, s->arg.len, s->expiry,
                            s->nonce16, body, request_id);
-}
-
-/* The request id of captured content, whoever sent it. */
-static bool sent_id(const struct sent *s, uint8_t out[IC_REQUEST_ID_LEN])
-{
-    struct ic_map_hash h;
-    if (ic_map_hash_init(&h) < 0)
-        return false;
-    ic_map_hash_bytes(&h, "request_type", s->type);
-    ic_map_hash_bytes(&h, "sender", s->sender);
-    ic_map_hash_nat(&h, "ingress_expiry", s->expiry);
-    if (s->nonce.bytes)
-        ic_map_hash_bytes(&h, "nonce", s->nonce);
-    if (s->canister.bytes) {
-        ic_map_hash_bytes(&h, "canister_id", s->canister);
-        ic_map_hash_text(&h, "method_name", s->method);
-        ic_map_hash_bytes(&h, "arg", s->arg);
-    } else {
-        ic_map_hash_paths(&h, "paths", s->paths, s->n_paths);
-    }
-    return ic_map_hash_fini(&h, out) == 0;
-}
-
-/* Verify a sender_sig over domain and id with a key in DER, whatever its scheme. */
-static bool verify(struct ic_view der, struct ic_view sig, const uint8_t id[IC_REQUEST_ID_LEN])
-{
-    uint8_t msg[11 + IC_REQUEST_ID_LEN];
-    const uint8_t *p = der.bytes;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)der.len);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok;
-
-    memcpy(msg, "\x0Aic-request", 11);
-    memcpy(msg + 11, id, IC_REQUEST_ID_LEN);
-    ok = key && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
-         EVP_DigestVerify(ctx, sig.bytes, sig.len, msg, sizeof(msg)) == 1;
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(key);
-    return ok;
 }
 
 /* One captured request: its id, its signature when Ed25519, and our encoding of the same content.
@@ -262,7 +75,7 @@ static void test_captured(const char *data_dir, const char *name)
     snprintf(file, sizeof(file), "client/%s.req.bin", name);
     body = vector_file(data_dir, file);
 
-    TAP_OK(read_sent(&body, &s), name);
+    TAP_OK(sent_read(&body, &s), name);
     TAP_OK(sent_id(&s, id), "its id");
     if (request) {
         want = vector_unhex(vector_text(request, "request_id"));
@@ -273,14 +86,14 @@ static void test_captured(const char *data_dir, const char *name)
     if (ic_cbor_map_bytes(&s.envelope, "sender_pubkey", &der) == 0 && der.len == 44 &&
         json_integer_value(json_object_get(request, "delegations")) == 0) {
         TAP_INT(ic_cbor_map_bytes(&s.envelope, "sender_sig", &sig), 0, "is signed");
-        TAP_OK(verify(der, sig, id), "and the signature verifies");
+        TAP_OK(sent_is_signed(der, sig, id), "and the signature verifies");
     }
 
     /* Our encoder cannot take the client's sender, so compare what it makes of the rest. */
     if (ic_identity_new_anonymous(&anonymous) < 0)
         vector_die("malloc", "identity");
     TAP_INT(encode_again(&s, anonymous, &again, our_id), 0, "encoded again, by us");
-    TAP_OK(read_sent(&again, &ours), "reads back");
+    TAP_OK(sent_read(&again, &ours), "reads back");
     TAP_INT((int64_t)ours.envelope.n, 1, "anonymous: content and nothing else");
     TAP_INT((int64_t)ours.content.n, (int64_t)s.content.n, "with the same fields");
     ours.sender = s.sender;
@@ -341,12 +154,12 @@ static void test_signed(void)
         vector_die("cannot make", "identity");
     TAP_INT(ic_request_call(id, &canister, "m", NULL, 0, 7, nonce, &body, request_id), 0, "a call");
     TAP_MEM(body.bytes, "\xd9\xd9\xf7", 3, "begins with the self-described tag");
-    TAP_OK(read_sent(&body, &s), "reads back");
+    TAP_OK(sent_read(&body, &s), "reads back");
     TAP_OK(sent_id(&s, again), "has an id");
     TAP_MEM(again, request_id, sizeof(again), "the one we were told");
     TAP_INT(ic_cbor_map_bytes(&s.envelope, "sender_pubkey", &der), 0, "carries the key");
     TAP_INT(ic_cbor_map_bytes(&s.envelope, "sender_sig", &sig), 0, "and a signature");
-    TAP_OK(verify(der, sig, request_id), "that verifies");
+    TAP_OK(sent_is_signed(der, sig, request_id), "that verifies");
     TAP_OK(ic_view_equal(s.nonce, ic_view(nonce, sizeof(nonce))), "and the nonce");
     TAP_INT((int64_t)s.arg.len, 0, "and an empty argument");
 
@@ -355,7 +168,7 @@ static void test_signed(void)
     TAP_OK(memcmp(again, request_id, sizeof(again)) != 0, "has another id");
     ic_buf_fini(&body);
     TAP_INT(ic_request_read_state(id, paths, 1, 7, NULL, &body, again), 0, "a read_state");
-    TAP_OK(read_sent(&body, &s) && s.n_paths == 1 && s.paths[0].n == 3, "with one path of three");
+    TAP_OK(sent_read(&body, &s) && s.n_paths == 1 && s.paths[0].n == 3, "with one path of three");
     ic_buf_fini(&body);
     ic_identity_free(id);
 }

@@ -442,98 +442,6 @@ static void test_status(const char *data_dir)
     ic_buf_fini(&b);
 }
 
-/* /request_status/<request_id>/<tree>, and the time. */
-static struct ic_certificate *certificate_of(struct ic_buf tree)
-{
-    static uint8_t root[IC_ROOT_KEY_LEN];
-    struct ic_trust trust = {.root_key = root,
-                             .root_key_len = sizeof(root),
-                             .now_ns = NOW,
-                             .max_age_ns = MINUTES,
-                             .max_ahead_ns = MINUTES};
-    struct ic_principal canister = ic_principal_management();
-    struct ic_certificate *cert = NULL;
-    struct ic_buf b = forge_certificate(
-        forge_fork(forge_text("request_status",
-                              forge_labeled(ic_view(request_id, sizeof(request_id)), tree)),
-                   forge_text("time", forge_nat_leaf((uint64_t)NOW))),
-        7, NULL, forge_nothing());
-
-    forge_key_der(7, root);
-    if (ic_certificate_verify_canister(b.bytes, b.len, &trust, &canister, &cert, NULL) < 0)
-        vector_die("cannot verify", "own certificate");
-    ic_buf_fini(&b);
-    return cert;
-}
-
-static struct ic_buf status_leaf(const char *status)
-{
-    return forge_text("status", forge_text_leaf(status));
-}
-
-/* A rejection: fields in label order, error_code first (or what stands in its place). */
-static struct ic_buf rejected_tree(struct ic_buf error_code, struct ic_buf code,
-                                   struct ic_buf message)
-{
-    struct ic_buf rest = forge_fork(
-        forge_fork(forge_text("reject_code", code), forge_text("reject_message", message)),
-        status_leaf("rejected"));
-    return error_code.len ? forge_fork(error_code, rest) : rest;
-}
-
-static void expect_outcome(struct ic_buf tree, int want, enum ic_call_status status,
-                           const char *what)
-{
-    struct ic_certificate *cert = certificate_of(tree);
-    struct ic_call_outcome o;
-    int ret = ic_call_status_read(ic_certificate_tree(cert), request_id, &o, NULL);
-    TAP_INT(ret, want, what);
-    if (ret == 0)
-        TAP_INT(o.status, status, "its status");
-    ic_certificate_free(cert);
-}
-
-static void test_outcome(void)
-{
-    static const uint8_t other_id[IC_REQUEST_ID_LEN] = {0xff};
-    struct ic_certificate *cert;
-    struct ic_call_outcome o;
-
-    cert = certificate_of(
-        forge_fork(forge_text("reply", forge_text_leaf("DIDL")), status_leaf("replied")));
-    TAP_INT(ic_call_status_read(ic_certificate_tree(cert), request_id, &o, NULL), 0, "replied");
-    TAP_INT(o.status, IC_CALL_REPLIED, "its status");
-    TAP_OK(ic_view_is_text(o.reply, "DIDL"), "its reply");
-    TAP_INT(ic_call_status_read(ic_certificate_tree(cert), other_id, &o, NULL), 0, "another request");
-    TAP_INT(o.status, IC_CALL_ABSENT, "is proven not to be known");
-    ic_certificate_free(cert);
-
-    cert = certificate_of(rejected_tree(forge_text("error_code", forge_text_leaf("IC0503")),
-                                        forge_nat_leaf(5), forge_text_leaf("trap")));
-    TAP_INT(ic_call_status_read(ic_certificate_tree(cert), request_id, &o, NULL), 0, "rejected");
-    TAP_OK(o.status == IC_CALL_REJECTED && o.reject_code == 5 &&
-               ic_view_is_text(o.reject_message, "trap") && ic_view_is_text(o.error_code, "IC0503"),
-           "with all its fields");
-    ic_certificate_free(cert);
-    expect_outcome(rejected_tree(forge_nothing(), forge_nat_leaf(5), forge_text_leaf("trap")), 0,
-                   IC_CALL_REJECTED, "rejected without an error code");
-    expect_outcome(rejected_tree(forge_pruned(forge_text("error_code", forge_text_leaf("x"))),
-                                 forge_nat_leaf(5), forge_text_leaf("trap")),
-                   -EPROTO, IC_CALL_ABSENT, "the error code pruned away");
-    expect_outcome(rejected_tree(forge_nothing(), forge_text_leaf("\x80"), forge_text_leaf("trap")),
-                   -EPROTO, IC_CALL_ABSENT, "a malformed reject code");
-    expect_outcome(rejected_tree(forge_nothing(), forge_nat_leaf(5), forge_text_leaf("\xff")),
-                   -EPROTO, IC_CALL_ABSENT, "a message that is not UTF-8");
-    expect_outcome(status_leaf("rejected"), -EPROTO, IC_CALL_ABSENT, "rejected without its fields");
-    expect_outcome(status_leaf("replied"), -EPROTO, IC_CALL_ABSENT, "replied without a reply");
-    expect_outcome(status_leaf("received"), 0, IC_CALL_RECEIVED, "received");
-    expect_outcome(status_leaf("processing"), 0, IC_CALL_PROCESSING, "processing");
-    expect_outcome(status_leaf("done"), 0, IC_CALL_DONE, "done");
-    expect_outcome(status_leaf("new"), -EPROTO, IC_CALL_ABSENT, "an unknown status");
-    expect_outcome(forge_pruned(status_leaf("replied")), -EPROTO, IC_CALL_ABSENT,
-                   "everything pruned away");
-}
-
 static void test_client_call(const char *data_dir)
 {
     struct ic_buf body = vector_file(data_dir, "client/deleg_001_call_greet.resp.bin"), id;
@@ -581,7 +489,6 @@ int main(int argc, char **argv)
     test_malformed();
     test_call();
     test_status(argv[1]);
-    test_outcome();
     test_client_call(argv[1]);
     return tap_done();
 }

@@ -26,15 +26,13 @@ static inline void vector_path(const char *data_dir, const char *name, char path
 }
 
 /* A whole file; the caller finis the buffer. */
-static inline struct ic_buf vector_file(const char *data_dir, const char *name)
+static inline struct ic_buf vector_load(const char *path)
 {
-    char path[VECTOR_PATH];
     uint8_t block[4096];
     struct ic_buf buf = {0};
     size_t n;
     FILE *f;
 
-    vector_path(data_dir, name, path);
     f = fopen(path, "rb");
     if (!f)
         vector_die("cannot open", path);
@@ -46,24 +44,36 @@ static inline struct ic_buf vector_file(const char *data_dir, const char *name)
     return buf;
 }
 
-/* The caller decrefs. */
-static inline json_t *vector_json(const char *data_dir, const char *name)
+static inline struct ic_buf vector_file(const char *data_dir, const char *name)
 {
     char path[VECTOR_PATH];
+    vector_path(data_dir, name, path);
+    return vector_load(path);
+}
+
+/* The caller decrefs. */
+static inline json_t *vector_load_json(const char *path)
+{
     json_error_t error;
     json_t *json;
 
-    vector_path(data_dir, name, path);
     json = json_load_file(path, 0, &error);
     if (!json)
         vector_die(error.text, path);
     return json;
 }
 
+static inline json_t *vector_json(const char *data_dir, const char *name)
+{
+    char path[VECTOR_PATH];
+    vector_path(data_dir, name, path);
+    return vector_load_json(path);
+}
+
 static inline int vector_nibble(char c)
 {
-    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
+    const char *digits = "0123456789abcdef0123456789ABCDEF", *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)((at - digits) % 16) : -1;
 }
 
 /* Bytes of a hexadecimal string; the caller finis the buffer. */
