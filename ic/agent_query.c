@@ -79,16 +79,12 @@ struct key_finder {
     bool has_missed; /* a node was asked for that the set does not have */
 };
 
-static int find_key(void *arg, const struct ic_principal *node, uint8_t key[IC_NODE_KEY_LEN])
+static const uint8_t *find_key(void *arg, const struct ic_principal *node)
 {
     struct key_finder *finder = arg;
     const uint8_t *found = ic_node_set_find(finder->set, node);
-    if (found == NULL) {
-        finder->has_missed = true;
-        return -ENOENT;
-    }
-    memcpy(key, found, IC_NODE_KEY_LEN);
-    return 0;
+    finder->has_missed = finder->has_missed || found == NULL;
+    return found;
 }
 
 static int check_signatures(struct ic_agent *agent, const struct query *q,

@@ -48,21 +48,20 @@ struct ic_query_response {
 int ic_response_decode_query(const uint8_t *body, size_t len, struct ic_query_response *out,
                              struct ic_error *err) IC_NONNULL(3) IC_MUST_CHECK;
 
-/* Find the Ed25519 key of a node of the canister's subnet: 0 and key filled, or -ENOENT for a node
- * it does not know, or another negative errno. */
-typedef int ic_node_key_fn(void *arg, const struct ic_principal *node,
-                           uint8_t key[IC_NODE_KEY_LEN]);
+/* Find the Ed25519 key (IC_NODE_KEY_LEN bytes) of a node of the canister's subnet; NULL for a node
+ * that the subnet does not have. */
+typedef const uint8_t *ic_node_key_fn(void *arg, const struct ic_principal *node);
 
 /* Verify every signature of a decoded query answer.
  *
  * request_id  of the query that was sent
- * find_key    called once per signature; a caller that wants to fetch keys again on -ENOENT notes
- *             it in arg, for the result here is -EBADMSG like any other signature that does not
- *             verify
+ * find_key    called once per signature; a caller that wants to fetch keys again for an unknown
+ *             node notes it in arg, for the result here is -EBADMSG like any other signature that
+ *             does not verify
  * now_ns      wall clock, ns since 1970; signatures older or further ahead than max_age_ns are
  *             refused
  *
- * Returns 0, -EBADMSG, -ENOMEM, or what find_key returned other than -ENOENT. On success the answer
+ * Returns 0, -EBADMSG, -ENOMEM. On success the answer
  * was given by nodes of that subnet for this very request. The reply is hashed once.
  */
 int ic_response_verify_query(const struct ic_query_response *response,

@@ -112,7 +112,7 @@ int ic_response_verify_query(const struct ic_query_response *response,
                              void *arg, int64_t now_ns, int64_t max_age_ns, struct ic_error *err)
 {
     char node[IC_PRINCIPAL_TEXT];
-    uint8_t reply_hash[IC_SHA256_LEN] = {0}, key[IC_NODE_KEY_LEN];
+    uint8_t reply_hash[IC_SHA256_LEN] = {0};
     int ret = 0;
 
     if (response->n_signatures == 0)
@@ -124,14 +124,13 @@ int ic_response_verify_query(const struct ic_query_response *response,
         ret = verify_age(signature->timestamp_ns, now_ns, max_age_ns, err);
         if (ret < 0)
             break;
-        ret = find_key(arg, &signature->identity, key);
-        if (ret == -ENOENT) {
+        const uint8_t *key = find_key(arg, &signature->identity);
+        if (!key) {
             ic_principal_format(&signature->identity, node);
             return ic_fail(err, IC_E_UNVERIFIED, "query signature: node %s is not of this subnet",
                            node);
         }
-        if (ret == 0)
-            ret = verify_one(response, signature, reply_hash, request_id, key, err);
+        ret = verify_one(response, signature, reply_hash, request_id, key, err);
     }
     return ret;
 }

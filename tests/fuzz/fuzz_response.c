@@ -5,13 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
-static int find_key(void *arg, const struct ic_principal *node, uint8_t key[IC_NODE_KEY_LEN])
+/* Some node is known, and has some key. */
+static const uint8_t *find_key(void *arg, const struct ic_principal *node)
 {
+    static const uint8_t key[IC_NODE_KEY_LEN] = {1};
     (void)arg;
-    if (node->len == 0)
-        return -ENOENT;
-    memset(key, node->bytes[0], IC_NODE_KEY_LEN);
-    return 0;
+    return node->len == 0 ? NULL : key;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

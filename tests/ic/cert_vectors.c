@@ -283,13 +283,10 @@ struct node {
     struct ic_buf key;
 };
 
-static int find_key(void *arg, const struct ic_principal *id, uint8_t key[IC_NODE_KEY_LEN])
+static const uint8_t *find_key(void *arg, const struct ic_principal *id)
 {
     const struct node *node = arg;
-    if (!ic_principal_is_equal(id, &node->id))
-        return -ENOENT;
-    memcpy(key, node->key.bytes, IC_NODE_KEY_LEN);
-    return 0;
+    return ic_principal_is_equal(id, &node->id) ? node->key.bytes : NULL;
 }
 
 static int verify_query(const struct ic_buf *body, const uint8_t *request_id, struct node *node,

@@ -242,12 +242,11 @@ static int verify_certificate(struct ic_error *err)
     return ret;
 }
 
-static int find_key(void *arg, const struct ic_principal *node, uint8_t key[IC_NODE_KEY_LEN])
+static const uint8_t *find_key(void *arg, const struct ic_principal *node)
 {
-    struct ic_buf *bytes = arg;
+    const struct ic_buf *bytes = arg;
     (void)node;
-    memcpy(key, bytes->bytes, IC_NODE_KEY_LEN);
-    return 0;
+    return bytes->bytes;
 }
 
 static struct ic_buf node_key;
