@@ -123,6 +123,46 @@ static void test_recordings(void)
     free(r.status);
 }
 
+/* --- a network that has v2 only --- */
+
+static bool request_was(unsigned n, const char *want)
+{
+    char path[256] = "";
+    uint8_t *body;
+    size_t len;
+    if (!fake_server_get_request(net.server, n, path, &body, &len))
+        return false;
+    free(body);
+    return strcmp(path, want) == 0;
+}
+
+static void test_old_network(void)
+{
+    struct ic_agent *agent = open_agent();
+    struct ic_io io = within_ms(4000);
+    struct ic_reply reply = {0};
+    unsigned n = fake_server_n_requests(net.server);
+    plan_queries(all_good);
+    set_nature((struct nature){.is_old = true});
+    TAP_INT(query(agent, &io, &reply, NULL), 0, "a query to an old network");
+    ic_reply_fini(&reply);
+    TAP_INT(fake_server_n_requests(net.server) - n, 3, "asked twice, and then for keys");
+    TAP_OK(request_was(n, "/api/v3/canister/" CANISTER "/query") &&
+               request_was(n + 1, "/api/v2/canister/" CANISTER "/query") &&
+               request_was(n + 2, "/api/v2/canister/" CANISTER "/read_state"),
+           "first the present API, then v2, which is remembered");
+    ic_agent_close(agent);
+
+    /* Neither: the present API's answer is what is reported. */
+    plan_queries((struct plan){.last_bad = UINT32_MAX, .status = 405});
+    agent = open_agent();
+    struct ic_error err = {0};
+    TAP_INT(query(agent, &io, &reply, &err), -EIO, "a network without either");
+    TAP_INT(err.http_status, 405, "its status");
+    TAP_OK(strstr(err.message, "/api/v3/") != NULL, "of the present API");
+    ic_agent_close(agent);
+}
+
 /* --- settings --- */
 
 static void test_settings(void)
@@ -175,6 +215,7 @@ int main(int argc, char **argv)
     data_dir = argv[1];
     net_open();
     test_recordings();
+    test_old_network();
     test_settings();
     net_close();
     return tap_done();
