@@ -302,6 +302,7 @@ static void tear_down(struct ic_http *http)
         ic_transfer_free(transfer);
     }
     (void)curl_multi_cleanup(http->multi);
+    ic_sockets_fini(&http->sockets);
     curl_slist_free_all(http->options.headers);
     ic_bodies_free(http->options.bodies);
     free(http->ca_file);

@@ -17,6 +17,24 @@ struct ic_socket {
     bool was_waited_on;
 };
 
+static void forget(struct ic_sockets *sockets, curl_socket_t fd)
+{
+    for (struct ic_socket **link = &sockets->first; *link; link = &(*link)->next) {
+        struct ic_socket *s = *link;
+        if (s->fd != fd)
+            continue;
+        *link = s->next;
+        free(s);
+        return;
+    }
+}
+
+void ic_sockets_fini(struct ic_sockets *sockets)
+{
+    while (sockets->first)
+        forget(sockets, sockets->first->fd);
+}
+
 curl_socket_t ic_sockets_open(struct ic_sockets *sockets, const struct curl_sockaddr *address)
 {
     struct ic_socket *s = calloc(1, sizeof(*s));
@@ -31,6 +49,7 @@ curl_socket_t ic_sockets_open(struct ic_sockets *sockets, const struct curl_sock
         errno = error;
         return CURL_SOCKET_BAD;
     }
+    forget(sockets, s->fd); /* closed without a word, or the number would not be free */
     s->next = sockets->first;
     sockets->first = s;
     return s->fd; // cppcheck-suppress memleak ; it is in the list
@@ -38,15 +57,7 @@ curl_socket_t ic_sockets_open(struct ic_sockets *sockets, const struct curl_sock
 
 int ic_sockets_close_cb(void *arg, curl_socket_t fd)
 {
-    struct ic_sockets *sockets = arg;
-    for (struct ic_socket **link = &sockets->first; *link; link = &(*link)->next) {
-        struct ic_socket *s = *link;
-        if (s->fd != fd)
-            continue;
-        *link = s->next;
-        free(s);
-        break;
-    }
+    forget(arg, fd);
     return close(fd);
 }
 
@@ -98,7 +109,7 @@ void ic_sockets_end_silent(struct ic_sockets *sockets, int64_t now_ns, int64_t p
             s->silent_ns = 0;
         else if (s->is_waited_on && s->was_waited_on)
             s->silent_ns += passed;
-        if (s->silent_ns >= patience_ns)
+        if (s->silent_ns >= patience_ns && local_port(s->fd) == s->port)
             (void)shutdown(s->fd, SHUT_RDWR); /* only libcurl may close it, and will */
         s->was_waited_on = s->is_waited_on;
         s->is_waited_on = s->is_heard = false;

@@ -6,6 +6,10 @@
  * (CURLOPT_OPENSOCKETFUNCTION, CURLOPT_CLOSESOCKETFUNCTION), and one that was waited on for long
  * without hearing anything is shut down: libcurl finds it closed by the peer.
  *
+ * libcurl closes a socket that never got connected without telling (7.88), so an entry may be out
+ * of date: it is dropped when its number comes back, and nothing is shut down unless it still has
+ * the local port that it was noted with.
+ *
  * Only time during which somebody waits for an answer counts, whoever that is: callers whose
  * deadlines are shorter than this patience must not keep a dead connection alive.
  *
@@ -26,6 +30,8 @@ struct ic_sockets {
     struct ic_socket *first;
     int64_t looked_ns; /* the last ic_sockets_end_silent */
 };
+
+void ic_sockets_fini(struct ic_sockets *sockets) IC_NONNULL(1);
 
 /* curl_closesocket_callback; arg is the ic_sockets. */
 int ic_sockets_close_cb(void *arg, curl_socket_t fd);
