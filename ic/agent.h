@@ -57,7 +57,7 @@ struct ic_agent_config {
     size_t root_key_len;                /* IC_ROOT_KEY_LEN */
     const struct ic_identity *identity; /* shared: outlives the agent */
     const char *ca_file;   /* PEM bundle instead of the system's; may be NULL; copied */
-    unsigned max_inflight; /* queries in flight at the start, 0 = 16; adapts between 1 and 32 */
+    unsigned max_inflight; /* most queries in flight (gate.h), 0 = 32 */
     /* May be NULL. Called from any thread, with no lock held. Never gets keys or contents. */
     void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
     void *trace_arg;

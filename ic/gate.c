@@ -8,12 +8,11 @@
 enum { WAITED_FOR, AHEAD, N_KINDS };
 #define OVERTAKE_MAX 3
 
-int ic_gate_init(struct ic_gate *gate, unsigned start)
+int ic_gate_init(struct ic_gate *gate, unsigned cap)
 {
     *gate = (struct ic_gate){0};
-    gate->limit = start == 0 ? IC_GATE_START : start;
-    if (gate->limit > IC_GATE_MAX)
-        gate->limit = IC_GATE_MAX;
+    gate->cap = cap == 0 || cap > IC_GATE_MAX ? IC_GATE_MAX : cap;
+    gate->limit = gate->cap < IC_GATE_START ? gate->cap : IC_GATE_START;
     int rc = pthread_mutex_init(&gate->lock, NULL);
     if (rc != 0)
         return -rc;
@@ -117,24 +116,39 @@ int ic_gate_enter(struct ic_gate *gate, const struct ic_io *io, struct ic_gate_p
     return rc == 0 ? 0 : ic_wait_fail(err, rc, "waiting for a free place among the queries");
 }
 
-static void cut_locked(struct ic_gate *gate, const struct ic_gate_pass *pass, int64_t now)
+/* A call that was sent before the last cut tells nothing about the limit since then. */
+static bool is_older_than_cut_locked(const struct ic_gate *gate, const struct ic_gate_pass *pass)
 {
-    if (pass->entered_ns <= gate->cut_ns)
-        return; /* sent before the last cut: it tells nothing about the new limit */
+    return pass->entered_ns <= gate->cut_ns;
+}
+
+/* A refusal on the way back up, after a pause, halves what it was on the way to: the one call that
+ * asks whether the pause was long enough says nothing about how many may follow it. */
+static void cut_locked(struct ic_gate *gate, int64_t now)
+{
+    unsigned from = gate->limit > gate->slow_until ? gate->limit : gate->slow_until;
     gate->limit = gate->limit > 1 ? gate->limit / 2 : 1;
+    gate->slow_until = from > 1 ? from / 2 : 1;
     gate->n_good = 0;
     gate->cut_ns = now;
 }
 
+/* Nothing passes before `until`, and then not all that waited at once. */
+static void pause_locked(struct ic_gate *gate, int64_t until)
+{
+    gate->not_before_ns = until;
+    gate->limit = 1;
+    wake_all_locked(gate); /* who waits for a place must now wait for the time */
+}
+
 static void grow_locked(struct ic_gate *gate)
 {
-    if (gate->in_flight < gate->limit)
+    if (gate->in_flight < gate->limit || gate->limit >= gate->cap)
         return; /* not full: success proves nothing about more */
-    if (++gate->n_good < gate->limit)
+    if (gate->limit >= gate->slow_until && ++gate->n_good < gate->limit)
         return;
     gate->n_good = 0;
-    if (gate->limit < IC_GATE_MAX)
-        gate->limit++; /* leaving wakes one, which wakes the next */
+    gate->limit++; /* leaving wakes one, which wakes the next */
 }
 
 void ic_gate_leave(struct ic_gate *gate, const struct ic_gate_pass *pass,
@@ -142,15 +156,15 @@ void ic_gate_leave(struct ic_gate *gate, const struct ic_gate_pass *pass,
 {
     int64_t now = ic_wait_now_ns();
     pthread_mutex_lock(&gate->lock);
+    bool tells = !is_older_than_cut_locked(gate, pass);
     if (result == IC_GATE_OVERLOADED) {
-        cut_locked(gate, pass, now);
+        if (tells)
+            cut_locked(gate, now);
         uint32_t pause_ms = retry_after_ms < PAUSE_MAX_MS ? retry_after_ms : PAUSE_MAX_MS;
         int64_t until = now + pause_ms * IC_NS_PER_MS;
-        if (pause_ms > 0 && until > gate->not_before_ns) {
-            gate->not_before_ns = until;
-            wake_all_locked(gate); /* who waits for a place must now wait for the time */
-        }
-    } else if (result == IC_GATE_GOOD) {
+        if (pause_ms > 0 && until > gate->not_before_ns)
+            pause_locked(gate, until);
+    } else if (result == IC_GATE_GOOD && tells) {
         grow_locked(gate);
     }
     gate->in_flight--;

@@ -1,11 +1,15 @@
 /* How many queries may be in flight at once, learned from the answers.
  *
- * The limit starts where its owner says and moves between 1 and 32: halved when the network says it
- * is overloaded (HTTP 429 or 503, transient rejections), grown by one when a whole window of calls
- * succeeded while the gate was full (additive increase, multiplicative decrease). A burst of
- * refusals counts once: only a call that was sent after the last cut can cut again, so a cut is
- * given one round trip to take effect. After a Retry-After nothing is sent before that time (a
- * minute at most, then the network is asked again).
+ * The limit starts at 16 and moves between 1 and a cap that its owner sets, 32 at most: halved when
+ * the network says it is overloaded (HTTP 429 or 503, transient rejections), grown by one when a
+ * whole window of calls succeeded while the gate was full (additive increase, multiplicative
+ * decrease). A burst of refusals counts once: only a call that was sent after the last cut can cut
+ * again, so a cut is given one round trip to take effect.
+ *
+ * After a Retry-After nothing is sent before that time (a minute at most, then the network is asked
+ * again). What waited meanwhile does not go out in one burst: the limit begins at 1 and grows by one
+ * with each success (so it doubles with each round trip) until it is back at what the halving left
+ * (slow start).
  *
  * A call that somebody waits for goes before calls made ahead of time (ic_io.is_ahead), but for
  * every fourth place, so that these are not starved either: a reader may have come to wait for them
@@ -24,13 +28,15 @@
 #include <stdint.h>
 
 #define IC_GATE_START 16
-#define IC_GATE_MAX   32
+#define IC_GATE_MAX   32 /* of the cap */
 
 /* Embedded in its owner. */
 struct ic_gate {
     pthread_mutex_t lock;
     pthread_cond_t opened[2]; /* by kind: it is one's turn, the pause is over, woken or stopped */
-    unsigned limit;           /* guarded by lock: 1..IC_GATE_MAX */
+    unsigned cap;             /* immutable after init: 1..IC_GATE_MAX */
+    unsigned limit;           /* guarded by lock: 1..cap */
+    unsigned slow_until;      /* guarded by lock: below this limit each success counts */
     unsigned in_flight;       /* guarded by lock */
     unsigned n_waiting[2];    /* guarded by lock: callers, by kind */
     unsigned n_overtaken;  /* guarded by lock: calls that passed waiting ones made ahead of time */
@@ -51,9 +57,9 @@ enum ic_gate_result {
     IC_GATE_NEUTRAL,    /* cancelled, broken, ...: says nothing about load */
 };
 
-/* start: the first limit, 1..IC_GATE_MAX; 0 = IC_GATE_START, larger ones are cut. Returns 0 or
+/* cap: the limit never exceeds it, 1..IC_GATE_MAX; 0 and larger ones mean IC_GATE_MAX. Returns 0 or
  * -errno. */
-int ic_gate_init(struct ic_gate *gate, unsigned start) IC_NONNULL(1) IC_MUST_CHECK;
+int ic_gate_init(struct ic_gate *gate, unsigned cap) IC_NONNULL(1) IC_MUST_CHECK;
 void ic_gate_fini(struct ic_gate *gate) IC_NONNULL(1);
 
 /* Wait for a place.

@@ -33,7 +33,7 @@ static void test_defaults(void)
     TAP_STR(o.mountpoint, "/mnt", "the mount point second");
     TAP_STR(o.network, "ic", "network defaults to the Internet Computer");
     TAP_INT((int64_t)o.cache_size, 256 << 20, "cache_size defaults to 256 MiB");
-    TAP_INT((int64_t)o.max_inflight, 16, "max_inflight defaults to 16");
+    TAP_INT((int64_t)o.max_inflight, 32, "max_inflight defaults to 32");
     TAP_INT((int64_t)o.timeout_ns, 30 * INT64_C(1000000000), "timeout defaults to 30 s");
     TAP_INT((int64_t)o.log_level, FS_LOG_INFO, "log_level defaults to info");
     TAP_INT((int64_t)o.umask, 0, "umask takes nothing away");
@@ -199,7 +199,7 @@ static void test_texts(void)
     char *page = printed(fs_usage_print_man_page);
     TAP_OK(strstr(help, "cache_size=SIZE") && strstr(help, "[256M]") && strstr(help, "exit status"),
            "--help comes from the table");
-    TAP_OK(strstr(page, ".B max_inflight=N") && strstr(page, "(default: 16)"),
+    TAP_OK(strstr(page, ".B max_inflight=N") && strstr(page, "(default: 32)"),
            "so does the manual page");
     TAP_OK(strstr(page, "\\-h") && strstr(page, "\\-V") && strstr(page, "SIGUSR2") &&
                strstr(page, "EXIT STATUS"),

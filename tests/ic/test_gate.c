@@ -83,17 +83,64 @@ static void test_limit_moves(void)
     ic_gate_fini(&gate);
 }
 
-static void test_given_start(void)
+static void test_cap(void)
 {
     struct ic_gate gate;
-    TAP_INT(ic_gate_init(&gate, 1), 0, "init with 1");
+    TAP_INT(ic_gate_init(&gate, 1), 0, "init with a cap of 1");
     TAP_INT(limit_of(&gate), 1, "starts there");
-    for (int i = 0; i < 10; i++)
-        round_trip(&gate, 1, IC_GATE_GOOD);
-    TAP_OK(limit_of(&gate) > 1, "and grows");
+    for (int i = 0; i < 100; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 1, "and stays there");
     ic_gate_fini(&gate);
+
+    TAP_INT(ic_gate_init(&gate, 20), 0, "init with a cap of 20");
+    TAP_INT(limit_of(&gate), 16, "starts below it");
+    for (int i = 0; i < 1000; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 20, "grows up to it");
+    round_trip(&gate, 20, IC_GATE_OVERLOADED);
+    for (int i = 0; i < 1000; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 20, "and back up to it");
+    ic_gate_fini(&gate);
+
     TAP_INT(ic_gate_init(&gate, 1000), 0, "init with too many");
+    for (int i = 0; i < 2000; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
     TAP_INT(limit_of(&gate), 32, "is 32 at most");
+    ic_gate_fini(&gate);
+}
+
+/* After a Retry-After one call goes out, then two, then four: not all that waited. */
+static void test_slow_start(void)
+{
+    struct ic_gate gate;
+    struct ic_gate_pass passes[16];
+    TAP_INT(ic_gate_init(&gate, 0), 0, "init");
+    struct ic_io io = within_ms(5000);
+    for (int i = 0; i < 16; i++)
+        TAP_INT(ic_gate_enter(&gate, &io, &passes[i], NULL), 0, "16 in flight");
+    for (int i = 0; i < 8; i++)
+        ic_gate_leave(&gate, &passes[i], IC_GATE_OVERLOADED, 30);
+    for (int i = 8; i < 16; i++)
+        ic_gate_leave(&gate, &passes[i], IC_GATE_GOOD, 0);
+    TAP_INT(limit_of(&gate), 1, "a refusal with a pause: from 1 again, older successes do not count");
+
+    sleep_ms(50);
+    for (int i = 0; i < 7; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 8, "each success counts up to half of what it was");
+    for (int i = 0; i < 7; i++)
+        round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 8, "from there a whole window");
+    round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 9, "for one more");
+
+    TAP_INT(ic_gate_enter(&gate, &io, &passes[0], NULL), 0, "once more");
+    ic_gate_leave(&gate, &passes[0], IC_GATE_OVERLOADED, 30);
+    sleep_ms(50);
+    TAP_INT(round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD), 1, "one call asks after the pause");
+    TAP_INT(round_trip(&gate, IC_GATE_MAX, IC_GATE_GOOD), 2, "two follow");
     ic_gate_fini(&gate);
 }
 
@@ -304,7 +351,8 @@ static void test_many_threads(void)
 int main(void)
 {
     test_limit_moves();
-    test_given_start();
+    test_cap();
+    test_slow_start();
     test_pause();
     test_patience();
     test_wake_and_stop();
