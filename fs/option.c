@@ -19,6 +19,7 @@ enum option_type {
     OPTION_LOG_LEVEL,
     OPTION_LIVE,
     OPTION_NETWORK,
+    OPTION_PROXY,
 };
 
 struct option_row {
@@ -48,6 +49,9 @@ static const struct option_row option_table[] = {
      "sign calls with the private key in this PEM file (Ed25519); anonymous without it"},
     {"ca_file", OPTION_TEXT, AT(ca_file), "FILE", NULL, 0, 0,
      "trust the TLS certificate authorities in this PEM file instead of the system's"},
+    {"proxy", OPTION_PROXY, AT(proxy), "URL|none", NULL, 0, 0,
+     "HTTP proxy; without it that of https_proxy, http_proxy, all_proxy and no_proxy in the "
+     "environment, where it may have a user and a password"},
     {"profile", OPTION_TEXT, AT(profile), "NAME", NULL, 0, 0,
      "read the memory as canisterfs, factland, distrikt, metamagic, dscvr, canister-tools, taggr, "
      "hotornot or icml do, instead of finding out; none: do not look for memory"},
@@ -99,7 +103,7 @@ static const char *const ignored_words[] = {
 
 static bool is_text(const struct option_row *row)
 {
-    return row->type == OPTION_TEXT || row->type == OPTION_NETWORK;
+    return row->type == OPTION_TEXT || row->type == OPTION_NETWORK || row->type == OPTION_PROXY;
 }
 
 static bool is_word(const char *const *words, size_t n, const char *name)
@@ -196,6 +200,15 @@ static bool is_network(const char *text)
     return strcmp(text, "ic") == 0 || strcmp(text, "local") == 0 || is_url(text);
 }
 
+/* The name and port of a proxy, or `none`. */
+static bool is_proxy(const char *text)
+{
+    const char *host = is_url(text) ? strstr(text, "://") + 3 : text;
+    size_t host_len = strcspn(host, "/");
+    return strcmp(text, "none") == 0 ||
+           (host != text && host[host_len + strspn(host + host_len, "/")] == '\0');
+}
+
 static void describe_range(const struct option_row *row, char *buf, size_t size)
 {
     if (row->type == OPTION_LOG_LEVEL)
@@ -254,6 +267,14 @@ static enum fs_exit set_value(struct fs_options *options, const struct option_ro
                  "option '%s': not ic, local, or a URL such as https://host:8000 (http or https, "
                  "no user, no password)",
                  row->name);
+        return FS_EXIT_USAGE;
+    }
+    if (row->type == OPTION_PROXY && !is_proxy(value)) {
+        snprintf(
+            message, message_size,
+            "option '%s': not none, or a URL such as http://host:3128 (http or https, no user, "
+            "no password: these go into the environment)",
+            row->name);
         return FS_EXIT_USAGE;
     }
     if (is_text(row))

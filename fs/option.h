@@ -41,6 +41,7 @@ struct fs_options {
     bool insecure_root_key;
     char *identity; /* PEM file */
     char *ca_file;
+    char *proxy;           /* "none" or an http(s) URL without user and password */
     char *map;             /* file that says which methods to read with */
     char *profile;         /* or the name of a built-in one */
     char *did;             /* file with the canister's Candid interface */

@@ -56,6 +56,12 @@ static enum fs_exit resolve_url(const struct fs_options *options, struct fs_targ
     return FS_EXIT_CONFIG;
 }
 
+/* As ic_agent_config has it: NULL for the environment's, empty for none. */
+static const char *proxy_of(const struct fs_options *options)
+{
+    return options->proxy && strcmp(options->proxy, "none") == 0 ? "" : options->proxy;
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
@@ -131,10 +137,11 @@ static enum fs_exit resolve_root_key(const struct fs_options *options, struct fs
     }
     struct ic_io io = fs_target_io(target, options->timeout_ns);
     struct ic_error err = {0};
-    if (ic_agent_fetch_root_key(target->url, options->ca_file, &io, out, &err) < 0) {
+    if (ic_agent_fetch_root_key(target->url, options->ca_file, proxy_of(options), &io, out, &err) <
+        0) {
         snprintf(message, message_size, "cannot fetch the root key of %s: %s", target->url,
                  err.message);
-        return FS_EXIT_NETWORK;
+        return err.code == IC_E_CONFIG ? FS_EXIT_CONFIG : FS_EXIT_NETWORK;
     }
     fs_log_print(target->log, FS_LOG_WARNING,
                  "the root key was fetched from %s without proof: whoever answered there can forge "
@@ -171,6 +178,7 @@ static int open_agent(struct fs_target *target, struct ic_error *err)
         .root_key_len = sizeof(target->root_key),
         .identity = target->identity,
         .ca_file = target->options->ca_file,
+        .proxy = proxy_of(target->options),
         .max_inflight = (unsigned)target->options->max_inflight,
         .trace = trace_call,
         .trace_arg = target->log,

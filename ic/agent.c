@@ -61,8 +61,10 @@ static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
     agent->now_ns = config->now_ns;
     agent->now_arg = config->now_arg;
 
-    struct ic_http_config http = {
-        .ca_file = config->ca_file, .connect_ms = config->connect_ms, .stall_ms = config->stall_ms};
+    struct ic_http_config http = {.ca_file = config->ca_file,
+                                  .proxy = config->proxy,
+                                  .connect_ms = config->connect_ms,
+                                  .stall_ms = config->stall_ms};
     return ic_http_open(&agent->http, &http, err);
 }
 

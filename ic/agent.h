@@ -57,6 +57,7 @@ struct ic_agent_config {
     size_t root_key_len;                /* IC_ROOT_KEY_LEN */
     const struct ic_identity *identity; /* shared: outlives the agent */
     const char *ca_file;   /* PEM bundle instead of the system's; may be NULL; copied */
+    const char *proxy;     /* URL instead of the environment's (http.h); may be NULL; copied */
     unsigned max_inflight; /* most queries in flight (gate.h), 0 = 32 */
     /* May be NULL. Called from any thread, with no lock held. Never gets keys or contents. */
     void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
@@ -155,10 +156,10 @@ int ic_agent_read_state(struct ic_agent *agent, const struct ic_principal *canis
     IC_NONNULL(1, 2, 3, 5, 6) IC_MUST_CHECK;
 
 /* Ask a network for its root key, without any proof: whoever answers at that URL is believed. For
- * test networks only. One attempt. */
-int ic_agent_fetch_root_key(const char *url, const char *ca_file, const struct ic_io *io,
-                            uint8_t der[IC_ROOT_KEY_LEN], struct ic_error *err)
-    IC_NONNULL(1, 3, 4) IC_MUST_CHECK;
+ * test networks only. One attempt. ca_file and proxy are those of ic_agent_config. */
+int ic_agent_fetch_root_key(const char *url, const char *ca_file, const char *proxy,
+                            const struct ic_io *io, uint8_t der[IC_ROOT_KEY_LEN],
+                            struct ic_error *err) IC_NONNULL(1, 4, 5) IC_MUST_CHECK;
 
 /* The number of queries that may be in flight just now. */
 unsigned ic_agent_inflight_limit(struct ic_agent *agent) IC_NONNULL(1);

@@ -166,10 +166,11 @@ static int read_root_key(const struct ic_http_reply *reply, const char *url,
     return 0;
 }
 
-int ic_agent_fetch_root_key(const char *url, const char *ca_file, const struct ic_io *io,
-                            uint8_t der[IC_ROOT_KEY_LEN], struct ic_error *err)
+int ic_agent_fetch_root_key(const char *url, const char *ca_file, const char *proxy,
+                            const struct ic_io *io, uint8_t der[IC_ROOT_KEY_LEN],
+                            struct ic_error *err)
 {
-    struct ic_http_config config = {.ca_file = ca_file};
+    struct ic_http_config config = {.ca_file = ca_file, .proxy = proxy};
     struct ic_http *http;
     int rc = ic_http_open(&http, &config, err);
     if (rc != 0)

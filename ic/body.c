@@ -44,12 +44,19 @@ int ic_bodies_new(struct ic_bodies **out)
     return 0;
 }
 
+void ic_bodies_trim(struct ic_bodies *bodies)
+{
+    pthread_mutex_lock(&bodies->lock);
+    while (bodies->n_kept > 0)
+        free(bodies->kept[--bodies->n_kept]);
+    pthread_mutex_unlock(&bodies->lock);
+}
+
 void ic_bodies_free(struct ic_bodies *bodies)
 {
     if (!bodies)
         return;
-    for (size_t i = 0; i < bodies->n_kept; i++)
-        free(bodies->kept[i]);
+    ic_bodies_trim(bodies);
     pthread_mutex_destroy(&bodies->lock);
     free(bodies);
 }

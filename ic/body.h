@@ -1,5 +1,6 @@
 /* Buffers for reply bodies. A few large ones are kept for the next reply: fresh memory for every
- * reply of 3 MiB would cost more time (page faults) than verifying it.
+ * reply of 3 MiB would cost more time (page faults) than verifying it. At most 8 are kept, of 3 MiB
+ * each (24.5 MiB), and only while replies come in.
  *
  * A body is handed from the network thread to the caller and given back by whoever ends up with it.
  *
@@ -26,6 +27,9 @@ uint8_t *ic_body_new(struct ic_bodies *bodies, size_t capacity, size_t *ret_capa
 
 /* The same content in a larger buffer; NULL when out of memory, then `body` is as it was. */
 uint8_t *ic_body_grow(uint8_t *body, size_t capacity) IC_NONNULL(1) IC_MUST_CHECK;
+
+/* Free what is kept for the next reply. */
+void ic_bodies_trim(struct ic_bodies *bodies) IC_NONNULL(1);
 
 /* Give it back. NULL is fine. */
 void ic_body_free(uint8_t *body);

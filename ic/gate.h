@@ -7,9 +7,9 @@
  * again, so a cut is given one round trip to take effect.
  *
  * After a Retry-After nothing is sent before that time (a minute at most, then the network is asked
- * again). What waited meanwhile does not go out in one burst: the limit begins at 1 and grows by one
- * with each success (so it doubles with each round trip) until it is back at what the halving left
- * (slow start).
+ * again). What waited meanwhile does not go out in one burst: the limit begins at 1 and grows by
+ * one with each success (so it doubles with each round trip) until it is back at what the halving
+ * left (slow start).
  *
  * A call that somebody waits for goes before calls made ahead of time (ic_io.is_ahead), but for
  * every fourth place, so that these are not starved either: a reader may have come to wait for them

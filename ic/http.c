@@ -13,6 +13,7 @@
  */
 #include "ic/http.h"
 
+#include "ic/ca_file.h"
 #include "ic/http_transfer.h"
 #include "ic/wait.h"
 
@@ -20,7 +21,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define CONNECTIONS_KEPT   64L
 #define DEFAULT_CONNECT_MS 10000
@@ -37,6 +37,7 @@ struct ic_http {
     int64_t stall_ns;                   /* immutable after open */
     int poll_ms;                        /* immutable after open */
     char *ca_file;                      /* immutable after open */
+    char *proxy;                        /* immutable after open */
     struct ic_transfer_options options; /* immutable after open */
 };
 
@@ -115,12 +116,14 @@ static void collect_finished(struct ic_http *http)
     }
 }
 
-static void drop_stalled(struct ic_http *http)
+/* Every poll_ms: end what stalls; a client at rest keeps no buffers. */
+static void look_after(struct ic_http *http)
 {
     int64_t now = ic_wait_now_ns();
     struct ic_transfer *drop = NULL;
 
     pthread_mutex_lock(&http->lock);
+    bool at_rest = http->active == NULL;
     for (struct ic_transfer *t = http->active; t != NULL; t = t->next) {
         if (t->state != IC_TRANSFER_RUNNING)
             continue;
@@ -140,21 +143,23 @@ static void drop_stalled(struct ic_http *http)
         finish(http, t);
     }
     ic_sockets_end_silent(&http->sockets, now, http->stall_ns);
+    if (at_rest)
+        ic_bodies_trim(http->options.bodies);
 }
 
 static void *network_thread(void *arg)
 {
     struct ic_http *http = arg;
-    int64_t stalls_seen_ns = 0;
+    int64_t looked_ns = 0;
 
     while (take_orders(http)) {
         int n_running;
         (void)curl_multi_perform(http->multi, &n_running);
         collect_finished(http);
         int64_t now = ic_wait_now_ns();
-        if (now - stalls_seen_ns >= http->poll_ms * IC_NS_PER_MS) {
-            stalls_seen_ns = now;
-            drop_stalled(http);
+        if (now - looked_ns >= http->poll_ms * IC_NS_PER_MS) {
+            looked_ns = now;
+            look_after(http);
         }
         (void)curl_multi_poll(http->multi, NULL, 0, http->poll_ms, NULL);
     }
@@ -261,16 +266,16 @@ static int set_up(struct ic_http *http, const struct ic_http_config *config, str
     /* Often enough to see a stall within a quarter more than its time. */
     http->poll_ms = stall_ms < 4000 ? (int)(stall_ms / 4) + 1 : 1000;
 
-    if (config->ca_file != NULL) {
-        if (access(config->ca_file, R_OK) != 0)
-            return ic_fail(err, IC_E_CONFIG, "certificate file %s: %s", config->ca_file,
-                           strerror(errno));
-        if ((http->ca_file = strdup(config->ca_file)) == NULL)
-            return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
-    }
+    int rc = config->ca_file != NULL ? ic_ca_file_check(config->ca_file, err) : 0;
+    if (rc != 0)
+        return rc;
+    if ((config->ca_file != NULL && (http->ca_file = strdup(config->ca_file)) == NULL) ||
+        (config->proxy != NULL && (http->proxy = strdup(config->proxy)) == NULL))
+        return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
     if (ic_bodies_new(&http->options.bodies) < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "HTTP");
     http->options.ca_file = http->ca_file;
+    http->options.proxy = http->proxy;
     http->options.sockets = &http->sockets;
     http->options.connect_ms = config->connect_ms != 0 ? config->connect_ms : DEFAULT_CONNECT_MS;
 
@@ -306,6 +311,7 @@ static void tear_down(struct ic_http *http)
     curl_slist_free_all(http->options.headers);
     ic_bodies_free(http->options.bodies);
     free(http->ca_file);
+    free(http->proxy);
     (void)pthread_mutex_destroy(&http->lock);
     free(http);
 }

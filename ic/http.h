@@ -6,7 +6,13 @@
  * open. Nothing here knows the Internet Computer: every complete HTTP response, whatever its
  * status, is success. Not here: retries, limits on what is in flight, signatures.
  *
- * No redirects, no cookies, no compression, http and https only. The process must call
+ * No redirects, no cookies, http and https only. No compression is asked for; a body that comes
+ * compressed in transfer all the same counts as long as it is unpacked, against reply_max.
+ *
+ * Proxies as the curl command has them: http_proxy, https_proxy, all_proxy and no_proxy in the
+ * environment, unless the configuration names one. No message holds a proxy's user or password.
+ *
+ * The process must call
  * curl_global_init() before it has threads (libcurl manual, curl_global_init); main does.
  */
 #ifndef CANISTERFS_IC_HTTP_H
@@ -23,6 +29,7 @@ struct ic_http;
 
 struct ic_http_config {
     const char *ca_file; /* PEM bundle used instead of the system's; may be NULL; copied */
+    const char *proxy;   /* URL instead of the environment's; "" = none; may be NULL; copied */
     unsigned connect_ms; /* DNS, TCP and TLS together; 0 = 10 s */
     unsigned stall_ms;   /* a transfer that moves no byte for this long fails; 0 = 12 s */
 };
@@ -45,7 +52,7 @@ struct ic_http_reply {
 
 /* Start the network thread. Does no network I/O.
  *
- * Returns 0, -EINVAL (IC_E_CONFIG: ca_file cannot be read, or libcurl lacks an option), -ENOMEM.
+ * Returns 0, -EINVAL (IC_E_CONFIG: ca_file is none, or libcurl lacks an option), -ENOMEM.
  */
 int ic_http_open(struct ic_http **out, const struct ic_http_config *config, struct ic_error *err)
     IC_NONNULL(1, 2) IC_MUST_CHECK;
@@ -69,8 +76,8 @@ void ic_http_wake(struct ic_http *http);
  *   IC_E_TIMEOUT, IC_E_CANCELLED   the caller's deadline or flag
  *   IC_E_UNREACHABLE               DNS, connect, reset, closed before an answer, stalled
  *   IC_E_TLS                       handshake or certificate
- *   IC_E_MALFORMED                 not HTTP, truncated, or longer than reply_max
- *   IC_E_CONFIG                    the URL is none, ca_file holds no certificates
+ *   IC_E_MALFORMED                 not HTTP, truncated, longer than reply_max, headers without end
+ *   IC_E_CONFIG                    the URL is none, ca_file cannot be read any more
  *   IC_E_NO_MEMORY
  *
  * Thread safety: any number of concurrent calls. Blocks until io->deadline_ns at most. Call it with

@@ -11,6 +11,8 @@
 #define RECEIVE_BUFFER_BYTES (64L * 1024)
 /* First allocation for a body of unknown length. */
 #define BODY_START_BYTES (size_t)(64 * 1024)
+/* All headers of an answer; boundary nodes send less than 2 KiB. libcurl bounds one line only. */
+#define HEAD_MAX_BYTES (size_t)(64 * 1024)
 /* CURLE_TOO_LARGE of libcurl 8.6; older headers do not have it. */
 #define TOO_LARGE 100
 /* A server may ask for any pause; past an hour it means "not today". */
@@ -64,6 +66,14 @@ static size_t write_cb(char *data, size_t size, size_t n, void *arg)
     return len;
 }
 
+static size_t header_cb(char *line, size_t size, size_t n, void *arg)
+{
+    struct ic_transfer *transfer = arg;
+    (void)line;
+    transfer->head_len += size * n;
+    return transfer->head_len <= HEAD_MAX_BYTES ? size * n : CURL_WRITEFUNC_ERROR;
+}
+
 /* The first failing option wins; every result is looked at. */
 #define SET(option, value)                                                                         \
     do {                                                                                           \
@@ -89,6 +99,8 @@ static CURLcode set_lasting_options(struct ic_transfer *transfer,
     SET(CURLOPT_ERRORBUFFER, transfer->curl_message);
     SET(CURLOPT_WRITEFUNCTION, write_cb);
     SET(CURLOPT_WRITEDATA, transfer);
+    SET(CURLOPT_HEADERFUNCTION, header_cb);
+    SET(CURLOPT_HEADERDATA, transfer);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket_cb);
     SET(CURLOPT_OPENSOCKETDATA, transfer);
     SET(CURLOPT_CLOSESOCKETFUNCTION, ic_sockets_close_cb);
@@ -110,8 +122,14 @@ static CURLcode set_lasting_options(struct ic_transfer *transfer,
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(CURLOPT_PIPEWAIT, 1L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (options->ca_file != NULL)
+    if (options->ca_file != NULL) {
         SET(CURLOPT_CAINFO, options->ca_file);
+        SET(CURLOPT_PROXY_CAINFO, options->ca_file);
+    }
+    if (options->proxy != NULL) {
+        SET(CURLOPT_PROXY, options->proxy);
+        SET(CURLOPT_NOPROXY, ""); /* the environment's exceptions are for the environment's proxy */
+    }
     return rc;
 }
 
@@ -160,6 +178,7 @@ int ic_transfer_prepare(struct ic_transfer *transfer, const struct ic_http_reque
     transfer->len = 0;
     transfer->capacity = 0;
     transfer->reply_max = request->reply_max;
+    transfer->head_len = 0;
     transfer->is_too_long = false;
     transfer->is_out_of_memory = false;
     transfer->is_started = false;
@@ -217,12 +236,14 @@ void ic_transfer_look(struct ic_transfer *transfer, int64_t now_ns)
     }
 }
 
-/* A header line without end. libcurl has one code for it and for an allocation that failed (before
- * 8.6), and allocates little once a request is out: then it is the header. */
+/* Headers without end, or a line of them. libcurl has one code for it and for an allocation that
+ * failed (before 8.6), and allocates little once a request is out: then it is the header. */
 static bool is_head_too_long(const struct ic_transfer *transfer)
 {
     long request = 0;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
+    if (transfer->head_len > HEAD_MAX_BYTES)
+        return true;
     return request > 0 &&
            ((int)transfer->result == CURLE_OUT_OF_MEMORY || (int)transfer->result == TOO_LARGE);
 }
@@ -258,6 +279,13 @@ static enum ic_errc classify(const struct ic_transfer *transfer)
     }
 }
 
+/* libcurl quotes the URL of a proxy that it does not understand, with user and password. */
+static bool is_about_proxy(const struct ic_transfer *transfer)
+{
+    return transfer->result == CURLE_COULDNT_RESOLVE_PROXY ||
+           strstr(transfer->curl_message, "nsupported proxy") != NULL;
+}
+
 static const char *describe(const struct ic_transfer *transfer)
 {
     if (transfer->is_too_long)
@@ -266,6 +294,8 @@ static const char *describe(const struct ic_transfer *transfer)
         return "the reply's header is too long";
     if (transfer->is_out_of_memory)
         return "no memory for the reply";
+    if (is_about_proxy(transfer))
+        return "the proxy cannot be used: its URL is none, or its name is not known";
     if (transfer->curl_message[0] != '\0')
         return transfer->curl_message;
     return curl_easy_strerror(transfer->result);

@@ -23,6 +23,7 @@ struct ic_transfer {
     size_t len;
     size_t capacity;
     size_t reply_max;
+    size_t head_len; /* of all headers, the ones of 1xx answers and of a proxy included */
     bool is_too_long;
     bool is_out_of_memory;
     bool is_started;     /* reached the multi handle; network thread */
@@ -42,7 +43,8 @@ struct ic_transfer {
 
 /* What every transfer of one ic_http shares. */
 struct ic_transfer_options {
-    const char *ca_file;
+    const char *ca_file; /* may be NULL */
+    const char *proxy;   /* may be NULL, and empty */
     long connect_ms;
     struct curl_slist *headers;
     struct ic_bodies *bodies;   /* outlives the transfers */

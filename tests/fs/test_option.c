@@ -140,6 +140,38 @@ static void test_network(void)
     }
 }
 
+static void test_proxies(void)
+{
+    static const struct {
+        const char *text;
+        bool good;
+    } rows[] = {
+        {"none", true},
+        {"http://proxy.example:3128", true},
+        {"https://proxy.example", true},
+        {"http://[::1]:3128/", true},
+        {"proxy.example:3128", false},
+        {"socks5://proxy.example", false},
+        {"http://user:secret@proxy.example", false},
+        {"http://proxy.example/path/secret", false},
+        {"http://", false},
+        {"direct", false},
+    };
+    for (int i = 0; i < N(rows); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "proxy=%s", rows[i].text);
+        const char *argv[] = {"canisterfs", "c", "m", "-o", text};
+        struct fs_options o;
+        char message[256] = "";
+        TAP_INT(parse(N(argv), argv, &o, message, sizeof(message)),
+                rows[i].good ? FS_EXIT_OK : FS_EXIT_USAGE, rows[i].text);
+        TAP_OK(rows[i].good ? strcmp(o.proxy, rows[i].text) == 0
+                            : strstr(message, "not none, or a URL") && !strstr(message, "secret"),
+               "... kept, or refused in words that tell no password");
+        fs_option_fini(&o);
+    }
+}
+
 static void test_refusals(void)
 {
     static const struct {
@@ -219,6 +251,7 @@ int main(void)
     test_forms();
     test_mount_words();
     test_network();
+    test_proxies();
     test_refusals();
     test_texts();
     return tap_done();

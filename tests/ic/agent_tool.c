@@ -208,7 +208,7 @@ static void root_key(struct tool *tool)
     uint8_t der[IC_ROOT_KEY_LEN];
     struct ic_io io = patience(tool);
     struct ic_error err;
-    if (ic_agent_fetch_root_key(tool->options.url, NULL, &io, der, &err) != 0)
+    if (ic_agent_fetch_root_key(tool->options.url, NULL, NULL, &io, der, &err) != 0)
         die("%s", err.message);
     print_hex(der, sizeof der);
 }

@@ -68,7 +68,7 @@ static void test_recordings(void)
 
     uint8_t der[IC_ROOT_KEY_LEN];
     struct ic_io io = within_ms(5000);
-    TAP_INT(ic_agent_fetch_root_key(url, NULL, &io, der, NULL), 0, "recorded status: root key");
+    TAP_INT(ic_agent_fetch_root_key(url, NULL, NULL, &io, der, NULL), 0, "recorded status: root key");
     TAP_MEM(der, root_key, sizeof der, "it is the mock's");
 
     struct ic_agent_config config = {.url = url,
@@ -196,7 +196,7 @@ static void test_settings(void)
     fake_server_refuse(net.server, true);
     uint8_t der[IC_ROOT_KEY_LEN];
     struct ic_io io = within_ms(2000);
-    TAP_INT(ic_agent_fetch_root_key(fake_server_url(net.server), NULL, &io, der, &err),
+    TAP_INT(ic_agent_fetch_root_key(fake_server_url(net.server), NULL, NULL, &io, der, &err),
             -EHOSTUNREACH, "root key: refused");
     agent = open_agent();
     struct ic_reply reply;

@@ -124,7 +124,8 @@ static void test_slow_start(void)
         ic_gate_leave(&gate, &passes[i], IC_GATE_OVERLOADED, 30);
     for (int i = 8; i < 16; i++)
         ic_gate_leave(&gate, &passes[i], IC_GATE_GOOD, 0);
-    TAP_INT(limit_of(&gate), 1, "a refusal with a pause: from 1 again, older successes do not count");
+    TAP_INT(limit_of(&gate), 1,
+            "a refusal with a pause: from 1 again, older successes do not count");
 
     sleep_ms(50);
     for (int i = 0; i < 7; i++)

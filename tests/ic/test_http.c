@@ -182,6 +182,11 @@ static void test_statuses(void)
         {500, NULL, 0},
         {429, "Retry-After: -5\r\n", 0},
         {429, "Retry-After: soon\r\n", 0},
+        {429, "Retry-After: 4294967297\r\n", 3600000},
+        {429, "Retry-After: Fri, 31 Dec 2155 23:59:59 GMT\r\n", 3600000},
+        {429, "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n", 0},
+        {503, "Retry-After: Fri, 99 Foo 2155 23:59:59 GMT\r\n", 0},
+        {503, "Retry-After:\r\n", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         answer_with((struct fake_reply){.status = rows[i].status,
@@ -194,6 +199,98 @@ static void test_statuses(void)
         TAP_INT(reply.retry_after_ms, rows[i].retry_after_ms, "Retry-After");
         ic_http_reply_fini(&reply);
     }
+}
+
+/* A date some seconds from now. */
+static void test_retry_after_date(void)
+{
+    time_t then = time(NULL) + 20;
+    struct tm tm;
+    char header[80];
+    strftime(header, sizeof header, "Retry-After: %a, %d %b %Y %H:%M:%S GMT\r\n",
+             gmtime_r(&then, &tm));
+    answer_with((struct fake_reply){.status = 429, .headers = header});
+    struct ic_http_reply reply;
+    TAP_INT(post_now(&reply, NULL), 0, "Retry-After as a date");
+    TAP_OK(reply.retry_after_ms >= 15000 && reply.retry_after_ms <= 20000,
+           "is the time until then");
+    ic_http_reply_fini(&reply);
+
+    answer_with(
+        (struct fake_reply){.status = 429, .headers = "Retry-After: 99999999999999999999999\r\n"});
+    TAP_INT(post_now(&reply, NULL), 0, "a number of seconds that no type holds");
+    TAP_OK(reply.retry_after_ms <= 3600000, "is bounded, too (versions of libcurl differ in how)");
+    ic_http_reply_fini(&reply);
+}
+
+static void test_redirects(void)
+{
+    static const int statuses[] = {301, 302, 303, 307, 308};
+    struct fake_server *other = fake_server_open(answer, &script);
+    char header[128];
+    snprintf(header, sizeof header, "Location: %s/else\r\n", fake_server_url(other));
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        unsigned before = fake_server_n_requests(server);
+        answer_with((struct fake_reply){.status = statuses[i], .headers = header});
+        struct ic_http_reply reply;
+        TAP_INT(post_now(&reply, NULL), 0, "a redirect is an answer");
+        TAP_INT(reply.status, statuses[i], "status");
+        ic_http_reply_fini(&reply);
+        TAP_INT(fake_server_n_requests(server) - before, 1, "and is not followed");
+    }
+    TAP_INT(fake_server_n_requests(other), 0, "wherever it leads");
+    fake_server_close(other);
+}
+
+/* --- compressed answers --- */
+
+struct bits {
+    uint8_t *bytes;
+    size_t n;
+};
+
+static void put_bits(struct bits *b, unsigned value, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++, b->n++)
+        if (value >> i & 1)
+            b->bytes[b->n / 8] |= (uint8_t)(1u << b->n % 8);
+}
+
+/* A gzip file (RFC 1952) of 1 + 258 n zeros in 1.6 bytes each 258: one block of fixed codes (RFC
+ * 1951): a zero, then n times "258 bytes from 1 back". Without the trailer: nobody gets that far.
+ */
+static size_t make_bomb(uint8_t *out, size_t n)
+{
+    static const uint8_t header[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3};
+    memcpy(out, header, sizeof header);
+    struct bits b = {out + sizeof header, 0};
+    put_bits(&b, 3, 3);    /* the last block; fixed codes */
+    put_bits(&b, 0x0c, 8); /* the literal 0: 00110000, most significant bit first */
+    for (size_t i = 0; i < n; i++)
+        put_bits(&b, 0xa3, 8 + 5); /* length 258: 11000101; distance 1: 00000 */
+    return sizeof header + (b.n + 7) / 8;
+}
+
+static void test_compressed(void)
+{
+    enum { N = 100000 }; /* 25 MB in 160 KB */
+    uint8_t *bomb = calloc(1, 2 * N + 100);
+    size_t len = make_bomb(bomb, N);
+    struct ic_http_reply reply;
+    struct ic_error err = {0};
+    answer_with((struct fake_reply){
+        .status = 200, .headers = "Content-Encoding: gzip\r\n", .body = bomb, .len = len});
+    TAP_INT(post_now(&reply, NULL), 0, "compression that nobody asked for");
+    TAP_OK(reply.len == len && memcmp(reply.body, bomb, len) == 0, "is not undone");
+    ic_http_reply_fini(&reply);
+    answer_with((struct fake_reply){.status = 200,
+                                    .headers = "Transfer-Encoding: gzip\r\n",
+                                    .body = bomb,
+                                    .len = len,
+                                    .chunked = true});
+    TAP_INT(post_now(&reply, &err), -EPROTO, "a bomb by transfer encoding");
+    TAP_OK(strstr(err.message, "longer than expected") != NULL, "ends at the cap");
+    free(bomb);
 }
 
 static void check_fails(const char *what, struct fake_reply fault, size_t reply_max,
@@ -246,6 +343,10 @@ static void test_faults(void)
     check_fails("not HTTP", r, cap, IC_E_MALFORMED);
     r = big, r.fault = FAKE_ENDLESS_HEAD;
     check_fails("a header line without end", r, cap, IC_E_MALFORMED);
+    r.fault = FAKE_MANY_HEADERS;
+    check_fails("header lines without end", r, cap, IC_E_MALFORMED);
+    r.fault = FAKE_MANY_INTERIMS;
+    check_fails("interim answers without end", r, cap, IC_E_MALFORMED);
     r = big, r.announced = (size_t)1 << 40;
     check_fails("a length of 1 TiB", r, cap, IC_E_MALFORMED);
     check_body("the next request is well", false, MIB);
@@ -423,6 +524,39 @@ static void test_many_threads(void)
     server = first;
 }
 
+static void *post_some(void *arg)
+{
+    unsigned *n_right = arg;
+    for (int i = 0; i < 50; i++) {
+        struct ic_http_reply reply;
+        *n_right += post_now(&reply, NULL) == 0 && reply.len == 5;
+        ic_http_reply_fini(&reply);
+    }
+    return NULL;
+}
+
+static void test_pool(void)
+{
+    struct fake_server *first = server;
+    server = fake_server_open(answer, &script);
+    answer_with_echo();
+    pthread_t threads[8];
+    unsigned n_right[8] = {0};
+    unsigned n = 0;
+    for (int i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, post_some, &n_right[i]);
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        n += n_right[i];
+    }
+    TAP_INT(n, 8 * 50, "8 threads, 400 requests");
+    unsigned n_connections = fake_server_n_connections(server);
+    printf("# %u connections\n", n_connections);
+    TAP_OK(n_connections <= 8, "never more connections than requests at once");
+    fake_server_close(server);
+    server = first;
+}
+
 static void *stop_soon(void *arg)
 {
     (void)arg;
@@ -488,12 +622,16 @@ int main(void)
     test_headers_and_get();
     test_bodies();
     test_statuses();
+    test_retry_after_date();
+    test_redirects();
+    test_compressed();
     test_faults();
     test_too_slow();
     test_cancel();
     test_refused();
     test_urls();
     test_many_threads();
+    test_pool();
     test_stop();
 
     fake_server_close(server);

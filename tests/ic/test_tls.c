@@ -108,6 +108,50 @@ static enum ic_errc get(const struct server *s, const char *host, const char *ca
     return err.code;
 }
 
+/* A bad CA file shows at the start, whatever the URL. */
+static void check_ca_file(const char *content, size_t len, enum ic_errc code, const char *what)
+{
+    char path[] = "/tmp/canisterfs-test-XXXXXX";
+    int fd = mkstemp(path);
+    TAP_INT(write(fd, content, len), (int64_t)len, "write a CA file");
+    close(fd);
+    struct ic_http *http = NULL;
+    struct ic_error err = {0};
+    struct ic_http_config config = {.ca_file = path};
+    if (ic_http_open(&http, &config, &err) != 0)
+        printf("# %s\n", err.message);
+    TAP_INT(err.code, code, what);
+    ic_http_close(http);
+    unlink(path);
+}
+
+static void test_ca_files(const char *good)
+{
+    char pem[8192];
+    FILE *file = fopen(good, "r");
+    size_t len = fread(pem, 1, sizeof pem / 2, file);
+    fclose(file);
+    check_ca_file(pem, len, IC_OK, "a CA file with a certificate");
+    memcpy(pem + len, pem, len);
+    check_ca_file(pem, 2 * len, IC_OK, "with two");
+    check_ca_file("", 0, IC_E_CONFIG, "an empty one");
+    check_ca_file("garbage\n", 8, IC_E_CONFIG, "one without certificates");
+    check_ca_file(pem, len / 2, IC_E_CONFIG, "one that is cut off");
+    check_ca_file(pem, len + len / 2, IC_E_CONFIG, "one whose second certificate is cut off");
+    pem[len + 100] = '*';
+    check_ca_file(pem, 2 * len, IC_E_CONFIG, "one whose second certificate is broken");
+
+    static const char *const paths[] = {"/no/such/file", "/dev/null", "/dev/zero", "/tmp"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        struct ic_http *http = NULL;
+        struct ic_error err = {0};
+        struct ic_http_config config = {.ca_file = paths[i]};
+        TAP_OK(ic_http_open(&http, &config, &err) != 0, paths[i]);
+        TAP_INT(err.code, IC_E_CONFIG, "code");
+        TAP_OK(strstr(err.message, paths[i]) != NULL, "the message names it");
+    }
+}
+
 int main(void)
 {
     struct server s;
@@ -120,6 +164,7 @@ int main(void)
     TAP_INT(get(&s, "127.0.0.1", "/no/such/file"), IC_E_CONFIG, "a CA file that is not there");
     TAP_INT(get(&s, "127.0.0.1", "/dev/null"), IC_E_CONFIG, "a CA file without certificates");
     TAP_INT(atomic_load(&s.n_requests), 1, "only the first one sent its request");
+    test_ca_files(s.ca_file);
     stop(&s);
 
     start(&s, "IP:127.0.0.1", -3600, POLITE);

@@ -40,7 +40,9 @@ struct fake_server {
     union {
         struct sockaddr any;
         struct sockaddr_in in;
+        struct sockaddr_in6 in6;
     } address;             /* immutable after open */
+    socklen_t address_len; /* immutable after open */
     char url[64];          /* immutable after open */
     fake_handler *handler; /* immutable after open */
     void *arg;             /* immutable after open */
@@ -197,13 +199,26 @@ static void drip(struct connection *c, const struct fake_reply *reply)
     }
 }
 
-static void send_endless_head(struct connection *c)
+static void send_endlessly(struct connection *c, const char *first, const char *then)
 {
-    char line[1024];
-    memset(line, 'x', sizeof line);
-    bool sent = send_all(c->fd, "HTTP/1.1 200 OK\r\nX-Line: ", 25);
+    bool sent = send_all(c->fd, first, strlen(first));
     while (sent && !atomic_load(&c->server->stopping))
-        sent = send_all(c->fd, line, sizeof line);
+        sent = send_all(c->fd, then, strlen(then));
+}
+
+/* True when the fault is one, and has been sent. */
+static bool send_endless_head(struct connection *c, enum fake_fault fault)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\n";
+    if (fault == FAKE_ENDLESS_HEAD)
+        send_endlessly(c, "HTTP/1.1 200 OK\r\nX-Line: ", "x x x x x x x x x x x x x x x x x x x x");
+    else if (fault == FAKE_MANY_HEADERS)
+        send_endlessly(c, ok, "X-Line: one more line of the header\r\n");
+    else if (fault == FAKE_MANY_INTERIMS)
+        send_endlessly(c, "", "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n");
+    else
+        return false;
+    return true;
 }
 
 /* Returns true when the connection may carry another request. */
@@ -216,12 +231,12 @@ static bool send_reply(struct connection *c, const struct fake_reply *reply)
         stall(c);
     if (reply->fault == FAKE_GARBAGE)
         (void)send_all(c->fd, "\x16\x03\x01 this is not HTTP at all\r\n\r\n", 29);
-    if (reply->fault == FAKE_ENDLESS_HEAD)
-        send_endless_head(c);
+    if (send_endless_head(c, reply->fault))
+        return false;
     if (reply->fault == FAKE_RESET)
         reset_on_close(c->fd);
     if (reply->fault == FAKE_STALL || reply->fault == FAKE_GARBAGE || reply->fault == FAKE_RESET ||
-        reply->fault == FAKE_CLOSE || reply->fault == FAKE_ENDLESS_HEAD)
+        reply->fault == FAKE_CLOSE)
         return false;
 
     if (!send_head(c, reply))
@@ -349,13 +364,13 @@ static void *accept_thread(void *arg)
 
 static void start_listening(struct fake_server *server)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(server->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0)
         die("socket");
-    if (bind(fd, &server->address.any, sizeof server->address) != 0)
+    if (bind(fd, &server->address.any, server->address_len) != 0)
         die("bind");
-    socklen_t len = sizeof server->address;
+    socklen_t len = server->address_len;
     if (getsockname(fd, &server->address.any, &len) != 0 || listen(fd, 128) != 0)
         die("listen");
     pthread_mutex_lock(&server->lock);
@@ -393,7 +408,7 @@ static void end_connections(struct fake_server *server)
 
 /* --- public --- */
 
-struct fake_server *fake_server_open(fake_handler *handler, void *arg)
+static struct fake_server *new_server(fake_handler *handler, void *arg)
 {
     struct fake_server *server = calloc(1, sizeof *server);
     if (server == NULL)
@@ -404,12 +419,36 @@ struct fake_server *fake_server_open(fake_handler *handler, void *arg)
         server->sockets[i] = -1;
     server->handler = handler;
     server->arg = arg;
-    server->address.in.sin_family = AF_INET;
-    server->address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    start_listening(server);
-    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u",
-             ntohs(server->address.in.sin_port));
     return server;
+}
+
+struct fake_server *fake_server_open(fake_handler *handler, void *arg)
+{
+    struct fake_server *server = new_server(handler, arg);
+    server->address.in =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    server->address_len = sizeof server->address.in;
+    start_listening(server);
+    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u", fake_server_port(server));
+    return server;
+}
+
+struct fake_server *fake_server_open_ipv6(unsigned port, fake_handler *handler, void *arg)
+{
+    struct fake_server *server = new_server(handler, arg);
+    server->address.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+                                                .sin6_port = htons((uint16_t)port),
+                                                .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    server->address_len = sizeof server->address.in6;
+    start_listening(server);
+    snprintf(server->url, sizeof server->url, "http://[::1]:%u", fake_server_port(server));
+    return server;
+}
+
+unsigned fake_server_port(const struct fake_server *server)
+{
+    return ntohs(server->address.any.sa_family == AF_INET6 ? server->address.in6.sin6_port
+                                                           : server->address.in.sin_port);
 }
 
 void fake_server_close(struct fake_server *server)

@@ -24,6 +24,8 @@ enum fake_fault {
     FAKE_STALL_IN_BODY, /* silent after fault_at bytes of the body */
     FAKE_DRIP,          /* after fault_at bytes, one byte each drip_ms */
     FAKE_ENDLESS_HEAD,  /* a header line that never ends */
+    FAKE_MANY_HEADERS,  /* header lines without end */
+    FAKE_MANY_INTERIMS, /* 103 answers without end */
     FAKE_GARBAGE,       /* bytes that are not HTTP, then close */
 };
 
@@ -55,10 +57,13 @@ typedef void fake_handler(void *arg, const struct fake_request *request, struct 
 
 /* Start on 127.0.0.1. Ends the program with a message when that is impossible. */
 struct fake_server *fake_server_open(fake_handler *handler, void *arg);
+/* The same on ::1, at `port`; 0 = one of the kernel's choice. */
+struct fake_server *fake_server_open_ipv6(unsigned port, fake_handler *handler, void *arg);
 void fake_server_close(struct fake_server *server);
 
 /* "http://127.0.0.1:PORT"; valid until close. */
 const char *fake_server_url(const struct fake_server *server);
+unsigned fake_server_port(const struct fake_server *server);
 
 /* true: close the listening socket and every connection, so that connects are refused;
  * false: listen again on the same port. */
