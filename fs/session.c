@@ -1,5 +1,11 @@
 /* libfuse's workers answer the kernel, the caller's thread waits for them.
  *
+ * After an unmount libfuse waits for each worker's handler, and a handler may wait for the network
+ * for as long as a read may take, although nobody is there any more. libfuse tells nobody before
+ * that, and a worker that is busy cannot notice: so a thread of ours looks at the device now and
+ * then, and makes blocked handlers return (stopping) once the kernel has let go of it. It does not
+ * wait for the device with poll(2), because the kernel would wake it for each request.
+ *
  * libfuse's loop ends when a worker sees the unmount, or when its waiting thread wakes up and finds
  * the exit flag set. To end it from outside we first make blocked handlers return (stopping), set
  * the flag, and then wake the waiting thread with SIGUSR1, whose handler does nothing; again every
@@ -9,10 +15,12 @@
 #include "fs/session.h"
 
 #include "fs/fuse.h"
+#include "ic/wait.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,7 +33,15 @@ struct running {
     const struct fs_session_config *config;
     struct fuse_session *session;
     pthread_t loop_thread;
+    pthread_t device_watch;
+    pthread_mutex_t stopping_lock; /* held while config->stopping runs */
+    pthread_mutex_t lock;
+    pthread_cond_t ended; /* is_over */
+    bool is_over;         /* guarded by lock: the loop has ended */
 };
+
+/* How often the device is looked at. */
+#define LOOK_NS (500 * IC_NS_PER_MS)
 
 static void do_nothing(int signal_number)
 {
@@ -43,12 +59,63 @@ static void accept_wake_up(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* One at a time: the signals' thread, the watch's, the caller's. */
+static void stop(struct running *running)
+{
+    pthread_mutex_lock(&running->stopping_lock);
+    running->config->stopping(running->config->arg);
+    pthread_mutex_unlock(&running->stopping_lock);
+}
+
 static void end_loop(void *arg)
 {
     struct running *running = arg;
-    running->config->stopping(running->config->arg);
+    stop(running);
     fuse_session_exit(running->session);
     pthread_kill(running->loop_thread, SIGUSR1);
+}
+
+/* An unmounted device has an error (fuse_dev_poll in the kernel). */
+static bool is_unmounted(struct running *running)
+{
+    struct pollfd device = {.fd = fuse_session_fd(running->session)};
+    return poll(&device, 1, 0) > 0 && (device.revents & (POLLERR | POLLHUP));
+}
+
+static void *watch_device(void *arg)
+{
+    struct running *running = arg;
+    bool is_gone = false;
+    pthread_mutex_lock(&running->lock);
+    while (!running->is_over && !is_gone) {
+        int64_t until = ic_wait_now_ns() + LOOK_NS;
+        (void)!ic_wait_cond(&running->ended, &running->lock, until, NULL); /* without an io: 0 */
+        is_gone = is_unmounted(running);
+    }
+    pthread_mutex_unlock(&running->lock);
+    if (is_gone)
+        stop(running);
+    return NULL;
+}
+
+static int start_watch(struct running *running)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for others */
+    int error = pthread_create(&running->device_watch, NULL, watch_device, running);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -error;
+}
+
+static void end_watch(struct running *running)
+{
+    pthread_mutex_lock(&running->lock);
+    running->is_over = true;
+    pthread_cond_signal(&running->ended);
+    pthread_mutex_unlock(&running->lock);
+    pthread_join(running->device_watch, NULL);
 }
 
 static int serve(struct running *running)
@@ -60,7 +127,11 @@ static int serve(struct running *running)
     fuse_loop_cfg_set_max_threads(loop, (unsigned)running->config->options->max_threads);
     accept_wake_up();
     fs_signals_on_end(running->config->signals, end_loop, running);
-    int result = fuse_session_loop_mt(running->session, loop);
+    int result = start_watch(running);
+    if (result == 0) {
+        result = fuse_session_loop_mt(running->session, loop);
+        end_watch(running);
+    }
     fs_signals_forget(running->config->signals);
     fuse_loop_cfg_destroy(loop);
     return result;
@@ -117,7 +188,9 @@ enum fs_exit fs_session_run(const struct fs_session_config *config, char *messag
     enum fs_exit result = FS_EXIT_MOUNT;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct running running = {.config = config, .loop_thread = pthread_self()};
-    if (build_args(config, &args) < 0) {
+    pthread_mutex_init(&running.stopping_lock, NULL);
+    pthread_mutex_init(&running.lock, NULL);
+    if (ic_wait_cond_init(&running.ended) < 0 || build_args(config, &args) < 0) {
         snprintf(message, message_size, "out of memory");
         goto out;
     }
@@ -134,7 +207,7 @@ enum fs_exit fs_session_run(const struct fs_session_config *config, char *messag
         goto out;
     }
     int served = serve(&running);
-    config->stopping(config->arg);
+    stop(&running);
     fuse_session_unmount(running.session);
     if (served < 0) {
         snprintf(message, message_size, "serving ended: %s", strerror(-served));
@@ -145,6 +218,9 @@ out:
     if (running.session)
         fuse_session_destroy(running.session);
     fuse_opt_free_args(&args);
+    pthread_cond_destroy(&running.ended);
+    pthread_mutex_destroy(&running.lock);
+    pthread_mutex_destroy(&running.stopping_lock);
     return result;
 }
 

@@ -17,8 +17,9 @@ struct fs_session_config {
 
     /* Called once, when the kernel has answered and the mount serves. */
     void (*serving)(void *arg);
-    /* Makes every blocked call return soon. Called when the session is asked to end and when it
-     * ends, any number of times, from the caller's thread or another. */
+    /* Makes every blocked call return soon. Called when the session is asked to end, when the
+     * kernel has let go of it and when it ends: any number of times, one after the other, from the
+     * caller's thread or another. */
     void (*stopping)(void *arg);
     void *arg;
 };
