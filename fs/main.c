@@ -1,4 +1,5 @@
 /* canisterfs: mount an Internet Computer canister as a directory. */
+#include "fs/identity.h"
 #include "fs/launch.h"
 #include "fs/mount.h"
 #include "fs/session.h"
@@ -17,6 +18,7 @@ struct run {
     const struct fs_options *options;
     struct fs_signals signals;
     struct fs_launch launch;
+    struct fs_identity identity;
     struct fs_log *log;
     struct fs_mount mount;
     bool is_serving; /* written by a worker that the session joins before it is read */
@@ -76,8 +78,10 @@ static void tell(struct run *run, enum fs_exit result, const char *message)
 static enum fs_exit run_mount(struct run *run)
 {
     char message[1024] = "";
-    enum fs_exit result = fs_mount_open(&run->mount, run->options, run->log, &run->signals.cancel,
-                                        message, sizeof(message));
+    struct ic_identity *id = run->identity.id;
+    run->identity.id = NULL; /* the mount's now */
+    enum fs_exit result = fs_mount_open(&run->mount, run->options, id, run->log,
+                                        &run->signals.cancel, message, sizeof(message));
     if (result == FS_EXIT_OK) {
         result = run_session(run, message, sizeof(message));
         fs_mount_close(&run->mount);
@@ -138,6 +142,7 @@ static enum fs_exit run_process(struct run *run)
         fs_log_print(run->log, FS_LOG_WARNING,
                      "mounted read-only: this version cannot write (mount(8) asks for it unless "
                      "'ro' is given)");
+    fs_identity_report(&run->identity, run->log);
     enum fs_exit result = run_mount(run);
     fs_signals_close(&run->signals);
     fs_log_close(run->log);
@@ -152,6 +157,8 @@ static enum fs_exit mount_and_serve(struct fs_options *options)
     char message[1024] = "";
     struct run run = {.options = options};
     enum fs_exit result = resolve_paths(options, message, sizeof(message));
+    if (result == FS_EXIT_OK) /* while there is a terminal to ask for a password */
+        result = fs_identity_open(&run.identity, options, message, sizeof(message));
     if (result != FS_EXIT_OK) {
         fprintf(stderr, "canisterfs: %s\n", message);
         return result;
@@ -161,9 +168,12 @@ static enum fs_exit mount_and_serve(struct fs_options *options)
     int launched = fs_launch_begin(&run.launch, options->foreground, &run.signals);
     if (launched < 0) {
         fprintf(stderr, "canisterfs: cannot start a process: %s\n", strerror(-launched));
+        fs_identity_close(&run.identity);
         return FS_EXIT_CONFIG;
     }
-    return run_process(&run);
+    result = run_process(&run);
+    fs_identity_close(&run.identity);
+    return result;
 }
 
 int main(int argc, char **argv)
@@ -190,6 +200,8 @@ int main(int argc, char **argv)
         fs_usage_print_man_page(stdout);
     else if (options.action == FS_ACTION_VERSION)
         printf("canisterfs " CANISTERFS_VERSION "\n");
+    else if (options.action == FS_ACTION_WHOAMI)
+        status = fs_identity_whoami(&options);
     else
         status = mount_and_serve(&options);
     fs_option_fini(&options);

@@ -124,8 +124,8 @@ static int start_cache(struct fs_mount *mount)
 }
 
 enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *options,
-                           struct fs_log *log, const atomic_bool *cancel, char *message,
-                           size_t message_size)
+                           struct ic_identity *identity, struct fs_log *log,
+                           const atomic_bool *cancel, char *message, size_t message_size)
 {
     memset(out, 0, sizeof(*out));
     out->options = options;
@@ -134,7 +134,8 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
     clock_gettime(CLOCK_REALTIME, &now);
     out->started_at_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 
-    enum fs_exit result = fs_target_open(&out->target, options, log, cancel, message, message_size);
+    enum fs_exit result =
+        fs_target_open(&out->target, options, identity, log, cancel, message, message_size);
     if (result == FS_EXIT_OK)
         result =
             fs_facts_open(&out->facts, &out->target, options->timeout_ns, message, message_size);

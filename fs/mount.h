@@ -33,13 +33,15 @@ struct fs_mount {
 
 /* Reach the canister, find out what it offers, and build the tree. Nothing is mounted yet.
  *
- * cancel  ends every wait for the network at the start when it becomes true; borrowed until close
+ * identity  takes, also on failure
+ * cancel    ends every wait for the network at the start when it becomes true; borrowed until close
  *
  * Returns FS_EXIT_OK, or the exit status with a line in words; then nothing is left open. Starts
  * threads. */
 enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *options,
-                           struct fs_log *log, const atomic_bool *cancel, char *message,
-                           size_t message_size) __attribute__((warn_unused_result, nonnull));
+                           struct ic_identity *identity, struct fs_log *log,
+                           const atomic_bool *cancel, char *message, size_t message_size)
+    __attribute__((warn_unused_result, nonnull));
 
 /* Make every call that waits for the network return soon. May be called from any thread,
  * repeatedly, between open and close. */

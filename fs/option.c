@@ -45,8 +45,13 @@ static const struct option_row option_table[] = {
      "root key of that network (DER, as a file or as hex digits); built in for network=ic"},
     {"insecure_root_key", OPTION_FLAG, AT(insecure_root_key), NULL, NULL, 0, 0,
      "ask the network itself for its root key: for tests only, anybody on the way can answer"},
-    {"identity", OPTION_TEXT, AT(identity), "FILE", NULL, 0, 0,
-     "sign calls with the private key in this PEM file (Ed25519); anonymous without it"},
+    {"identity", OPTION_TEXT, AT(identity), "FILE|NAME", NULL, 0, 0,
+     "sign calls with the private key in this PEM file (Ed25519, secp256k1, P-256), or with the "
+     "identity of that name in icp-cli or dfx; anonymous without it"},
+    {"password_file", OPTION_TEXT, AT(password_file), "FILE", NULL, 0, 0,
+     "password of that key, the first line of this file; asked for on the terminal without it"},
+    {"delegation", OPTION_TEXT, AT(delegation), "FILE", NULL, 0, 0,
+     "delegations to that key (JSON of icp identity delegation sign): be whom they speak for"},
     {"ca_file", OPTION_TEXT, AT(ca_file), "FILE", NULL, 0, 0,
      "trust the TLS certificate authorities in this PEM file instead of the system's"},
     {"proxy", OPTION_PROXY, AT(proxy), "URL|none", NULL, 0, 0,
@@ -394,6 +399,8 @@ static enum fs_exit apply_dashed(struct fs_options *options, int argc, char **ar
         options->action = FS_ACTION_VERSION;
     else if (strcmp(arg, "--man-page") == 0)
         options->action = FS_ACTION_MAN_PAGE;
+    else if (strcmp(arg, "--whoami") == 0)
+        options->action = FS_ACTION_WHOAMI;
     else if (strcmp(arg, "-f") == 0)
         options->foreground = true;
     else if (strncmp(arg, "--", 2) == 0)
@@ -403,7 +410,10 @@ static enum fs_exit apply_dashed(struct fs_options *options, int argc, char **ar
     else if (strncmp(arg, "-o", 2) == 0 && arg[2])
         return apply_list(options, arg + 2, message, message_size);
     else {
-        snprintf(message, message_size, "unknown option '%s' (see canisterfs --help)", arg);
+        snprintf(message, message_size,
+                 strcmp(arg, "-o") == 0 ? "option '%s' needs a value: -o name[=value],..."
+                                        : "unknown option '%s' (see canisterfs --help)",
+                 arg);
         return FS_EXIT_USAGE;
     }
     return FS_EXIT_OK;
@@ -430,6 +440,11 @@ enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char
     }
     if (result == FS_EXIT_OK && out->map && out->profile) {
         snprintf(message, message_size, "options 'map' and 'profile' exclude each other");
+        return FS_EXIT_USAGE;
+    }
+    if (result == FS_EXIT_OK && !out->identity && (out->password_file || out->delegation)) {
+        snprintf(message, message_size, "option '%s' needs 'identity', the key it is for",
+                 out->delegation ? "delegation" : "password_file");
         return FS_EXIT_USAGE;
     }
     return result;

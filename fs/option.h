@@ -25,6 +25,7 @@ enum fs_action {
     FS_ACTION_HELP,
     FS_ACTION_VERSION,
     FS_ACTION_MAN_PAGE,
+    FS_ACTION_WHOAMI,
 };
 
 /* What to do with memory that has no version. */
@@ -39,7 +40,9 @@ struct fs_options {
     char *network;  /* "ic", "local" or an http(s) URL without user and password */
     char *root_key; /* file name or hex digits of the DER key */
     bool insecure_root_key;
-    char *identity; /* PEM file */
+    char *identity;      /* PEM file, or a name in the stores of icp-cli and dfx */
+    char *password_file; /* of that key */
+    char *delegation;    /* JSON file: delegations to that key */
     char *ca_file;
     char *proxy;           /* "none" or an http(s) URL without user and password */
     char *map;             /* file that says which methods to read with */

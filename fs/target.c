@@ -150,26 +150,6 @@ static enum fs_exit resolve_root_key(const struct fs_options *options, struct fs
     return FS_EXIT_OK;
 }
 
-static enum fs_exit load_identity(const struct fs_options *options, struct fs_target *target,
-                                  char *message, size_t message_size)
-{
-    struct ic_error err = {0};
-    if (!options->identity) {
-        if (ic_identity_new_anonymous(&target->identity) == 0)
-            return FS_EXIT_OK;
-        snprintf(message, message_size, "out of memory");
-        return FS_EXIT_CONFIG;
-    }
-    if (ic_identity_open_pem(options->identity, &target->identity, &err) < 0) {
-        snprintf(message, message_size, "identity '%s': %s", options->identity, err.message);
-        return FS_EXIT_CONFIG;
-    }
-    if (ic_identity_is_exposed(target->identity))
-        fs_log_print(target->log, FS_LOG_WARNING,
-                     "identity '%s' can be read by others: chmod 600 it", options->identity);
-    return FS_EXIT_OK;
-}
-
 static int open_agent(struct fs_target *target, struct ic_error *err)
 {
     const struct ic_agent_config config = {
@@ -187,13 +167,14 @@ static int open_agent(struct fs_target *target, struct ic_error *err)
 }
 
 enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *options,
-                            struct fs_log *log, const atomic_bool *cancel, char *message,
-                            size_t message_size)
+                            struct ic_identity *identity, struct fs_log *log,
+                            const atomic_bool *cancel, char *message, size_t message_size)
 {
     memset(out, 0, sizeof(*out));
     out->log = log;
     out->options = options;
     out->cancel = cancel;
+    out->identity = identity;
     struct ic_error err = {0};
     enum fs_exit result = FS_EXIT_USAGE;
     if (ic_principal_parse(options->canister, &out->canister) < 0) {
@@ -203,8 +184,12 @@ enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *opti
         goto failed;
     }
     ic_principal_format(&out->canister, out->canister_text);
+    result = FS_EXIT_CONFIG;
+    if (ic_identity_check_target(identity, &out->canister, &err) < 0) {
+        snprintf(message, message_size, "%s", err.message);
+        goto failed;
+    }
     if ((result = resolve_url(options, out, message, message_size)) != FS_EXIT_OK ||
-        (result = load_identity(options, out, message, message_size)) != FS_EXIT_OK ||
         (result = resolve_root_key(options, out, out->root_key, message, message_size)) !=
             FS_EXIT_OK)
         goto failed;

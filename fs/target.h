@@ -21,15 +21,18 @@ struct fs_target {
     const atomic_bool *cancel;        /* borrowed: ends the calls of fs_target_io; NULL for never */
 };
 
-/* Resolve canister, network, root key and identity, and start the agent. Talks to the network only
- * for -o insecure_root_key.
+/* Resolve canister, network and root key, and start the agent. Talks to the network only for
+ * -o insecure_root_key.
  *
- * Returns FS_EXIT_OK, FS_EXIT_USAGE (canister text), FS_EXIT_CONFIG (identity, root key) or
+ * identity  takes, also on failure
+ *
+ * Returns FS_EXIT_OK, FS_EXIT_USAGE (canister text), FS_EXIT_CONFIG (root key, targets of the
+ * identity's delegations) or
  * FS_EXIT_NETWORK, with a line in words in `message`. Starts a thread. */
 enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *options,
-                            struct fs_log *log, const atomic_bool *cancel, char *message,
-                            size_t message_size)
-    __attribute__((warn_unused_result, nonnull(1, 2, 3, 5)));
+                            struct ic_identity *identity, struct fs_log *log,
+                            const atomic_bool *cancel, char *message, size_t message_size)
+    __attribute__((warn_unused_result, nonnull(1, 2, 3, 4, 6)));
 
 /* The same canister seen by an anonymous caller, with an agent of its own. `target` must stay open.
  * Returns 0 or -errno with err filled. */

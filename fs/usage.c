@@ -52,6 +52,7 @@ void fs_usage_print_help(FILE *to)
 {
     fprintf(to,
             "usage: canisterfs [options] CANISTER MOUNTPOINT\n"
+            "       canisterfs --whoami [-o identity=...]\n"
             "\n"
             "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
             "file, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
@@ -66,11 +67,13 @@ void fs_usage_print_help(FILE *to)
             fprintf(to, " [%s]", words.fallback);
         fputc('\n', to);
     }
-    fprintf(to, "  -f                       as foreground\n"
-                "  -h, --help               this text\n"
-                "  -V, --version            the version\n"
-                "\n"
-                "exit status:\n");
+    fprintf(to,
+            "  -f                       as foreground\n"
+            "  --whoami                 print the principal of the identity, and mount nothing\n"
+            "  -h, --help               this text\n"
+            "  -V, --version            the version\n"
+            "\n"
+            "exit status:\n");
     for (size_t i = 0; i < N_EXITS; i++)
         fprintf(to, "  %-24d %s\n", exit_table[i].status, exit_table[i].meaning);
 }
@@ -116,6 +119,7 @@ void fs_usage_print_man_page(FILE *to)
         fputc('\n', to);
     }
     fprintf(to, ".TP\n.B \\-f\nas foreground\n"
+                ".TP\n.B \\-\\-whoami\nprint the principal of the identity, and mount nothing\n"
                 ".TP\n.BR \\-h \", \" \\-\\-help\nprint the options\n"
                 ".TP\n.BR \\-V \", \" \\-\\-version\nprint the version\n"
                 ".SH SIGNALS\n"

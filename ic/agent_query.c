@@ -27,9 +27,12 @@ static int send_query(struct ic_agent *agent, struct query *q, const struct ic_i
                       struct ic_http_reply *reply, struct ic_error *err)
 {
     struct ic_buf body = {0};
-    uint64_t expiry = ic_request_expiry_ns(ic_agent_now_ns(agent));
-    int rc = ic_request_query(agent->identity, q->canister, q->method, q->arg, q->arg_len, expiry,
-                              NULL, &body, q->request_id);
+    int64_t now = ic_agent_now_ns(agent);
+    int rc = ic_identity_check_time(agent->identity, now, err);
+    if (rc != 0)
+        return rc;
+    rc = ic_request_query(agent->identity, q->canister, q->method, q->arg, q->arg_len,
+                          ic_request_expiry_ns(now), NULL, &body, q->request_id);
     if (rc != 0)
         rc = ic_fail(err, IC_E_NO_MEMORY, "query %s", q->method);
     else

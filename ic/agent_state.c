@@ -37,9 +37,12 @@ static int attempt(struct ic_agent *agent, const struct state_read *read, struct
 {
     struct ic_buf body = {0};
     uint8_t request_id[IC_REQUEST_ID_LEN];
-    uint64_t expiry = ic_request_expiry_ns(ic_agent_now_ns(agent));
-    int rc = ic_request_read_state(agent->identity, read->paths, read->n, expiry, NULL, &body,
-                                   request_id);
+    int64_t now = ic_agent_now_ns(agent);
+    int rc = ic_identity_check_time(agent->identity, now, err);
+    if (rc != 0)
+        return rc;
+    rc = ic_request_read_state(agent->identity, read->paths, read->n, ic_request_expiry_ns(now),
+                               NULL, &body, request_id);
     if (rc != 0) {
         ic_buf_fini(&body);
         retry->is_final = true;

@@ -64,9 +64,13 @@ static int make_body(struct ic_agent *agent, struct update *u, const struct ic_p
                      const uint8_t *arg, size_t arg_len, struct ic_error *err)
 {
     uint8_t nonce[IC_NONCE_LEN];
+    int64_t now = ic_agent_now_ns(agent);
+    int rc = ic_identity_check_time(agent->identity, now, err);
+    if (rc != 0)
+        return rc;
     if (getrandom(nonce, sizeof nonce, 0) != (ssize_t)sizeof nonce)
         return ic_fail(err, IC_E_NO_MEMORY, "update %s: no random bytes", u->method);
-    u->expiry_ns = ic_request_expiry_ns(ic_agent_now_ns(agent));
+    u->expiry_ns = ic_request_expiry_ns(now);
     if (ic_request_call(agent->identity, canister, u->method, arg, arg_len, u->expiry_ns, nonce,
                         &u->body, u->request_id) != 0)
         return ic_fail(err, IC_E_NO_MEMORY, "update %s", u->method);

@@ -102,18 +102,21 @@ static int sign_id(const struct ic_identity *identity, const uint8_t id[IC_REQUE
     return ic_identity_sign(identity, msg, sizeof(msg), sig);
 }
 
-/* The envelope: the content and, unless anonymous, the public key and the signature over its id. */
+/* The envelope: the content and, unless anonymous, the sender's public key, the signature over its
+ * id, and the delegations when it is another key that signs. */
 static int encode_envelope(const struct ic_identity *identity, const struct content *c,
                            struct ic_buf *body, uint8_t request_id[IC_REQUEST_ID_LEN])
 {
     bool is_signed = !ic_identity_is_anonymous(identity);
+    struct ic_view delegations = ic_identity_delegations(identity);
     uint8_t id[IC_REQUEST_ID_LEN], sig[IC_SIGNATURE_LEN];
     int ret = content_id(c, id);
     if (ret < 0)
         return ret;
-    ic_buf_reserve(body, ENVELOPE_MAX + c->arg.len + (c->method ? strlen(c->method) : 0));
+    ic_buf_reserve(body, ENVELOPE_MAX + delegations.len + c->arg.len +
+                             (c->method ? strlen(c->method) : 0));
     ic_cbor_put_self_described(body);
-    ic_cbor_put_map(body, is_signed ? 3 : 1);
+    ic_cbor_put_map(body, (is_signed ? 3U : 1) + (delegations.len ? 1U : 0));
     ic_cbor_put_text(body, "content");
     encode_content(c, body);
     if (is_signed) {
@@ -124,6 +127,10 @@ static int encode_envelope(const struct ic_identity *identity, const struct cont
         ic_cbor_put_bytes(body, ic_identity_public_key_der(identity));
         ic_cbor_put_text(body, "sender_sig");
         ic_cbor_put_bytes(body, ic_view(sig, sizeof(sig)));
+    }
+    if (delegations.len) {
+        ic_cbor_put_text(body, "sender_delegation");
+        ic_buf_append(body, delegations.bytes, delegations.len);
     }
     ret = ic_buf_status(body);
     if (ret == 0)

@@ -32,7 +32,8 @@ uint64_t ic_request_expiry_ns(int64_t now_ns);
 
 /* Encode a query envelope.
  *
- * identity           signs; anonymous adds no signature
+ * identity           signs; anonymous adds no signature. Its delegations go along, expired or not:
+ *                    ic_identity_check_time comes first
  * canister           the canister_id field; empty for the management canister
  * method             method name, UTF-8
  * arg,arg_len        the argument bytes, copied into the body; arg may be NULL when arg_len is 0

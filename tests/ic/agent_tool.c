@@ -17,6 +17,7 @@
  */
 #include "ic/agent.h"
 #include "ic/http.h"
+#include "ic/identity_pem.h"
 #include "ic/request.h"
 #include "ic/wait.h"
 
@@ -127,7 +128,7 @@ static void open_agent(struct tool *tool)
         die("--url, --root-key and --canister are needed");
     if (ic_principal_parse(o->canister, &tool->canister) != 0)
         die("not a principal: %s", o->canister);
-    int rc = o->identity != NULL ? ic_identity_open_pem(o->identity, &tool->identity, &err)
+    int rc = o->identity != NULL ? ic_identity_open_pem(o->identity, NULL, &tool->identity, &err)
                                  : ic_identity_new_anonymous(&tool->identity);
     if (rc != 0)
         die("identity: %s", o->identity != NULL ? err.message : strerror(-rc));

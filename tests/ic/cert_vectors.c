@@ -529,9 +529,6 @@ static bool is_link_signed(json_t *link, const struct ic_buf *signer)
     struct ic_buf key = vector_unhex(vector_text(delegation, "pubkey"));
     struct ic_buf sig = vector_unhex(vector_text(link, "signature"));
     uint8_t msg[27 + IC_SHA256_LEN] = "\x1Aic-request-auth-delegation";
-    const uint8_t *p = signer->bytes;
-    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)signer->len);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     struct ic_map_hash h;
     bool ok = ic_map_hash_init(&h) == 0;
 
@@ -539,12 +536,10 @@ static bool is_link_signed(json_t *link, const struct ic_buf *signer)
         ic_map_hash_bytes(&h, "pubkey", ic_view(key.bytes, key.len));
         ic_map_hash_nat(&h, "expiration",
                         strtoull(vector_text(delegation, "expiration"), NULL, 16));
-        ok = ic_map_hash_fini(&h, msg + 27) == 0 && pkey && ctx &&
-             EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
-             EVP_DigestVerify(ctx, sig.bytes, sig.len, msg, sizeof(msg)) == 1;
+        ok = ic_map_hash_fini(&h, msg + 27) == 0 &&
+             ic_identity_key_verify(ic_view(signer->bytes, signer->len), msg, sizeof(msg),
+                                    ic_view(sig.bytes, sig.len)) == 0;
     }
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(pkey);
     ic_buf_fini(&key);
     ic_buf_fini(&sig);
     return ok;

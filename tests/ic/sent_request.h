@@ -5,12 +5,10 @@
 #define CANISTERFS_TESTS_IC_SENT_REQUEST_H
 
 #include "ic/cbor.h"
+#include "ic/identity_key.h"
 #include "ic/map_hash.h"
 #include "ic/request.h"
 #include "tests/ic/vectors.h"
-
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 
 /* ---- representation-independent hashes ---- */
 
@@ -187,18 +185,28 @@ static inline bool sent_is_signed(struct ic_view der, struct ic_view sig,
                                   const uint8_t id[IC_REQUEST_ID_LEN])
 {
     uint8_t msg[11 + IC_REQUEST_ID_LEN];
-    const uint8_t *p = der.bytes;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)der.len);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok;
-
     memcpy(msg, "\x0Aic-request", 11);
     memcpy(msg + 11, id, IC_REQUEST_ID_LEN);
-    ok = key && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
-         EVP_DigestVerify(ctx, sig.bytes, sig.len, msg, sizeof(msg)) == 1;
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(key);
-    return ok;
+    return ic_identity_key_verify(der, msg, sizeof(msg), sig) == 0;
+}
+
+/* The key that signs: the one that the last delegation names, else the sender's. Their number. */
+static inline int sent_signer(const struct ic_cbor_map *envelope, struct ic_view *der)
+{
+    struct ic_view item, inner;
+    struct ic_cbor_array links;
+    struct ic_cbor_map link, delegation;
+    int n = 0;
+    if (ic_cbor_map_find(envelope, "sender_delegation", &item) < 0)
+        return 0;
+    if (ic_cbor_array(item, &links) < 0)
+        return -1;
+    for (; ic_cbor_array_next(&links, &item) == 0; n++)
+        if (ic_cbor_map(item, &link) < 0 || ic_cbor_map_find(&link, "delegation", &inner) < 0 ||
+            ic_cbor_map(inner, &delegation) < 0 ||
+            ic_cbor_map_bytes(&delegation, "pubkey", der) < 0)
+            return -1;
+    return n;
 }
 
 #endif

@@ -68,7 +68,8 @@ static void test_recordings(void)
 
     uint8_t der[IC_ROOT_KEY_LEN];
     struct ic_io io = within_ms(5000);
-    TAP_INT(ic_agent_fetch_root_key(url, NULL, NULL, &io, der, NULL), 0, "recorded status: root key");
+    TAP_INT(ic_agent_fetch_root_key(url, NULL, NULL, &io, der, NULL), 0,
+            "recorded status: root key");
     TAP_MEM(der, root_key, sizeof der, "it is the mock's");
 
     struct ic_agent_config config = {.url = url,

@@ -7,6 +7,7 @@
 #include "ic/candid_relation.h"
 #include "ic/certificate.h"
 #include "ic/did.h"
+#include "ic/identity_pem.h"
 #include "ic/request.h"
 #include "ic/response.h"
 #include "tests/ic/forge.h"
@@ -199,7 +200,7 @@ static int open_identity(struct ic_error *err)
     struct ic_identity *id = NULL;
     int ret;
     vector_path(data_dir, "pem/decrypted_pkcs8_ed25519.pem", path);
-    ret = ic_identity_open_pem(path, &id, err);
+    ret = ic_identity_open_pem(path, NULL, &id, err);
     if (ret < 0 && id)
         return -EIO;
     ic_identity_free(id);
