@@ -15,12 +15,15 @@
  * is returned at once, as it is: IC_E_TIMEOUT means that the deadline passed while something was
  * under way. An update is never made anew: what is sent again, and when, see ic_agent_update.
  *
- * Nobody's answer can make a call exceed its bounds: time is bounded by io->deadline_ns (and a few
- * ms to verify an answer that came just before it); memory by the longest answer taken, the
- * request, and some 3 MB for what a certificate decodes to (hash_tree.h, response.h); requests by
- * the tries above, for an update by one question in half a second. Answers longer than this are
- * refused while they arrive: a query          reply_max + 64 KiB an update        3 MiB read_state
- * 4 MiB the root key     64 KiB Redirects are not followed.
+ * Nobody's answer can make a call exceed its bounds: time is bounded by io->deadline_ns (and a
+ * few ms to verify an answer that came just before it); memory by twice the longest answer taken
+ * and 6 MB for what its certificates decode to (hash_tree.h), besides the request; requests by the
+ * tries above, for an update by one question in half a second. Redirects are not followed. An
+ * answer is refused while it arrives when it is longer than
+ *   reply_max + 64 KiB   a query's
+ *   3 MiB                an update's
+ *   4 MiB                of read_state
+ *   64 KiB               with the root key
  *
  * Errors (code in err, errno as return value; the table is in error.c): IC_E_TIMEOUT,
  * IC_E_CANCELLED, IC_E_UNREACHABLE, IC_E_TLS, IC_E_MALFORMED, IC_E_UNVERIFIED, IC_E_DENIED,

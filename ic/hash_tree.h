@@ -17,8 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IC_HASH_TREE_DEPTH 128     /* nodes on one way down; real trees stay below 64 */
-#define IC_HASH_TREE_NODES 1000000 /* a million nodes are 40 MB; real trees have thousands */
+#define IC_HASH_TREE_DEPTH 128 /* nodes on one way down; real trees stay below 64 */
+#define IC_HASH_TREE_NODES                                                                         \
+    65536 /* 2 MB, 3 while growing; real trees have hundreds, or thousands                         \
+           */
 
 enum ic_lookup {
     IC_LOOKUP_FOUND,
@@ -34,7 +36,8 @@ struct ic_hash_node; /* lives as long as its tree */
  *
  * item  the encoded tree, one CBOR item; borrowed as long as the tree lives
  *
- * Returns 0, -EPROTO (malformed, not well-formed, too deep, too many nodes), -ENOMEM.
+ * Returns 0, -EPROTO (malformed, not well-formed, too deep, too many nodes), -ENOMEM. Time is in
+ * proportion to item.len, as it is for all below but each_label, whose fn decides.
  */
 int ic_hash_tree_decode(struct ic_view item, struct ic_hash_tree **out) IC_NONNULL(2) IC_MUST_CHECK;
 void ic_hash_tree_free(struct ic_hash_tree *tree);

@@ -79,6 +79,11 @@ int ic_node_set_from_certificate(const struct ic_certificate *cert, struct ic_no
         return ic_fail(err, IC_E_UNVERIFIED, "the certificate shows no nodes of its subnet");
     }
 
+    if (n > IC_NODE_SET_MAX) {
+        free(labels);
+        return ic_fail(err, IC_E_MALFORMED, "node keys: a subnet of %zu nodes", n);
+    }
+
     struct ic_node_set *set = malloc(sizeof *set + n * sizeof set->node[0]);
     if (set == NULL) {
         free(labels);

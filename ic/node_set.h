@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define IC_NODE_SET_MAX 1024 /* the largest subnet has some 40 nodes */
+
 /* Immutable and counted; any number of threads may hold and use it. */
 struct ic_node_set;
 
@@ -28,8 +30,8 @@ void ic_node_set_unref(struct ic_node_set *set);
 
 /* Read the node keys of the certificate's own subnet out of /subnet/<id>/node.
  *
- * Returns 0 and a set to be unref'ed; -EPROTO (a key or an id of the wrong form), -EBADMSG (the
- * certificate shows no nodes), -ENOMEM.
+ * Returns 0 and a set to be unref'ed; -EPROTO (a key or an id of the wrong form, more than
+ * IC_NODE_SET_MAX nodes), -EBADMSG (the certificate shows no nodes), -ENOMEM.
  */
 int ic_node_set_from_certificate(const struct ic_certificate *cert, struct ic_node_set **out,
                                  struct ic_error *err) IC_NONNULL(1, 2) IC_MUST_CHECK;

@@ -41,6 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     CLAIM(ret == -EPROTO || ret == -EBADMSG);
     CLAIM(cert == NULL);
+    ret = ic_certificate_verify_subnet(data, size, &trust, &canister, &cert, NULL);
+    CLAIM(ret == -EPROTO || ret == -EBADMSG);
+    CLAIM(cert == NULL);
     walk_tree(ic_view(data, size));
     if (ic_cbor_open(data, size, &root) == 0 && ic_cbor_map(root, &map) == 0 &&
         ic_cbor_map_find(&map, "tree", &tree) == 0)

@@ -110,7 +110,8 @@ static void answer_query(const struct fake_request *request, const struct plan *
     if (bad) {
         spoil(&answer, plan->wrong, id);
         answer.reject_code = plan->reject_code;
-        answer.reject_message = "no\n\x1b[31m way";
+        answer.reject_message =
+            plan->reject_message != NULL ? plan->reject_message : "no\n\x1b[31m way";
         answer.error_code = plan->error_code;
     }
     reply->owned = fake_ic_query_body(&answer, id, &reply->len);
@@ -228,6 +229,11 @@ static void answer(void *arg, const struct fake_request *request, struct fake_re
         reply->status = plan.status;
         reply->body = (const uint8_t *)plan.text;
         reply->len = plan.text != NULL ? strlen(plan.text) : 0;
+        return;
+    }
+    if (bad && plan.raw != NULL) {
+        reply->body = plan.raw;
+        reply->len = plan.raw_len;
         return;
     }
     if (kind == QUERY) {

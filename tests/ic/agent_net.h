@@ -43,13 +43,16 @@ struct plan {
     enum wrong wrong;
     int status; /* 0 = 200 */
     const char *headers;
-    const char *text;     /* body of another status than 200 */
-    uint32_t reject_code; /* 0 = replied */
+    const char *text;           /* body of another status than 200 */
+    uint32_t reject_code;       /* 0 = replied */
+    const char *reject_message; /* of a query; NULL = one not fit to print */
     const char *error_code;
     const char *call_status; /* of a call: instead of its outcome, "received" or "processing" */
     enum fake_fault fault;
     size_t fault_at;
-    unsigned delay_ms; /* of all, good or bad */
+    unsigned delay_ms;  /* of all, good or bad */
+    const uint8_t *raw; /* not NULL: this body, which must stay */
+    size_t raw_len;
 };
 
 struct nature {

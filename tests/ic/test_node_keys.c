@@ -262,6 +262,85 @@ static void test_room(void)
     ic_node_keys_free(NULL);
 }
 
+/* ---- sets ---- */
+
+static const uint8_t ed25519_der[44] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+                                        0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+
+/* Nodes of the ids from first on, in a balanced tree. */
+static struct ic_buf node_range(unsigned first, unsigned n)
+{
+    uint8_t id[2] = {(uint8_t)(first >> 8), (uint8_t)first};
+    if (n > 1) {
+        struct ic_buf left = node_range(first, n / 2);
+        return forge_fork(left, node_range(first + n / 2, n - n / 2));
+    }
+    return forge_labeled(ic_view(id, 2),
+                         forge_text("public_key", forge_leaf(ic_view(ed25519_der, 44))));
+}
+
+/* /subnet/<root>/<below>, read as a set. */
+static void expect_set(struct ic_buf below, int want, enum ic_errc code, const char *what)
+{
+    struct ic_trust trust = {.root_key = root_key, .root_key_len = sizeof(root_key), .now_ns = NOW};
+    struct ic_principal subnet;
+    struct ic_certificate *cert = NULL;
+    struct ic_node_set *set = NULL;
+    struct ic_error err = {0};
+    if (ic_principal_self_authenticating(root_key, sizeof(root_key), &subnet) < 0)
+        vector_die("out of memory", what);
+    struct ic_buf b = forge_certificate(
+        forge_fork(forge_text("subnet", forge_labeled(ic_principal_view(&subnet), below)),
+                   forge_text("time", forge_nat_leaf(NOW))),
+        7, NULL, forge_nothing());
+    if (ic_certificate_verify_subnet(b.bytes, b.len, &trust, &subnet, &cert, NULL) < 0)
+        vector_die("does not verify", what);
+    TAP_INT(ic_node_set_from_certificate(cert, &set, &err), want, what);
+    TAP_INT(err.code, code, "code");
+    TAP_OK((set != NULL) == (want == 0), "a set, or none");
+    ic_node_set_unref(set);
+    ic_certificate_free(cert);
+    ic_buf_fini(&b);
+}
+
+static struct ic_buf one_node(struct ic_view id, struct ic_buf below)
+{
+    return forge_text("node", forge_labeled(id, below));
+}
+
+static struct ic_buf one_key(const uint8_t *der, size_t len)
+{
+    return forge_text("public_key", forge_leaf(ic_view(der, len)));
+}
+
+static void test_sets(void)
+{
+    uint8_t id[30] = {1}, other_der[44];
+    struct ic_view good_id = ic_view(id, 29);
+
+    memcpy(other_der, ed25519_der, sizeof(other_der));
+    other_der[8] = 0x71;
+    expect_set(one_node(good_id, one_key(ed25519_der, 44)), 0, IC_OK, "a node");
+    expect_set(forge_text("node", node_range(0, IC_NODE_SET_MAX)), 0, IC_OK,
+               "as many nodes as there may be");
+    expect_set(forge_text("node", node_range(0, IC_NODE_SET_MAX + 1)), -EPROTO, IC_E_MALFORMED,
+               "one more");
+    expect_set(forge_text("public_key", forge_text_leaf("x")), -EBADMSG, IC_E_UNVERIFIED,
+               "no nodes");
+    expect_set(forge_text("node", forge_empty()), -EBADMSG, IC_E_UNVERIFIED, "an empty list");
+    expect_set(forge_pruned(one_node(good_id, one_key(ed25519_der, 44))), -EBADMSG, IC_E_UNVERIFIED,
+               "all pruned away");
+    expect_set(one_node(ic_view(id, 30), one_key(ed25519_der, 44)), -EPROTO, IC_E_MALFORMED,
+               "an id that is too long");
+    expect_set(one_node(good_id, forge_pruned(one_key(ed25519_der, 44))), -EPROTO, IC_E_MALFORMED,
+               "a key pruned away");
+    expect_set(one_node(good_id, forge_empty()), -EPROTO, IC_E_MALFORMED, "a node without a key");
+    expect_set(one_node(good_id, one_key(ed25519_der, 43)), -EPROTO, IC_E_MALFORMED,
+               "a key too short");
+    expect_set(one_node(good_id, one_key(other_der, 44)), -EPROTO, IC_E_MALFORMED,
+               "a key of another kind");
+}
+
 int main(void)
 {
     forge_key_der(7, root_key);
@@ -271,5 +350,6 @@ int main(void)
     test_membership();
     test_membership_unreachable();
     test_room();
+    test_sets();
     return tap_done();
 }
