@@ -6,6 +6,7 @@
 
 #include "cache/cache.h"
 #include "fs/limit.h"
+#include "ic/wait.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -262,9 +263,7 @@ static int judge_stale(struct fs_stable *stable, const struct version *version, 
 /* Learn from a call that succeeded. */
 static void learn(struct fs_stable *stable, const struct fs_memory_got *got)
 {
-    if (stable->memory.style == FS_MEMORY_RANGE)
-        fs_limit_succeeded(&stable->limit, got->len);
-    else if (got->sent > atomic_load_explicit(&stable->most_sent, memory_order_relaxed))
+    if (got->sent > atomic_load_explicit(&stable->most_sent, memory_order_relaxed))
         atomic_store_explicit(&stable->most_sent, got->sent, memory_order_relaxed);
     if (got->instructions == 0)
         return;
@@ -277,6 +276,31 @@ static void learn(struct fs_stable *stable, const struct fs_memory_got *got)
     pthread_mutex_unlock(&stable->lock);
 }
 
+/* One call for at most *len bytes; where the caller names the length, not for more than can be
+ * hoped for. *len becomes the length that it was for, after a refusal of that length the next to
+ * try, 0 when there is none. */
+static int call_once(struct fs_stable *stable, const struct version *version, uint64_t off,
+                     size_t *len, const struct fs_memory_dest *dest, const struct ic_io *io,
+                     struct fs_memory_got *got, struct ic_error *err)
+{
+    struct fs_limit_call call = {.len = *len};
+    bool is_limited = stable->memory.style == FS_MEMORY_RANGE;
+    int result = is_limited ? fs_limit_begin(&stable->limit, *len, io, &call) : 0;
+    if (result < 0)
+        return ic_wait_fail(err, result, "waiting for how long a reply may be");
+    result = fs_memory_read(&stable->memory, stable->target, version->number, off, call.len, dest,
+                            io, got, err);
+    if (is_limited) {
+        bool is_too_much = result < 0 && result != -ESTALE && ic_error_is_limit(err);
+        call.len = fs_limit_end(&stable->limit, &call,
+                                result == 0   ? FS_LIMIT_GOOD
+                                : is_too_much ? FS_LIMIT_TOO_MUCH
+                                              : FS_LIMIT_UNKNOWN);
+    }
+    *len = call.len;
+    return result;
+}
+
 /* Read one piece, however many calls it takes: halve when the canister says it was too much, ask
  * again when a node lags behind. *len shrinks to what was read. */
 static int read_piece(struct fs_stable *stable, const struct version *version, uint64_t off,
@@ -285,25 +309,19 @@ static int read_piece(struct fs_stable *stable, const struct version *version, u
 {
     for (unsigned n_stale = 0;;) {
         struct fs_memory_got got;
-        int result = fs_memory_read(&stable->memory, stable->target, version->number, off, *len,
-                                    dest, io, &got, err);
+        size_t asked = *len;
+        int result = call_once(stable, version, off, &asked, dest, io, &got, err);
         if (result == 0) {
             learn(stable, &got);
             *len = got.len;
             return 0;
         }
-        if (result == -ESTALE) {
+        if (result == -ESTALE)
             result = judge_stale(stable, version, ++n_stale, io, err);
-            if (result < 0)
-                return result;
-            continue;
-        }
-        if (!ic_error_is_limit(err) || stable->memory.style != FS_MEMORY_RANGE)
+        else if (ic_error_is_limit(err) && stable->memory.style == FS_MEMORY_RANGE && asked > 0)
+            *len = asked, result = 0;
+        if (result < 0)
             return result;
-        size_t smaller = fs_limit_failed(&stable->limit, *len);
-        if (smaller == 0)
-            return result;
-        *len = smaller;
     }
 }
 
@@ -386,7 +404,11 @@ int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
                           : fs_memory_proves(memory)     ? FS_CONSISTENCY_PROVEN
                                                          : FS_CONSISTENCY_BEST_EFFORT;
     atomic_init(&stable->most_sent, 0);
-    fs_limit_init(&stable->limit, REPLY_BYTES_MAX);
+    int result = fs_limit_init(&stable->limit, REPLY_BYTES_MAX);
+    if (result < 0) {
+        free(stable);
+        return result;
+    }
     pthread_mutex_init(&stable->lock, NULL);
     *out = &stable->source;
     *ret_stable = stable;
