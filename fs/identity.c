@@ -56,15 +56,27 @@ static int open_anonymous(struct opening *o, struct ic_identity **out)
     return ic_identity_new_anonymous(out) < 0 ? fail_memory(o->err) : 0;
 }
 
-static int describe(struct opening *o, char **out, const char *kind, const char *store,
-                    const char *key_file)
+/* Tell where the identity came from. store: NULL for a file. */
+static int describe(struct opening *o, struct fs_identity *identity, const char *name,
+                    const char *store, const char *key_file)
 {
-    int len = store ? asprintf(out, "identity '%s' of %s (%s)", kind, store, key_file)
-                    : asprintf(out, "%s '%s'", kind, key_file);
-    if (len >= 0)
-        return 0;
-    *out = NULL;
-    return fail_memory(o->err);
+    char principal[IC_PRINCIPAL_TEXT], date[IC_DATE_TEXT] = "";
+    uint64_t expiration = ic_identity_expiration_ns(identity->id);
+    int len = store ? asprintf(&identity->origin, "identity '%s' of %s (%s)", name, store, key_file)
+                    : asprintf(&identity->origin, "identity '%s'", key_file);
+    if (len < 0) {
+        identity->origin = NULL;
+        return fail_memory(o->err);
+    }
+    ic_principal_format(ic_identity_principal(identity->id), principal);
+    if (expiration)
+        ic_delegation_format_date(expiration, date);
+    if (asprintf(&identity->story, "%s signs as %s%s%s", identity->origin, principal,
+                 expiration ? ", by a delegation until " : "", date) < 0) {
+        identity->story = NULL;
+        return fail_memory(o->err);
+    }
+    return 0;
 }
 
 /* ---- by name ---- */
@@ -119,8 +131,7 @@ static int open_found(struct opening *o, const char *name, struct fs_identity_pl
     if (result == 0 && found[FS_IDENTITY_ICP] == 0 && found[FS_IDENTITY_DFX] == 0)
         result = check_same(o, name, out->id, &places[FS_IDENTITY_ICP], &places[FS_IDENTITY_DFX]);
     if (result == 0 && !ic_identity_is_anonymous(out->id))
-        result =
-            describe(o, &out->origin, name, fs_identity_store_name(store), places[store].key_file);
+        result = describe(o, out, name, fs_identity_store_name(store), places[store].key_file);
     return result;
 }
 
@@ -163,7 +174,7 @@ static int open_word(struct opening *o, const char *word, struct fs_identity *ou
 {
     if (is_file(word)) {
         int result = open_key(o, word, o->options->delegation, &out->id);
-        return result < 0 ? result : describe(o, &out->origin, "identity", NULL, word);
+        return result < 0 ? result : describe(o, out, NULL, NULL, word);
     }
     if (strcmp(word, "anonymous") == 0)
         return open_anonymous(o, &out->id);
@@ -192,26 +203,18 @@ void fs_identity_close(struct fs_identity *identity)
 {
     ic_identity_free(identity->id);
     free(identity->origin);
+    free(identity->story);
     *identity = (struct fs_identity){0};
 }
 
-void fs_identity_report(const struct fs_identity *identity, struct fs_log *log)
+void fs_identity_warn(const struct fs_identity *identity, struct fs_log *log)
 {
-    char principal[IC_PRINCIPAL_TEXT], date[IC_DATE_TEXT];
     if (ic_identity_is_exposed(identity->id))
         fs_log_print(log, FS_LOG_WARNING, "%s can be read by others: chmod 600 it",
                      identity->origin);
     if (identity->exposed_password_file)
         fs_log_print(log, FS_LOG_WARNING, "password file '%s' can be read by others: chmod 600 it",
                      identity->exposed_password_file);
-    if (!identity->origin)
-        return;
-    ic_principal_format(ic_identity_principal(identity->id), principal);
-    uint64_t expiration = ic_identity_expiration_ns(identity->id);
-    if (expiration)
-        ic_delegation_format_date(expiration, date);
-    fs_log_print(log, FS_LOG_INFO, "%s signs as %s%s%s", identity->origin, principal,
-                 expiration ? ", by a delegation until " : "", expiration ? date : "");
 }
 
 enum fs_exit fs_identity_whoami(const struct fs_options *options)
@@ -225,7 +228,7 @@ enum fs_exit fs_identity_whoami(const struct fs_options *options)
         return result;
     }
     if (fs_log_open(&log, FS_LOG_WARNING) == 0)
-        fs_identity_report(&identity, log);
+        fs_identity_warn(&identity, log);
     fs_log_close(log);
     ic_principal_format(ic_identity_principal(identity.id), text);
     fs_identity_close(&identity);

@@ -12,6 +12,7 @@
 struct fs_identity {
     struct ic_identity *id; /* owned */
     char *origin;           /* owned: "identity 'x' of icp-cli (FILE)"; NULL when anonymous */
+    char *story;            /* owned: the origin, its principal, until when; NULL when anonymous */
     const char *exposed_password_file; /* borrowed from the options; NULL: none */
 };
 
@@ -30,9 +31,8 @@ enum fs_exit fs_identity_open(struct fs_identity *out, const struct fs_options *
 /* Fine for {0}, and after `id` was taken out. */
 void fs_identity_close(struct fs_identity *identity) __attribute__((nonnull));
 
-/* Log what the user should know: where it came from, files that others can read, until when it is
- * good. */
-void fs_identity_report(const struct fs_identity *identity, struct fs_log *log)
+/* Log warnings: files that others can read. */
+void fs_identity_warn(const struct fs_identity *identity, struct fs_log *log)
     __attribute__((nonnull));
 
 /* --whoami: print the principal, and warnings on standard error. Returns an fs_exit; the reason of

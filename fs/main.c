@@ -38,6 +38,8 @@ static void serving(void *arg)
     }
     fs_log_print(run->log, FS_LOG_INFO, "canister %s of %s mounted on %s",
                  run->mount.target.canister_text, run->mount.target.url, run->options->mountpoint);
+    if (run->identity.story)
+        fs_log_print(run->log, FS_LOG_INFO, "%s", run->identity.story);
 }
 
 static void stopping(void *arg)
@@ -142,7 +144,7 @@ static enum fs_exit run_process(struct run *run)
         fs_log_print(run->log, FS_LOG_WARNING,
                      "mounted read-only: this version cannot write (mount(8) asks for it unless "
                      "'ro' is given)");
-    fs_identity_report(&run->identity, run->log);
+    fs_identity_warn(&run->identity, run->log);
     enum fs_exit result = run_mount(run);
     fs_signals_close(&run->signals);
     fs_log_close(run->log);

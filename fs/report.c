@@ -181,6 +181,9 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "mode", json_string("ro"));
     set(root, "network", json_string(mount->target.url));
     set(root, "identity", json_string(principal));
+    uint64_t expiration = ic_identity_expiration_ns(mount->target.identity);
+    if (expiration)
+        set(root, "identity_expires_at", wall_time((int64_t)(expiration & INT64_MAX)));
     set(root, "canister", json_string(mount->target.canister_text));
     set(root, "subnet", fact(mount, FS_FACT_SUBNET));
     set(root, "module_hash", fact(mount, FS_FACT_MODULE_HASH));

@@ -41,6 +41,9 @@ static enum ic_errc classify_status(const struct ic_http_reply *reply)
     case 504:
         return IC_E_OVERLOADED;
     case 400:
+        /* Ours was checked by our clock before. */
+        if (mentions(reply, "delegation has expired"))
+            return IC_E_DENIED;
         /* A boundary node says so of an id that no subnet hosts; a replica would reject the call
          * with IC0301 instead. */
         return mentions(reply, "canister_not_found") ? IC_E_NOT_FOUND : IC_E_HTTP;

@@ -7,6 +7,7 @@
 #include "ic/candid_relation.h"
 #include "ic/certificate.h"
 #include "ic/did.h"
+#include "ic/identity_delegation.h"
 #include "ic/identity_pem.h"
 #include "ic/request.h"
 #include "ic/response.h"
@@ -207,6 +208,56 @@ static int open_identity(struct ic_error *err)
     return ret;
 }
 
+static int swordfish(void *arg, const char *file, char buf[IC_PASSWORD_MAX], struct ic_error *err)
+{
+    (void)arg;
+    (void)file;
+    (void)err;
+    memcpy(buf, "swordfish", 9);
+    return 9;
+}
+
+static int open_locked_identity(struct ic_error *err)
+{
+    const struct ic_password password = {.get = swordfish};
+    char path[VECTOR_PATH];
+    struct ic_identity *id = NULL;
+    int ret;
+    vector_path(data_dir, "pem/encrypted_pkcs8_k256.pem", path);
+    ret = ic_identity_open_pem(path, &password, &id, err);
+    if (ret < 0 && id)
+        return -EIO;
+    ic_identity_free(id);
+    return ret;
+}
+
+/* Signed by a canister: nothing to verify here. */
+static int delegate_identity(struct ic_error *err)
+{
+    static const uint8_t seed[32] = {1}, root[] = {0x30, 0x0c, 0x06, 0x0a, 0x2b, 0x06, 0x01,
+                                                   0x04, 0x01, 0x83, 0xb8, 0x43, 0x01, 0x02};
+    const struct ic_principal target = ic_principal_management();
+    struct ic_identity *id = NULL;
+    int ret = ic_identity_new_ed25519(seed, &id);
+    if (ret < 0)
+        return no_error_struct(err, ret);
+    const struct ic_delegation link = {
+        .pubkey = ic_identity_public_key_der(id),
+        .expiration_ns = UINT64_MAX,
+        .has_targets = true,
+        .targets = &target,
+        .n_targets = 1,
+        .permissions = ic_view("all", 3),
+        .signature = ic_view("x", 1),
+    };
+    const struct ic_delegation_chain chain = {ic_view(root, sizeof(root)), &link, 1};
+    ret = ic_identity_delegate(id, &chain, 1, err);
+    if ((ic_identity_delegations(id).len > 0) != (ret == 0))
+        ret = -EIO;
+    ic_identity_free(id);
+    return ret;
+}
+
 static struct ic_buf certificate; /* a read_state answer with a delegation */
 static struct ic_buf query;       /* a signed query answer */
 static uint8_t root_key[IC_ROOT_KEY_LEN];
@@ -293,6 +344,8 @@ int main(int argc, char **argv)
     test_all(parse_did_file, "parse a description and its imports");
     test_all(encode_request, "encode and sign requests");
     test_all(open_identity, "open an identity file");
+    test_all(open_locked_identity, "open an identity file under a password");
+    test_all(delegate_identity, "take over a delegation chain");
     test_all(verify_certificate, "verify a certificate");
     test_all(verify_query, "verify a query answer");
     ic_buf_fini(&certificate);

@@ -6,6 +6,7 @@
 #include "tests/tap.h"
 
 #include <errno.h>
+#include <openssl/asn1t.h>
 #include <openssl/bn.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
@@ -364,6 +365,68 @@ static void test_bad_files(void)
     TAP_INT(asked.n, 0, "no password was asked for in vain");
 }
 
+/* What would take for ever, or all memory, is refused before a password is asked for. */
+static void check_unreasonable(X509_ALGOR *made, const char *what)
+{
+    static const char begin[] = BEGIN("ENCRYPTED PRIVATE KEY"),
+                      end[] = END("ENCRYPTED PRIVATE KEY");
+    struct asked asked = {"x", 0};
+    const struct ic_password password = {give, &asked};
+    struct ic_identity *id = NULL;
+    struct ic_error err = {0};
+    X509_SIG *sig = X509_SIG_new();
+    X509_ALGOR *alg;
+    ASN1_OCTET_STRING *data;
+    unsigned char *der = NULL;
+    char base64[2048], pem[4096];
+
+    if (!made || !sig)
+        vector_die("OpenSSL", what);
+    X509_SIG_getm(sig, &alg, &data);
+    if (!X509_ALGOR_copy(alg, made) || !ASN1_OCTET_STRING_set(data, (const uint8_t *)pem, 0))
+        vector_die("OpenSSL", what);
+    int len = i2d_X509_SIG(sig, &der);
+    EVP_EncodeBlock((uint8_t *)base64, der, len);
+    snprintf(pem, sizeof(pem), "%s%s\n%s", begin, base64, end);
+    TAP_INT(ic_identity_parse_pem("x.pem", ic_view(pem, strlen(pem)), &password, &id, &err),
+            -EINVAL, what);
+    TAP_OK(strstr(err.message, "more work than is reasonable") != NULL, "says so");
+    TAP_INT(asked.n, 0, "without asking for a password");
+    OPENSSL_free(der);
+    X509_SIG_free(sig);
+    X509_ALGOR_free(made);
+}
+
+static X509_ALGOR *scrypt(uint64_t n, uint64_t r, uint64_t p)
+{
+    X509_ALGOR *alg = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 8, NULL, 1024, 8, 1);
+    PBE2PARAM *pbes2 = ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(PBE2PARAM), alg->parameter);
+    SCRYPT_PARAMS *params =
+        ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(SCRYPT_PARAMS), pbes2->keyfunc->parameter);
+    ASN1_INTEGER_set_uint64(params->costParameter, n);
+    ASN1_INTEGER_set_uint64(params->blockSize, r);
+    ASN1_INTEGER_set_uint64(params->parallelizationParameter, p);
+    ASN1_TYPE_pack_sequence(ASN1_ITEM_rptr(SCRYPT_PARAMS), params, &pbes2->keyfunc->parameter);
+    ASN1_TYPE_pack_sequence(ASN1_ITEM_rptr(PBE2PARAM), pbes2, &alg->parameter);
+    SCRYPT_PARAMS_free(params);
+    PBE2PARAM_free(pbes2);
+    return alg;
+}
+
+static void test_unreasonable(void)
+{
+    check_unreasonable(PKCS5_pbe2_set_iv(EVP_aes_256_cbc(), 10000001, NULL, 8, NULL, -1),
+                       "ten million and one iterations");
+    check_unreasonable(PKCS5_pbe_set(NID_pbe_WithSHA1And3_Key_TripleDES_CBC, 2000000000, NULL, 8),
+                       "two thousand million iterations, PBES1");
+    check_unreasonable(scrypt(1 << 24, 1, 1), "scrypt, too many rounds");
+    check_unreasonable(scrypt(1 << 20, 16, 1), "scrypt, too large blocks");
+    check_unreasonable(scrypt(1 << 20, 8, 2), "scrypt, too many lanes");
+    check_unreasonable(scrypt(UINT64_MAX, UINT64_MAX, UINT64_MAX), "scrypt, all of it");
+    check_unreasonable(scrypt(0, 8, 1), "scrypt, no rounds");
+    check_unreasonable(scrypt(1024, 0, 1), "scrypt, no blocks");
+}
+
 /* The same key in ways that people's editors and tools write it. */
 static void test_lenient(void)
 {
@@ -450,6 +513,7 @@ int main(int argc, char **argv)
     test_against_openssl(argv[1]);
     test_verify_kinds();
     test_bad_files();
+    test_unreasonable();
     test_lenient();
     test_ed25519();
     test_anonymous();
