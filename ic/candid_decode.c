@@ -14,12 +14,6 @@
 
 #define MAGIC_LEN 4
 
-struct ic_candid {
-    struct ic_arena arena; /* types and values */
-    const struct ic_value *args;
-    size_t n;
-};
-
 static int read_value(struct candid_reader *r, const struct ic_type *type, unsigned depth,
                       struct ic_value *out);
 

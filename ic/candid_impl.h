@@ -12,6 +12,12 @@
 #define CANDID_LEB_MAX   8192
 #define CANDID_MAX_DEPTH 256
 
+struct ic_candid {
+    struct ic_arena arena; /* types and values, as far as they are not in the message's bytes */
+    const struct ic_value *args;
+    size_t n;
+};
+
 /* A message being read. For one thread. */
 struct candid_reader {
     struct ic_cursor in;
