@@ -195,6 +195,17 @@ int ic_value_variant(const struct ic_value *v, uint32_t *tag, const struct ic_va
 /* Is this a variant with this tag? The payload, or NULL. */
 const struct ic_value *ic_value_case(const struct ic_value *v, const char *tag) IC_NONNULL(2);
 
+/* Do two values say the same, as the conformance suite of Candid means it?
+ *
+ * They do when they are of one kind and have equal content: numbers of unbounded size by value,
+ * floats by their bits (so a NaN equals itself, and -0 is not 0), fields and tags by id, all
+ * reserved values. Names and what else the types say do not matter, so an empty vec equals every
+ * empty vec. none equals null. Values that nest over 256 are unequal.
+ *
+ * Takes time in the size of the smaller value, whatever number of elements without width it has.
+ */
+bool ic_value_equal(const struct ic_value *a, const struct ic_value *b) IC_NONNULL(1, 2);
+
 /* Values to encode. Views are borrowed until they have been encoded. */
 struct ic_value ic_bool(bool b);
 struct ic_value ic_nat8(uint8_t n);

@@ -236,13 +236,7 @@ static int write_leb(struct writer *w, struct ic_view leb, bool is_signed)
     for (size_t i = 0; i + 1 < n; i++)
         if (!(leb.bytes[i] & 0x80))
             return refuse(w, "a number is not LEB128");
-    while (n > 1) {
-        uint8_t last = leb.bytes[n - 1] & 0x7f;
-        bool negative = is_signed && (leb.bytes[n - 2] & 0x40);
-        if (is_signed ? last != (negative ? 0x7f : 0) : last != 0)
-            break;
-        n--;
-    }
+    n = candid_leb_len(leb, is_signed);
     ic_buf_append(w->out, leb.bytes, n - 1);
     write_byte(w, leb.bytes[n - 1] & 0x7f);
     return 0;

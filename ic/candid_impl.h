@@ -55,6 +55,10 @@ int candid_read_count(struct candid_reader *r, size_t width, size_t *out)
 int candid_read_bytes(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 int candid_read_text(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
+/* Groups of a LEB128 (or SLEB128) number that say something: the last ones may only pad it. At
+ * least one, when there is one. */
+size_t candid_leb_len(struct ic_view leb, bool is_signed);
+
 /* Bytes a value of this kind always has; 0 when it depends on the value. */
 size_t candid_fixed_width(enum ic_type_kind kind);
 

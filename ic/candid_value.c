@@ -55,19 +55,22 @@ int ic_value_bool(const struct ic_value *v, bool *out)
     return 0;
 }
 
-/* Drop the groups of a nat that only pad it; what is left of n bytes is 10 or fewer if it fits. */
-static size_t significant_leb(struct ic_view leb)
+size_t candid_leb_len(struct ic_view leb, bool is_signed)
 {
     size_t n = leb.len;
-    while (n > 1 && (leb.bytes[n - 1] & 0x7f) == 0)
+    while (n > 1) {
+        bool is_negative = is_signed && (leb.bytes[n - 2] & 0x40);
+        if ((leb.bytes[n - 1] & 0x7f) != (is_negative ? 0x7f : 0))
+            break;
         n--;
+    }
     return n;
 }
 
 static int leb_to_nat64(struct ic_view leb, uint64_t *out)
 {
     uint64_t value = 0;
-    size_t n = significant_leb(leb);
+    size_t n = candid_leb_len(leb, false);
 
     if (n > 10 || (n == 10 && (leb.bytes[9] & 0x7f) > 1))
         return -EPROTO;
@@ -80,14 +83,11 @@ static int leb_to_nat64(struct ic_view leb, uint64_t *out)
 static int leb_to_int64(struct ic_view leb, int64_t *out)
 {
     bool is_negative = leb.bytes[leb.len - 1] & 0x40;
-    uint8_t padding = is_negative ? 0x7f : 0;
     uint64_t value = is_negative ? UINT64_MAX : 0;
-    size_t n = leb.len;
+    size_t n = candid_leb_len(leb, true);
 
-    while (n > 10 && (leb.bytes[n - 1] & 0x7f) == padding)
-        n--;
     /* Of the tenth group only the lowest bit is left, and it must agree with the sign. */
-    if (n > 10 || (n == 10 && (leb.bytes[9] & 0x7f) != padding))
+    if (n > 10 || (n == 10 && (leb.bytes[9] & 0x7f) != (is_negative ? 0x7f : 0)))
         return -EPROTO;
     for (size_t i = n; i > 0; i--)
         value = value << 7 | (leb.bytes[i - 1] & 0x7f);
@@ -168,6 +168,118 @@ const struct ic_value *ic_value_case(const struct ic_value *v, const char *tag)
     if (ic_value_variant(v, &id, &payload) < 0 || id != ic_candid_hash(tag, strlen(tag)))
         return NULL;
     return payload;
+}
+
+/* ---- equality ---- */
+
+static bool equal_values(const struct ic_value *a, const struct ic_value *b, unsigned depth);
+
+static bool is_none(const struct ic_value *v)
+{
+    return is_kind(v, IC_TYPE_NULL) || (is_kind(v, IC_TYPE_OPT) && !v->as.opt);
+}
+
+/* Numbers that may be padded. */
+static bool equal_leb(struct ic_view a, struct ic_view b, bool is_signed)
+{
+    size_t n = candid_leb_len(a, is_signed);
+    if (n != candid_leb_len(b, is_signed))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((a.bytes[i] & 0x7f) != (b.bytes[i] & 0x7f))
+            return false;
+    return true;
+}
+
+static bool equal_vecs(const struct ic_value *a, const struct ic_value *b, unsigned depth)
+{
+    const struct ic_type *x = a->type->as.elem, *y = b->type->as.elem;
+    size_t n = ic_value_count(a);
+
+    if (n != ic_value_count(b))
+        return false;
+    if (x->kind == y->kind && candid_fixed_width(x->kind))
+        return ic_view_equal(a->as.bytes, b->as.bytes);
+    if (x->is_zero_width && y->is_zero_width && n > 1)
+        n = 1; /* stands for all */
+    for (size_t i = 0; i < n; i++) {
+        struct ic_value item_a, item_b;
+        if (ic_value_at(a, i, &item_a) < 0 || ic_value_at(b, i, &item_b) < 0 ||
+            !equal_values(&item_a, &item_b, depth))
+            return false;
+    }
+    return true;
+}
+
+static bool equal_records(const struct ic_value *a, const struct ic_value *b, unsigned depth)
+{
+    if (a->as.seq.n != b->as.seq.n)
+        return false;
+    for (size_t i = 0; i < a->as.seq.n; i++)
+        if (a->type->as.fields.fields[i].id != b->type->as.fields.fields[i].id ||
+            !equal_values(&a->as.seq.items[i], &b->as.seq.items[i], depth))
+            return false;
+    return true;
+}
+
+static bool equal_variants(const struct ic_value *a, const struct ic_value *b, unsigned depth)
+{
+    return a->type->as.fields.fields[a->as.variant.position].id ==
+               b->type->as.fields.fields[b->as.variant.position].id &&
+           equal_values(a->as.variant.payload, b->as.variant.payload, depth);
+}
+
+static bool equal_values(const struct ic_value *a, const struct ic_value *b, unsigned depth)
+{
+    if (is_none(a) || is_none(b))
+        return is_none(a) && is_none(b);
+    if (a->type->kind != b->type->kind || depth == 0)
+        return false;
+    depth--;
+    switch ((int)a->type->kind) {
+    case IC_TYPE_RESERVED:
+        return true;
+    case IC_TYPE_BOOL:
+        return a->as.boolean == b->as.boolean;
+    case IC_TYPE_NAT:
+    case IC_TYPE_INT:
+        return equal_leb(a->as.leb, b->as.leb, a->type->kind == IC_TYPE_INT);
+    case IC_TYPE_INT8:
+    case IC_TYPE_INT16:
+    case IC_TYPE_INT32:
+    case IC_TYPE_INT64:
+        return a->as.integer == b->as.integer;
+    case IC_TYPE_FLOAT32:
+        return a->as.float32 == b->as.float32;
+    case IC_TYPE_FLOAT64:
+        return a->as.float64 == b->as.float64;
+    case IC_TYPE_TEXT:
+        return ic_view_equal(a->as.text, b->as.text);
+    case IC_TYPE_PRINCIPAL:
+    case IC_TYPE_SERVICE:
+        return ic_view_equal(a->as.bytes, b->as.bytes);
+    case IC_TYPE_FUTURE:
+        return a->type->as.future.opcode == b->type->as.future.opcode &&
+               ic_view_equal(a->as.bytes, b->as.bytes);
+    case IC_TYPE_FUNC:
+        return ic_view_equal(a->as.func->canister, b->as.func->canister) &&
+               ic_view_equal(a->as.func->method, b->as.func->method);
+    case IC_TYPE_OPT:
+        return equal_values(a->as.opt, b->as.opt, depth);
+    case IC_TYPE_VEC:
+        return equal_vecs(a, b, depth);
+    case IC_TYPE_RECORD:
+        return equal_records(a, b, depth);
+    case IC_TYPE_VARIANT:
+        return equal_variants(a, b, depth);
+    default: /* nat8 ... nat64; empty has no values */
+        return a->as.nat == b->as.nat;
+    }
+}
+
+bool ic_value_equal(const struct ic_value *a, const struct ic_value *b)
+{
+    return equal_values(a, b, CANDID_MAX_DEPTH);
 }
 
 /* ---- making values ---- */
