@@ -55,6 +55,27 @@ int candid_read_count(struct candid_reader *r, size_t width, size_t *out)
 int candid_read_bytes(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 int candid_read_text(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
+/* ---- relations ---- */
+
+/* Answers many questions of how types relate, each pair of types looked at once if all goes well.
+ * For one thread; not to be moved. */
+struct candid_relater {
+    struct ic_arena arena; /* the pairs */
+    void *pairs;           /* a search tree of them */
+    struct candid_pair *first,
+        **last;         /* of the question at hand, in the order in which they came up */
+    size_t *steps_left; /* the budget, somebody else's: one per pair, field or method */
+};
+
+void candid_relater_init(struct candid_relater *q, size_t *steps_left) IC_NONNULL(1, 2);
+void candid_relater_fini(struct candid_relater *q) IC_NONNULL(1);
+
+/* Is a a subtype of b? Returns 1, 0, -E2BIG (over the budget, or too many pairs), -ENOMEM. */
+int candid_is_subtype(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b)
+    IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
+
+/* ---- numbers ---- */
+
 /* Groups of a LEB128 (or SLEB128) number that say something: the last ones may only pad it. At
  * least one, when there is one. */
 size_t candid_leb_len(struct ic_view leb, bool is_signed);

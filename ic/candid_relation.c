@@ -9,33 +9,32 @@
  */
 #include "ic/candid_relation.h"
 
-#include "ic/arena.h"
+#include "ic/candid_impl.h"
 
 #include <errno.h>
 #include <search.h>
 #include <stdint.h>
 
-#define MAX_STEPS    (64 * (size_t)IC_TYPE_MAX_PAIRS)
-#define MAX_OPT_SPAN 256 /* a value decodes through no more (CANDID_MAX_DEPTH) */
+#define MAX_STEPS (64 * (size_t)IC_TYPE_MAX_PAIRS)
 
-struct pair {
-    const struct ic_type *a, *b;
-    enum ic_type_relation relation;
-    struct pair *next;
+enum pair_state {
+    PAIR_HOLDS,   /* as far as its question went; once that is answered, for good */
+    PAIR_UNKNOWN, /* of a question that was answered no: of no importance, or not looked at */
+    PAIR_BREAKS,
 };
 
-struct question {
-    struct ic_arena arena; /* the pairs */
-    void *seen;            /* a search tree of them */
-    struct pair *todo;
-    size_t steps_left;
+struct candid_pair {
+    const struct ic_type *a, *b;
+    enum ic_type_relation relation;
+    enum pair_state state;
+    struct candid_pair *next; /* of the same question: where to look next */
 };
 
 /* Answers of a rule: 1 holds as far as this pair goes, 0 does not, negative errno. */
 
 static int compare_pairs(const void *x, const void *y)
 {
-    const struct pair *p = x, *q = y;
+    const struct candid_pair *p = x, *q = y;
     if (p->a != q->a)
         return (uintptr_t)p->a < (uintptr_t)q->a ? -1 : 1;
     if (p->b != q->b)
@@ -43,34 +42,55 @@ static int compare_pairs(const void *x, const void *y)
     return (int)p->relation - (int)q->relation;
 }
 
-static int step(struct question *q)
+static int step(struct candid_relater *q)
 {
-    if (q->steps_left == 0)
+    if (*q->steps_left == 0)
         return -E2BIG;
-    q->steps_left--;
+    --*q->steps_left;
     return 1;
 }
 
-/* The pair has to hold, too. */
-static int require(struct question *q, const struct ic_type *a, const struct ic_type *b,
-                   enum ic_type_relation relation)
+static int find_pair(struct candid_relater *q, const struct candid_pair *key,
+                     struct candid_pair **out)
 {
-    struct pair key = {a, b, relation, NULL}, *pair;
-    void *memory;
-    int ret = step(q);
+    struct candid_pair *pair;
+    void **found = tfind(key, &q->pairs, compare_pairs), *memory;
+    int ret;
 
-    if (ret < 0 || a == b || tfind(&key, &q->seen, compare_pairs))
-        return ret;
+    if (found) {
+        *out = *found;
+        return 0;
+    }
     ret = ic_arena_alloc(&q->arena, 1, sizeof(*pair), &memory);
     if (ret < 0)
         return ret;
     pair = memory;
-    *pair = key;
-    if (!tsearch(pair, &q->seen, compare_pairs))
+    *pair = *key;
+    if (!tsearch(pair, &q->pairs, compare_pairs))
         return -ENOMEM;
-    pair->next = q->todo;
-    q->todo = pair;
-    return 1;
+    *out = pair;
+    return 0;
+}
+
+/* The pair has to hold, too. */
+static int require(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b,
+                   enum ic_type_relation relation)
+{
+    struct candid_pair key = {a, b, relation, PAIR_UNKNOWN, NULL}, *pair = NULL;
+    int ret = step(q);
+
+    if (ret < 0 || a == b)
+        return ret;
+    ret = find_pair(q, &key, &pair);
+    if (ret < 0)
+        return ret;
+    if (pair->state == PAIR_UNKNOWN) {
+        pair->state = PAIR_HOLDS;
+        pair->next = NULL;
+        *q->last = pair;
+        q->last = &pair->next;
+    }
+    return pair->state == PAIR_HOLDS;
 }
 
 /* May a field that the value lacks be made up? */
@@ -83,7 +103,7 @@ static bool is_optional(const struct ic_type *type)
 /* ---- parts ---- */
 
 /* Fields in the order of their ids: each of b must be in a or optional, and a's others may go. */
-static int record_rule(struct question *q, const struct ic_type *a, const struct ic_type *b,
+static int record_rule(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b,
                        enum ic_type_relation relation)
 {
     const struct ic_type_field *x = a->as.fields.fields, *x_end = x + a->as.fields.n;
@@ -108,7 +128,7 @@ static int record_rule(struct question *q, const struct ic_type *a, const struct
 }
 
 /* Each case of a must be in b. */
-static int variant_rule(struct question *q, const struct ic_type *a, const struct ic_type *b,
+static int variant_rule(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b,
                         enum ic_type_relation relation)
 {
     const struct ic_type_field *x = a->as.fields.fields, *x_end = x + a->as.fields.n;
@@ -129,7 +149,7 @@ static int variant_rule(struct question *q, const struct ic_type *a, const struc
 }
 
 /* As records whose fields are numbered from 0. */
-static int list_rule(struct question *q, const struct ic_type *const *a, size_t n_a,
+static int list_rule(struct candid_relater *q, const struct ic_type *const *a, size_t n_a,
                      const struct ic_type *const *b, size_t n_b, enum ic_type_relation relation)
 {
     int ret = 1;
@@ -149,7 +169,7 @@ static int list_rule(struct question *q, const struct ic_type *const *a, size_t 
 
 /* A function in place of another takes what the other takes. Values are references, of which
  * nothing is lost: so a function's own parts need no more than a subtype. */
-static int func_rule(struct question *q, const struct ic_type *a, const struct ic_type *b,
+static int func_rule(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b,
                      enum ic_type_relation relation)
 {
     int ret;
@@ -167,7 +187,7 @@ static int func_rule(struct question *q, const struct ic_type *a, const struct i
 }
 
 /* Each method of b must be in a. */
-static int service_rule(struct question *q, const struct ic_type *a, const struct ic_type *b,
+static int service_rule(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b,
                         enum ic_type_relation relation)
 {
     const struct ic_type_method *x = a->as.service.methods, *x_end = x + a->as.service.n;
@@ -195,7 +215,7 @@ static int service_rule(struct question *q, const struct ic_type *a, const struc
 /* A value of a becomes some or none of b, which is an opt. Whatever does not fit becomes none; for
  * nothing to be lost it has to fit, as the decoder does it: an opt meets an opt, any other value
  * what is in the opt. */
-static int opt_rule(struct question *q, const struct ic_type *a, const struct ic_type *b,
+static int opt_rule(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b,
                     enum ic_type_relation relation)
 {
     if (relation == IC_TYPE_SUBTYPE || a->kind == IC_TYPE_NULL)
@@ -203,7 +223,7 @@ static int opt_rule(struct question *q, const struct ic_type *a, const struct ic
     if (a->kind == IC_TYPE_OPT)
         return require(q, a->as.elem, b->as.elem, relation);
     for (unsigned span = 0; b->kind == IC_TYPE_OPT; span++) {
-        int ret = span < MAX_OPT_SPAN ? step(q) : 0;
+        int ret = span < CANDID_MAX_DEPTH ? step(q) : 0;
         if (ret <= 0)
             return ret;
         b = b->as.elem;
@@ -211,8 +231,8 @@ static int opt_rule(struct question *q, const struct ic_type *a, const struct ic
     return require(q, a, b, relation);
 }
 
-static int same_kind_rule(struct question *q, const struct ic_type *a, const struct ic_type *b,
-                          enum ic_type_relation relation)
+static int same_kind_rule(struct candid_relater *q, const struct ic_type *a,
+                          const struct ic_type *b, enum ic_type_relation relation)
 {
     switch ((int)a->kind) {
     case IC_TYPE_OPT:
@@ -233,7 +253,7 @@ static int same_kind_rule(struct question *q, const struct ic_type *a, const str
     }
 }
 
-static int rule(struct question *q, const struct pair *pair)
+static int rule(struct candid_relater *q, const struct candid_pair *pair)
 {
     const struct ic_type *a = pair->a, *b = pair->b;
 
@@ -253,10 +273,11 @@ static int rule(struct question *q, const struct pair *pair)
 
 /* ---- questions ---- */
 
-static void question_init(struct question *q)
+void candid_relater_init(struct candid_relater *q, size_t *steps_left)
 {
-    *q = (struct question){.steps_left = MAX_STEPS};
-    ic_arena_init(&q->arena, IC_TYPE_MAX_PAIRS * sizeof(struct pair));
+    *q = (struct candid_relater){.steps_left = steps_left};
+    q->last = &q->first;
+    ic_arena_init(&q->arena, IC_TYPE_MAX_PAIRS * sizeof(struct candid_pair));
 }
 
 static void keep_pair(void *pair)
@@ -264,16 +285,39 @@ static void keep_pair(void *pair)
     (void)pair; /* lives in the arena */
 }
 
-/* Look at all pairs. ret is the answer so far. */
-static int answer(struct question *q, int ret, bool *out, struct ic_error *err)
+void candid_relater_fini(struct candid_relater *q)
 {
-    while (ret > 0 && q->todo) {
-        const struct pair *pair = q->todo;
-        q->todo = pair->next;
-        ret = rule(q, pair);
-    }
-    tdestroy(q->seen, keep_pair);
+    tdestroy(q->pairs, keep_pair);
     ic_arena_fini(&q->arena);
+}
+
+/* Look at all pairs of the question. ret is the answer so far, and becomes the final one. */
+static int answer(struct candid_relater *q, int ret)
+{
+    for (const struct candid_pair *pair = q->first; ret > 0 && pair; pair = pair->next)
+        ret = rule(q, pair);
+    if (ret <= 0)
+        for (struct candid_pair *pair = q->first; pair; pair = pair->next)
+            pair->state = PAIR_UNKNOWN;
+    q->first = NULL;
+    q->last = &q->first;
+    return ret;
+}
+
+int candid_is_subtype(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b)
+{
+    int ret = require(q, a, b, IC_TYPE_SUBTYPE);
+    struct candid_pair *asked = q->first; /* none when it is known */
+
+    ret = answer(q, ret);
+    if (ret == 0 && asked)
+        asked->state = PAIR_BREAKS;
+    return ret;
+}
+
+/* One question, and its answer for the caller. */
+static int report(int ret, bool *out, struct ic_error *err)
+{
     if (ret == -ENOMEM)
         return ic_fail(err, IC_E_NO_MEMORY, "candid: out of memory");
     if (ret < 0)
@@ -285,16 +329,26 @@ static int answer(struct question *q, int ret, bool *out, struct ic_error *err)
 int ic_type_relates(const struct ic_type *a, const struct ic_type *b,
                     enum ic_type_relation relation, bool *out, struct ic_error *err)
 {
-    struct question q;
-    question_init(&q);
-    return answer(&q, require(&q, a, b, relation), out, err);
+    struct candid_relater q;
+    size_t steps = MAX_STEPS;
+    int ret;
+
+    candid_relater_init(&q, &steps);
+    ret = answer(&q, require(&q, a, b, relation));
+    candid_relater_fini(&q);
+    return report(ret, out, err);
 }
 
 int ic_type_lists_relate(const struct ic_type *const *a, size_t n_a, const struct ic_type *const *b,
                          size_t n_b, enum ic_type_relation relation, bool *out,
                          struct ic_error *err)
 {
-    struct question q;
-    question_init(&q);
-    return answer(&q, list_rule(&q, a, n_a, b, n_b, relation), out, err);
+    struct candid_relater q;
+    size_t steps = MAX_STEPS;
+    int ret;
+
+    candid_relater_init(&q, &steps);
+    ret = answer(&q, list_rule(&q, a, n_a, b, n_b, relation));
+    candid_relater_fini(&q);
+    return report(ret, out, err);
 }
