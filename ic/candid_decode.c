@@ -1,23 +1,19 @@
-/* Candid messages into values, at the types the message itself declares. See candid.h.
+/* Values of a Candid message, at the types that the message itself declares.
  *
  * Whatever the message claims, the work is bounded: every value costs one of `values_left`, memory
  * comes from an arena with a limit, nesting is counted. A vec of numbers stays as the bytes it is
  * on the wire; a vec whose elements take no bytes keeps one of them and the count.
+ *
+ * A value that is skipped goes through the same checks, but nothing of it is kept: where its parts
+ * would be stored, one value serves for all of them.
  *
  * Source: Candid specification, Binary format, Memory; the limits are ours.
  */
 #include "ic/candid_impl.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define MAGIC_LEN 4
-
-static int read_value(struct candid_reader *r, const struct ic_type *type, unsigned depth,
-                      struct ic_value *out);
-
-static int charge(struct candid_reader *r, size_t n)
+int candid_charge(struct candid_reader *r, size_t n)
 {
     if (n > r->values_left)
         return candid_fail(r, -EPROTO, "too many values for its size");
@@ -118,19 +114,22 @@ static int read_principal(struct candid_reader *r, struct ic_view *out)
 
 static int read_func(struct candid_reader *r, struct ic_value *out)
 {
-    struct ic_func_value *func;
+    struct ic_func_value func = {0}, *kept;
     void *memory;
-    int ret = ic_arena_alloc(r->arena, 1, sizeof(*func), &memory);
+    int ret = read_reference_tag(r);
+    if (ret == 0)
+        ret = read_principal(r, &func.canister);
+    if (ret == 0)
+        ret = candid_read_text(r, &func.method);
+    if (ret < 0 || r->is_skipping)
+        return ret;
+    ret = ic_arena_alloc(r->arena, 1, sizeof(*kept), &memory);
     if (ret < 0)
         return candid_fail(r, ret, "func");
-    func = memory;
-    ret = read_reference_tag(r);
-    if (ret == 0)
-        ret = read_principal(r, &func->canister);
-    if (ret == 0)
-        ret = candid_read_text(r, &func->method);
-    out->as.func = func;
-    return ret;
+    kept = memory;
+    *kept = func;
+    out->as.func = kept;
+    return 0;
 }
 
 static int read_future(struct candid_reader *r, struct ic_value *out)
@@ -144,16 +143,27 @@ static int read_future(struct candid_reader *r, struct ic_value *out)
 
 /* ---- compound values ---- */
 
-static int alloc_values(struct candid_reader *r, size_t n, struct ic_value **out)
+int candid_alloc_values(struct candid_reader *r, size_t n, struct ic_value **out)
 {
     void *memory;
-    int ret = ic_arena_alloc(r->arena, n, sizeof(**out), &memory);
-    if (ret < 0) {
-        candid_note(r, ret, "values");
-        return ret == -ENOMEM ? -ENOMEM : -EPROTO;
+    int ret;
+
+    if (r->is_skipping) {
+        *out = &r->skipped;
+        return 0;
     }
+    ret = ic_arena_alloc(r->arena, n, sizeof(**out), &memory);
+    if (ret < 0)
+        return candid_fail(r, ret, "values");
     *out = memory;
     return 0;
+}
+
+/* Read the i-th of these values. */
+static int read_item(struct candid_reader *r, const struct ic_type *type, unsigned depth,
+                     struct ic_value *items, size_t i)
+{
+    return candid_read_value(r, type, depth, r->is_skipping ? items : &items[i]);
 }
 
 static int read_opt(struct candid_reader *r, unsigned depth, struct ic_value *out)
@@ -167,20 +177,19 @@ static int read_opt(struct candid_reader *r, unsigned depth, struct ic_value *ou
     out->as.opt = NULL;
     if (tag == 0)
         return 0;
-    ret = alloc_values(r, 1, &content);
+    ret = candid_alloc_values(r, 1, &content);
     if (ret == 0)
-        ret = read_value(r, out->type->as.elem, depth, content);
+        ret = candid_read_value(r, out->type->as.elem, depth, content);
     out->as.opt = content;
     return ret;
 }
 
-/* Numbers and bools: kept as bytes. */
-static int read_packed(struct candid_reader *r, size_t width, struct ic_value *out)
+int candid_read_packed(struct candid_reader *r, struct ic_value *out)
 {
-    size_t n = 0;
+    size_t width = candid_fixed_width(out->type->as.elem->kind), n = 0;
     int ret = candid_read_count(r, width, &n);
     if (ret == 0)
-        ret = charge(r, n);
+        ret = candid_charge(r, n);
     if (ret < 0)
         return ret;
     if (!ic_cursor_take(&r->in, n * width, &out->as.bytes))
@@ -204,33 +213,33 @@ static int read_repeated(struct candid_reader *r, unsigned depth, struct ic_valu
     out->as.seq.n = (size_t)n;
     if (n == 0)
         return 0;
-    ret = alloc_values(r, 1, &item);
+    ret = candid_alloc_values(r, 1, &item);
     if (ret == 0)
-        ret = read_value(r, out->type->as.elem, depth, item);
+        ret = candid_read_value(r, out->type->as.elem, depth, item);
     if (ret < 0)
         return ret;
     out->as.seq.items = item;
     if (__builtin_mul_overflow(before - r->values_left, n - 1, &cost))
         cost = SIZE_MAX;
-    return charge(r, cost);
+    return candid_charge(r, cost);
 }
 
 static int read_vec(struct candid_reader *r, unsigned depth, struct ic_value *out)
 {
     const struct ic_type *elem = out->type->as.elem;
-    size_t width = candid_fixed_width(elem->kind), n;
+    size_t n = 0;
     struct ic_value *items = NULL;
     int ret;
 
-    if (width)
-        return read_packed(r, width, out);
+    if (candid_fixed_width(elem->kind))
+        return candid_read_packed(r, out);
     if (elem->is_zero_width)
         return read_repeated(r, depth, out);
     ret = candid_read_count(r, 1, &n);
     if (ret == 0)
-        ret = alloc_values(r, n, &items);
+        ret = candid_alloc_values(r, n, &items);
     for (size_t i = 0; ret == 0 && i < n; i++)
-        ret = read_value(r, elem, depth, &items[i]);
+        ret = read_item(r, elem, depth, items, i);
     if (ret < 0)
         return ret;
     out->as.seq.items = items;
@@ -245,10 +254,10 @@ static int read_record(struct candid_reader *r, unsigned depth, struct ic_value 
     int ret;
 
     if (n > r->values_left)
-        return charge(r, n);
-    ret = alloc_values(r, n, &items);
+        return candid_charge(r, n);
+    ret = candid_alloc_values(r, n, &items);
     for (size_t i = 0; ret == 0 && i < n; i++)
-        ret = read_value(r, out->type->as.fields.fields[i].type, depth, &items[i]);
+        ret = read_item(r, out->type->as.fields.fields[i].type, depth, items, i);
     if (ret < 0)
         return ret;
     out->as.seq.items = items;
@@ -264,9 +273,9 @@ static int read_variant(struct candid_reader *r, unsigned depth, struct ic_value
 
     if (!ic_cursor_leb64(&r->in, &position) || position >= out->type->as.fields.n)
         return candid_fail(r, -EPROTO, "no such case of a variant");
-    ret = alloc_values(r, 1, &payload);
+    ret = candid_alloc_values(r, 1, &payload);
     if (ret == 0)
-        ret = read_value(r, out->type->as.fields.fields[position].type, depth, payload);
+        ret = candid_read_value(r, out->type->as.fields.fields[position].type, depth, payload);
     if (ret < 0)
         return ret;
     out->as.variant.position = (uint32_t)position;
@@ -274,12 +283,12 @@ static int read_variant(struct candid_reader *r, unsigned depth, struct ic_value
     return 0;
 }
 
-static int read_value(struct candid_reader *r, const struct ic_type *type, unsigned depth,
+int candid_read_value(struct candid_reader *r, const struct ic_type *type, unsigned depth,
                       struct ic_value *out)
 {
     struct ic_value v = {.type = type};
     size_t width = candid_fixed_width(type->kind);
-    int ret = charge(r, 1);
+    int ret = candid_charge(r, 1);
 
     if (ret < 0)
         return ret;
@@ -332,6 +341,17 @@ static int read_value(struct candid_reader *r, const struct ic_type *type, unsig
     return ret;
 }
 
+int candid_skip(struct candid_reader *r, const struct ic_type *type, unsigned depth)
+{
+    struct ic_value ignored;
+    int ret;
+
+    r->is_skipping = true;
+    ret = candid_read_value(r, type, depth, &ignored);
+    r->is_skipping = false;
+    return ret;
+}
+
 int ic_value_at(const struct ic_value *v, size_t i, struct ic_value *out)
 {
     const struct ic_type *elem;
@@ -352,101 +372,4 @@ int ic_value_at(const struct ic_value *v, size_t i, struct ic_value *out)
         *out = v->as.seq.items[elem->is_zero_width ? 0 : i];
     }
     return 0;
-}
-
-/* ---- messages ---- */
-
-static int read_args(struct candid_reader *r, struct ic_candid *msg)
-{
-    const struct ic_type **types;
-    struct ic_value *args = NULL;
-    void *memory;
-    size_t n = 0;
-    int ret = candid_read_count(r, 1, &n);
-    if (ret < 0)
-        return ret;
-    ret = ic_arena_alloc(r->arena, n, sizeof(const struct ic_type *), &memory);
-    if (ret < 0)
-        return candid_fail(r, ret, "arguments");
-    types = memory;
-    for (size_t i = 0; ret == 0 && i < n; i++)
-        ret = candid_read_ref(r, &types[i]);
-    if (ret == 0)
-        ret = alloc_values(r, n, &args);
-    for (size_t i = 0; ret == 0 && i < n; i++)
-        ret = read_value(r, types[i], r->max_depth, &args[i]);
-    if (ret < 0)
-        return ret;
-    if (ic_cursor_left(&r->in) != 0)
-        return candid_fail(r, -EPROTO, "trailing bytes");
-    msg->args = args;
-    msg->n = n;
-    return 0;
-}
-
-/* An element of one byte on the wire, a name of a variant or a record of one nat8, takes 56 bytes:
- * two values. Whoever expects less sets a limit of his own. */
-#define MEMORY_PER_BYTE 64
-
-static struct ic_candid_limits effective_limits(const struct ic_candid_limits *given, size_t len)
-{
-    struct ic_candid_limits l = given ? *given : (struct ic_candid_limits){0};
-    if (!l.max_values)
-        l.max_values = 65536 + 64 * len;
-    if (!l.max_memory)
-        l.max_memory = (1 << 20) + MEMORY_PER_BYTE * len;
-    if (!l.max_depth || l.max_depth > CANDID_MAX_DEPTH)
-        l.max_depth = CANDID_MAX_DEPTH;
-    if (!l.max_types)
-        l.max_types = 10000;
-    return l;
-}
-
-int ic_candid_decode(const uint8_t *bytes, size_t len, const struct ic_candid_limits *limits,
-                     struct ic_candid **out, struct ic_error *err)
-{
-    struct candid_reader r = {.in = ic_cursor(bytes, len), .start = bytes, .err = err};
-    struct ic_candid_limits l;
-    struct ic_candid *msg;
-    struct ic_view magic;
-    int ret;
-
-    if (len > SIZE_MAX / 128 || !ic_cursor_take(&r.in, MAGIC_LEN, &magic) ||
-        !ic_view_is_text(magic, "DIDL"))
-        return ic_fail(err, IC_E_MALFORMED, "candid: not a message: no DIDL at its start");
-    l = effective_limits(limits, len);
-    msg = calloc(1, sizeof(*msg));
-    if (!msg)
-        return ic_fail(err, IC_E_NO_MEMORY, "candid: out of memory");
-    ic_arena_init(&msg->arena, l.max_memory);
-    r.arena = &msg->arena;
-    r.values_left = l.max_values;
-    r.max_depth = l.max_depth;
-    ret = candid_read_table(&r, l.max_types);
-    if (ret == 0)
-        ret = read_args(&r, msg);
-    if (ret < 0) {
-        ic_candid_free(msg);
-        return ret;
-    }
-    *out = msg;
-    return 0;
-}
-
-void ic_candid_free(struct ic_candid *msg)
-{
-    if (!msg)
-        return;
-    ic_arena_fini(&msg->arena);
-    free(msg);
-}
-
-size_t ic_candid_count(const struct ic_candid *msg)
-{
-    return msg->n;
-}
-
-const struct ic_value *ic_candid_arg(const struct ic_candid *msg, size_t i)
-{
-    return i < msg->n ? &msg->args[i] : NULL;
 }

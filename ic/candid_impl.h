@@ -25,9 +25,13 @@ struct candid_reader {
     struct ic_arena *arena;
     struct ic_type *types; /* the table */
     size_t n_types;
+    const struct ic_type **arg_types;
+    size_t n_args;
     size_t values_left; /* the budget: one per value visited, also those without bytes */
     unsigned max_depth;
-    struct ic_error *err; /* may be NULL */
+    bool is_skipping;        /* nothing that is read will be kept */
+    struct ic_value skipped; /* where it goes */
+    struct ic_error *err;    /* may be NULL */
 };
 
 /* Fill r->err: what was being read, and where. */
@@ -54,6 +58,41 @@ int candid_read_count(struct candid_reader *r, size_t width, size_t *out)
 /* Read a length and as many bytes; text: of UTF-8. They stay where they are. Return 0, -EPROTO. */
 int candid_read_bytes(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 int candid_read_text(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* Take n from the budget. Returns 0, -EPROTO. */
+int candid_charge(struct candid_reader *r, size_t n) IC_NONNULL(1) IC_MUST_CHECK;
+
+/* Room for n values; when skipping, for one. Returns 0, -EPROTO, -ENOMEM. */
+int candid_alloc_values(struct candid_reader *r, size_t n, struct ic_value **out)
+    IC_NONNULL(1, 3) IC_MUST_CHECK;
+
+/* Read a value at its own type, nested no deeper than depth; or check one and keep nothing.
+ * Return 0, -EPROTO, -ENOMEM. */
+int candid_read_value(struct candid_reader *r, const struct ic_type *type, unsigned depth,
+                      struct ic_value *out) IC_NONNULL(1, 2, 4) IC_MUST_CHECK;
+int candid_skip(struct candid_reader *r, const struct ic_type *type, unsigned depth)
+    IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* Read a vec of numbers or bools into out, which has its type already. Returns 0, -EPROTO. */
+int candid_read_packed(struct candid_reader *r, struct ic_value *out)
+    IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* ---- messages ---- */
+
+/* Start to read a message: up to its first value.
+ *
+ * memory_per_byte  how much memory a byte may take where limits say nothing
+ * out              the message, still without arguments: for candid_end
+ *
+ * Returns 0, -EPROTO, -ENOMEM.
+ */
+int candid_begin(struct candid_reader *r, struct ic_view bytes,
+                 const struct ic_candid_limits *limits, size_t memory_per_byte,
+                 struct ic_candid **out, struct ic_error *err) IC_NONNULL(1, 5) IC_MUST_CHECK;
+
+/* Finish: ret is how reading the values went. Takes msg. Returns 0, -EPROTO, or ret. */
+int candid_end(struct candid_reader *r, int ret, struct ic_candid *msg, struct ic_candid **out)
+    IC_NONNULL(1, 3, 4) IC_MUST_CHECK;
 
 /* ---- relations ---- */
 
