@@ -22,13 +22,32 @@ void ic_arena_init(struct ic_arena *a, size_t limit)
     a->left = limit;
 }
 
-void ic_arena_fini(struct ic_arena *a)
+/* Release the chunks in front of this one; NULL: all. */
+static void release_down_to(struct ic_arena *a, const struct ic_arena_chunk *chunk)
 {
-    while (a->chunks) {
+    while (a->chunks != chunk) {
         struct ic_arena_chunk *next = a->chunks->next;
         free(a->chunks);
         a->chunks = next;
     }
+}
+
+void ic_arena_fini(struct ic_arena *a)
+{
+    release_down_to(a, NULL);
+}
+
+struct ic_arena_mark ic_arena_mark(const struct ic_arena *a)
+{
+    return (struct ic_arena_mark){a->chunks, a->chunks ? a->chunks->used : 0, a->left};
+}
+
+void ic_arena_rewind(struct ic_arena *a, struct ic_arena_mark mark)
+{
+    release_down_to(a, mark.chunk);
+    if (a->chunks)
+        a->chunks->used = mark.used;
+    a->left = mark.left;
 }
 
 /* Put a chunk with room for need bytes in front; each is as large as all before it together. */

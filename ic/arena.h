@@ -24,4 +24,16 @@ void ic_arena_fini(struct ic_arena *a) IC_NONNULL(1);
 int ic_arena_alloc(struct ic_arena *a, size_t n, size_t size, void **out)
     IC_NONNULL(1, 4) IC_MUST_CHECK;
 
+/* How much was handed out up to now. */
+struct ic_arena_mark {
+    struct ic_arena_chunk *chunk;
+    size_t used;
+    size_t left;
+};
+
+struct ic_arena_mark ic_arena_mark(const struct ic_arena *a) IC_NONNULL(1);
+
+/* Take back all that was handed out since the mark was taken. */
+void ic_arena_rewind(struct ic_arena *a, struct ic_arena_mark mark) IC_NONNULL(1);
+
 #endif

@@ -94,6 +94,27 @@ int candid_begin(struct candid_reader *r, struct ic_view bytes,
 int candid_end(struct candid_reader *r, int ret, struct ic_candid *msg, struct ic_candid **out)
     IC_NONNULL(1, 3, 4) IC_MUST_CHECK;
 
+/* ---- places ---- */
+
+#define CANDID_PATH_TEXT 256
+
+/* A way into a value: from an argument down. Whoever goes down fills the step of his depth before
+ * he does; what is deeper is of no meaning. */
+struct candid_path {
+    size_t argument;
+    struct candid_step {
+        const struct ic_type *type; /* of what has parts */
+        size_t index;               /* of the part: an element, or a field of the type */
+    } steps[CANDID_MAX_DEPTH];
+};
+
+/* "argument 1.accounts[3].owner" for this many steps; cut where it gets long. */
+void candid_path_format(const struct candid_path *path, unsigned depth, char out[CANDID_PATH_TEXT])
+    IC_NONNULL(1, 3);
+
+/* "nat8", "record" */
+const char *candid_kind_name(enum ic_type_kind kind);
+
 /* ---- relations ---- */
 
 /* Answers many questions of how types relate, each pair of types looked at once if all goes well.
