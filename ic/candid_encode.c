@@ -207,7 +207,7 @@ static void write_fixed(struct writer *w, uint64_t n, size_t width)
     ic_buf_append(w->out, bytes, width);
 }
 
-static uint64_t fixed_bits(const struct ic_value *v)
+uint64_t candid_fixed_bits(const struct ic_value *v)
 {
     switch ((int)v->type->kind) {
     case IC_TYPE_BOOL:
@@ -336,7 +336,7 @@ static int write_value(struct writer *w, const struct ic_value *v, const struct 
         return refuse(w, "values nest too deeply");
     depth--;
     if (width) {
-        write_fixed(w, fixed_bits(v), width);
+        write_fixed(w, candid_fixed_bits(v), width);
         return 0;
     }
     switch ((int)type->kind) {

@@ -21,25 +21,31 @@ size_t ic_value_count(const struct ic_value *v)
 }
 
 /* Fields are sorted by id. */
-const struct ic_value *ic_value_field_id(const struct ic_value *v, uint32_t id)
+bool candid_find_field(const struct ic_type *type, uint32_t id, size_t *out)
 {
-    const struct ic_type_field *fields;
-    size_t low = 0, high;
+    const struct ic_type_field *fields = type->as.fields.fields;
+    size_t low = 0, high = type->as.fields.n;
 
-    if (!is_kind(v, IC_TYPE_RECORD))
-        return NULL;
-    fields = v->type->as.fields.fields;
-    high = v->as.seq.n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (fields[middle].id == id)
-            return &v->as.seq.items[middle];
+        if (fields[middle].id == id) {
+            *out = middle;
+            return true;
+        }
         if (fields[middle].id < id)
             low = middle + 1;
         else
             high = middle;
     }
-    return NULL;
+    return false;
+}
+
+const struct ic_value *ic_value_field_id(const struct ic_value *v, uint32_t id)
+{
+    size_t position;
+    if (!is_kind(v, IC_TYPE_RECORD) || !candid_find_field(v->type, id, &position))
+        return NULL;
+    return position < v->as.seq.n ? &v->as.seq.items[position] : NULL;
 }
 
 const struct ic_value *ic_value_field(const struct ic_value *v, const char *name)

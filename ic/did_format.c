@@ -3,6 +3,8 @@
  * Types of a description are trees once names stop the way. Types of a message have no names and
  * may be recursive, so depth and length are bounded.
  */
+#include "ic/candid_impl.h"
+#include "ic/candid_quote.h"
 #include "ic/did_impl.h"
 
 #include <inttypes.h>
@@ -46,48 +48,16 @@ static void put_number(struct printer *p, uint32_t n)
     put_bytes(p, grouped, k);
 }
 
-/* Characters that show nothing or change how others show: controls, line separators, format
- * characters (writing direction, joiners, tags), private use. */
-static bool is_hidden(uint32_t c)
-{
-    static const uint32_t ranges[][2] = {
-        {0, 0x1f},        {0x7f, 0x9f},       {0xad, 0xad},        {0x200b, 0x200f},
-        {0x2028, 0x202e}, {0x2060, 0x206f},   {0xe000, 0xf8ff},    {0xfeff, 0xfeff},
-        {0xfff9, 0xfffb}, {0xe0000, 0xe007f}, {0xf0000, 0x10ffff},
-    };
-    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1])
-            return true;
-    return false;
-}
-
-/* One character of len bytes of UTF-8. */
-static uint32_t scalar(const uint8_t *bytes, size_t len)
-{
-    uint32_t c = len == 1 ? bytes[0] : bytes[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++)
-        c = c << 6 | (bytes[i] & 0x3f);
-    return c;
-}
-
 static void put_quoted(struct printer *p, struct ic_view text)
 {
-    static const char escaped[] = "\t\n\r\"'\\", letters[] = "tnr\"'\\";
     put(p, "\"");
     for (size_t i = 0; i < text.len;) {
-        size_t len = ic_utf8_char_len(text.bytes + i, text.len - i);
-        uint32_t c = len ? scalar(text.bytes + i, len) : 0;
-        const char *at = c && c < 0x80 ? strchr(escaped, (int)c) : NULL;
-        if (at) {
-            put_bytes(p, (const char[]){'\\', letters[at - escaped]}, 2);
-        } else if (is_hidden(c)) {
-            char code[16];
-            snprintf(code, sizeof(code), "\\u{%" PRIx32 "}", c);
-            put(p, code);
-        } else {
-            put_bytes(p, text.bytes + i, len);
-        }
-        i += len ? len : 1;
+        struct candid_quoted q = candid_quote_at(text, i, CANDID_QUOTE_PLAIN);
+        if (q.escape[0])
+            put(p, q.escape);
+        else
+            put_bytes(p, text.bytes + i, q.len);
+        i += q.len;
     }
     put(p, "\"");
 }
@@ -190,7 +160,7 @@ static void put_methods(struct printer *p, const struct ic_type *type, const cha
     put(p, n > 0 && *separator == '\n' ? ";\n}" : n > 0 ? " }" : "}");
 }
 
-static const char *primitive_name(enum ic_type_kind kind)
+const char *candid_primitive_name(enum ic_type_kind kind)
 {
     static const char *const names[] = {
         [IC_TYPE_NULL] = "null",       [IC_TYPE_BOOL] = "bool",
@@ -238,7 +208,7 @@ static void put_content(struct printer *p, const struct ic_type *type)
         put(p, "future");
         break;
     default:
-        put(p, primitive_name(type->kind));
+        put(p, candid_primitive_name(type->kind));
     }
 }
 

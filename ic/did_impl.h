@@ -1,5 +1,5 @@
 /* Shared by the files of did: tokens, and the state while descriptions are read. Private to
- * ic/did*.c.
+ * ic/did*.c, and to ic/candid_text*.c: values in text form have the same tokens, and types in them.
  *
  * did_lex.c makes tokens; did_parse.c makes types of them, with did_list.c; did_resolve.c has the
  * names, and completes the types once all text is read; did_import.c follows imports; did.c starts
@@ -19,6 +19,7 @@ enum did_token_kind {
     DID_ID,
     DID_STRING,
     DID_NUMBER,
+    DID_FLOAT, /* in values only, like the marks from dot to minus */
     DID_OPEN_PAREN,
     DID_CLOSE_PAREN,
     DID_OPEN_BRACE,
@@ -27,6 +28,9 @@ enum did_token_kind {
     DID_SEMICOLON,
     DID_COMMA,
     DID_EQUALS,
+    DID_DOT,
+    DID_PLUS,
+    DID_MINUS,
     DID_ARROW,
     DID_NULL, /* from here on words that are no identifiers */
     DID_OPT,
@@ -50,14 +54,16 @@ enum did_token_kind {
 struct did_token {
     enum did_token_kind kind;
     size_t pos, len;     /* in the source */
-    struct ic_view text; /* an identifier; a string's content, which is UTF-8 */
+    struct ic_view text; /* an identifier; a string's content, which is UTF-8 (but for a string
+                            behind "blob", which may be any bytes) */
     uint64_t number;     /* UINT64_MAX when larger */
     struct ic_view doc;  /* the lines of comment directly above, as they stand */
 };
 
-/* The text of one file. */
+/* The text of one file, or values. */
 struct did_source {
-    struct ic_view path; /* relative to the first file's directory; empty for the first */
+    const char *language; /* what errors begin with: "did", or "candid" for values */
+    struct ic_view path;  /* relative to the first file's directory; empty for the first */
     struct ic_view text;
 };
 
@@ -84,6 +90,10 @@ static inline int did_fail_memory(struct ic_error *err, int ret)
     did_note_memory(err, ret);
     return ret == -ENOMEM ? -ENOMEM : -EPROTO;
 }
+
+/* Is the text UTF-8? Returns 0, -EPROTO. The lexer relies on it. */
+int did_check_utf8(struct ic_error *err, const struct did_source *source)
+    IC_NONNULL(2) IC_MUST_CHECK;
 
 /* Step to the next token. Returns 0, -EPROTO, -ENOMEM. */
 int did_lex_next(struct did_lexer *lex) IC_NONNULL(1) IC_MUST_CHECK;
@@ -196,6 +206,10 @@ int did_new_node(struct did_reader *r, const struct did_source *source, size_t p
 /* Read the definitions and the service of a file; what it imports is handed to did_import. */
 int did_parse_text(struct did_reader *r, struct did_file *file) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
+/* Read a type that uses no definitions, from the lexer's current token on, and step behind it. */
+int did_parse_type(struct did_reader *r, struct did_lexer *lex, const struct ic_type **out)
+    IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
+
 /* Read the first text; its file has no path. */
 int did_read_main(struct did_reader *r, struct ic_view text, struct did_file **out)
     IC_NONNULL(1, 3) IC_MUST_CHECK;
@@ -218,6 +232,9 @@ int did_use(struct did_reader *r, const struct did_file *file, const struct did_
 /* After all text: check names, complete the types, fill did. */
 int did_resolve(struct did_reader *r, struct did_file *main, struct ic_did *did)
     IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
+
+/* Find out which of the types of r->nodes have values without bytes. */
+void did_mark_zero_width(struct did_reader *r) IC_NONNULL(1);
 
 /* ---- lists: what was pushed above base ---- */
 

@@ -92,7 +92,7 @@ static int new_file(struct did_reader *r, struct ic_view path, struct ic_view te
     if (text.len)
         memcpy(copy, text.bytes, text.len);
     *file = (struct did_file){
-        .source = {path, ic_view(copy, text.len)},
+        .source = {"did", path, ic_view(copy, text.len)},
         .order = UINT_MAX,
     };
     *r->last_file = file;
@@ -101,23 +101,10 @@ static int new_file(struct did_reader *r, struct ic_view path, struct ic_view te
     return 0;
 }
 
-static int check_utf8(struct did_reader *r, const struct did_source *source)
-{
-    struct ic_view text = source->text;
-    size_t pos = 0;
-    while (pos < text.len) {
-        size_t n = ic_utf8_char_len(text.bytes + pos, text.len - pos);
-        if (n == 0)
-            return did_fail(r->err, source, pos, "the text is not UTF-8");
-        pos += n;
-    }
-    return 0;
-}
-
 /* Read a file that was added: its text, then it is complete. */
 static int read_file(struct did_reader *r, struct did_file *file)
 {
-    int ret = check_utf8(r, &file->source);
+    int ret = did_check_utf8(r->err, &file->source);
     if (ret == 0)
         ret = did_parse_text(r, file);
     file->order = r->n_read++;

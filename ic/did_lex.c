@@ -1,6 +1,6 @@
-/* Tokens of service descriptions, and errors that say where.
+/* Tokens of service descriptions and of values in text form, and errors that say where.
  *
- * The whole text was found to be UTF-8 before (did_read_file), so only what escapes make of a
+ * The whole text was found to be UTF-8 before (did_check_utf8), so only what escapes make of a
  * string is checked here. White space is space, tab, CR and LF, as in didc.
  *
  * Source: Candid specification, Core grammar: lexical structure.
@@ -16,6 +16,7 @@ static const char *const spellings[DID_N_TOKENS] = {
     [DID_ID] = "a name",
     [DID_STRING] = "a string",
     [DID_NUMBER] = "a number",
+    [DID_FLOAT] = "a number with a point",
     [DID_OPEN_PAREN] = "'('",
     [DID_CLOSE_PAREN] = "')'",
     [DID_OPEN_BRACE] = "'{'",
@@ -24,6 +25,9 @@ static const char *const spellings[DID_N_TOKENS] = {
     [DID_SEMICOLON] = "';'",
     [DID_COMMA] = "','",
     [DID_EQUALS] = "'='",
+    [DID_DOT] = "'.'",
+    [DID_PLUS] = "'+'",
+    [DID_MINUS] = "'-'",
     [DID_ARROW] = "'->'",
     [DID_NULL] = "null",
     [DID_OPT] = "opt",
@@ -67,7 +71,7 @@ void did_note(struct ic_error *err, const struct did_source *source, size_t pos,
     va_start(ap, fmt);
     vsnprintf(message, sizeof(message), fmt, ap);
     va_end(ap);
-    ic_fail(err, IC_E_MALFORMED, "did: %.*s%sline %zu, column %zu: %s",
+    ic_fail(err, IC_E_MALFORMED, "%s: %.*s%sline %zu, column %zu: %s", source->language,
             (int)(source->path.len > 128 ? 128 : source->path.len),
             source->path.len ? (const char *)source->path.bytes : "", source->path.len ? ", " : "",
             line, column, message);
@@ -89,6 +93,19 @@ void did_lex_show(const struct did_lexer *lex, char shown[DID_SHOWN])
     else
         snprintf(shown, DID_SHOWN, "'%.*s%s", (int)(token->len > 36 ? 36 : token->len),
                  (const char *)lex->source->text.bytes + token->pos, token->len > 36 ? "..." : "'");
+}
+
+int did_check_utf8(struct ic_error *err, const struct did_source *source)
+{
+    struct ic_view text = source->text;
+    size_t pos = 0;
+    while (pos < text.len) {
+        size_t n = ic_utf8_char_len(text.bytes + pos, text.len - pos);
+        if (n == 0)
+            return did_fail(err, source, pos, "the text is not UTF-8");
+        pos += n;
+    }
+    return 0;
 }
 
 /* ---- words ---- */
@@ -248,9 +265,44 @@ static void lex_digits(struct did_lexer *lex, unsigned base)
     lex->token.number = n;
 }
 
+/* Length of the number with a point, an exponent or both that starts here: "1.", ".5", "1.5e+3",
+ * "1e5", without underscores. 0 when there is none. */
+static size_t float_len(const struct did_lexer *lex)
+{
+    size_t len = 0, digits, exponent;
+    bool has_point;
+
+    while (is_digit(peek(lex, len)))
+        len++;
+    digits = len;
+    has_point = peek(lex, len) == '.';
+    len += has_point;
+    while (has_point && is_digit(peek(lex, len)))
+        len++;
+    if (digits == 0 && len < 2)
+        return 0;
+    exponent = len;
+    if ((peek(lex, exponent) | 0x20) == 'e') {
+        exponent++;
+        if (peek(lex, exponent) == '+' || peek(lex, exponent) == '-')
+            exponent++;
+        if (is_digit(peek(lex, exponent)))
+            len = exponent;
+        while (is_digit(peek(lex, len)))
+            len++;
+    }
+    return len > digits ? len : 0;
+}
+
 static void lex_number(struct did_lexer *lex)
 {
     unsigned base = 10;
+    size_t len = float_len(lex);
+    if (len) {
+        lex->token.kind = DID_FLOAT;
+        lex->pos += len;
+        return;
+    }
     if (peek(lex, 0) == '0' && peek(lex, 1) == 'x' && hex_digit(peek(lex, 2)) >= 0) {
         base = 16;
         lex->pos += 2;
@@ -321,8 +373,9 @@ static size_t unescape(struct did_lexer *lex, uint8_t *out)
     return 0;
 }
 
-/* The content of a string of len bytes, which has escapes and ends in a quote. */
-static int decode_string(struct did_lexer *lex, size_t len)
+/* The content of a string of len bytes, which has escapes and ends in a quote. It must be UTF-8,
+ * unless it is a blob. */
+static int decode_string(struct did_lexer *lex, size_t len, bool is_blob)
 {
     size_t start = lex->pos, n = 0;
     uint8_t *out;
@@ -344,12 +397,12 @@ static int decode_string(struct did_lexer *lex, size_t len)
         n += written;
     }
     lex->token.text = ic_view(out, n);
-    if (!ic_view_is_utf8(lex->token.text))
+    if (!is_blob && !ic_view_is_utf8(lex->token.text))
         return did_fail(lex->err, lex->source, lex->token.pos, "a string that is not UTF-8");
     return 0;
 }
 
-static int lex_string(struct did_lexer *lex)
+static int lex_string(struct did_lexer *lex, bool is_blob)
 {
     size_t len = 0;
     bool has_escapes = false;
@@ -367,7 +420,7 @@ static int lex_string(struct did_lexer *lex)
     }
     lex->token.text = ic_view(lex->source->text.bytes + lex->pos, len);
     if (has_escapes)
-        ret = decode_string(lex, len);
+        ret = decode_string(lex, len, is_blob);
     else
         lex->pos += len;
     lex->pos++; /* the quote */
@@ -388,16 +441,16 @@ static void lex_word(struct did_lexer *lex)
 
 static int lex_mark(struct did_lexer *lex)
 {
-    static const char marks[] = "(){}:;,=";
+    static const char marks[] = "(){}:;,=.+-";
     uint8_t c = peek(lex, 0);
     const char *mark = c ? strchr(marks, c) : NULL;
 
-    if (mark) {
-        lex->token.kind = (enum did_token_kind)(DID_OPEN_PAREN + (mark - marks));
-        lex->pos++;
-    } else if (c == '-' && peek(lex, 1) == '>') {
+    if (c == '-' && peek(lex, 1) == '>') {
         lex->token.kind = DID_ARROW;
         lex->pos += 2;
+    } else if (mark) {
+        lex->token.kind = (enum did_token_kind)(DID_OPEN_PAREN + (mark - marks));
+        lex->pos++;
     } else {
         struct ic_view text = lex->source->text;
         return did_fail(lex->err, lex->source, lex->pos, "a character of no meaning here: '%.*s'",
@@ -409,6 +462,7 @@ static int lex_mark(struct did_lexer *lex)
 
 int did_lex_next(struct did_lexer *lex)
 {
+    bool is_blob = lex->token.kind == DID_BLOB;
     struct ic_view doc;
     int ret = skip_space(lex, &doc);
     if (ret < 0)
@@ -418,10 +472,10 @@ int did_lex_next(struct did_lexer *lex)
         return 0;
     if (is_letter(peek(lex, 0)))
         lex_word(lex);
-    else if (is_digit(peek(lex, 0)))
+    else if (is_digit(peek(lex, 0)) || float_len(lex))
         lex_number(lex);
     else if (peek(lex, 0) == '"')
-        ret = lex_string(lex);
+        ret = lex_string(lex, is_blob);
     else
         ret = lex_mark(lex);
     lex->token.len = lex->pos - lex->token.pos;

@@ -18,7 +18,7 @@
 
 struct parser {
     struct did_reader *reader;
-    struct did_file *file;
+    struct did_file *file; /* NULL: no name has a meaning */
     struct did_lexer lex;
     unsigned depth;
 };
@@ -66,7 +66,14 @@ static int expect_separator(struct parser *p, enum did_token_kind separator,
 /* The current token uses a name. */
 static int use_name(struct parser *p, enum ic_type_kind expects, struct did_symbol **out)
 {
-    int ret = did_use(p->reader, p->file, &p->lex.token, expects, out);
+    const struct did_token *token = &p->lex.token;
+    int ret;
+
+    if (!p->file)
+        return did_fail(p->lex.err, p->lex.source, token->pos, "no type is called '%.*s'",
+                        (int)(token->text.len > 64 ? 64 : token->text.len),
+                        (const char *)token->text.bytes);
+    ret = did_use(p->reader, p->file, token, expects, out);
     return ret < 0 ? ret : next(p);
 }
 
@@ -390,6 +397,18 @@ static int parse_type(struct parser *p, const struct ic_type **out)
         p->depth--;
         return ret;
     }
+}
+
+int did_parse_type(struct did_reader *r, struct did_lexer *lex, const struct ic_type **out)
+{
+    struct parser p = {.reader = r, .lex = *lex};
+    int ret;
+
+    r->nodes = NULL;
+    ret = parse_type(&p, out);
+    *lex = p.lex;
+    did_mark_zero_width(r);
+    return ret;
 }
 
 /* ---- definitions ---- */

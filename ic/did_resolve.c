@@ -140,7 +140,7 @@ static int resolve_alias(struct did_reader *r, struct did_symbol *symbol)
 
 /* Records whose fields are all of no width, from the inside out. A record in itself has no values,
  * and what nests deeper than values may is not worth knowing: both count as having width. */
-static void mark_zero_width(struct did_reader *r)
+void did_mark_zero_width(struct did_reader *r)
 {
     bool changed = true;
     for (unsigned pass = 0; changed && pass < IC_DID_MAX_DEPTH; pass++) {
@@ -260,6 +260,6 @@ int did_resolve(struct did_reader *r, struct did_file *main, struct ic_did *did)
     if (ret == 0)
         ret = list_imports(r, did);
     if (ret == 0)
-        mark_zero_width(r);
+        did_mark_zero_width(r);
     return ret;
 }
