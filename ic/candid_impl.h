@@ -143,20 +143,24 @@ size_t candid_leb_len(struct ic_view leb, bool is_signed);
 /* Bytes a value of this kind always has; 0 when it depends on the value. */
 size_t candid_fixed_width(enum ic_type_kind kind);
 
-/* What the language calls a primitive type. */
-const char *candid_primitive_name(enum ic_type_kind kind);
-
 /* A value of such a kind as a number, whose lowest bytes are what is on the wire. */
 uint64_t candid_fixed_bits(const struct ic_value *v) IC_NONNULL(1);
 
 /* The place of an id among the fields of a record or variant; false when there is none such. */
 bool candid_find_field(const struct ic_type *type, uint32_t id, size_t *out) IC_NONNULL(1, 3);
 
+/* The result of writing a value as text: fills err. Returns ret's meaning: 0, -EFBIG, -EPROTO,
+ * -EINVAL, -ENOMEM. */
+int candid_text_status(int ret, struct ic_error *err);
+
 /* ---- names: declared is a type of a description or NULL, type the one the value has ---- */
 
 /* What is declared for the i-th field or case, for the element or content; NULL when nothing is. */
 const struct ic_type *candid_declared_part(const struct ic_type *declared,
                                            const struct ic_type *type, size_t i) IC_NONNULL(2);
+
+struct ic_candid_naming;
+const struct ic_type *candid_declared_arg(const struct ic_candid_naming *naming, size_t i);
 
 /* The name of the i-th field or case; bytes are NULL when there is none. */
 struct ic_candid_names;

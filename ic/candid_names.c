@@ -184,6 +184,11 @@ const struct ic_type *candid_declared_part(const struct ic_type *declared,
     return same->as.fields.fields[position].type;
 }
 
+const struct ic_type *candid_declared_arg(const struct ic_candid_naming *naming, size_t i)
+{
+    return naming && naming->types && i < naming->n ? naming->types[i] : NULL;
+}
+
 static struct ic_view own_name(const struct ic_type *type, size_t i)
 {
     if (!type->names || !type->names->labels)

@@ -121,7 +121,7 @@ static void put_number(struct printer *p, const struct ic_value *v)
     else
         put_bytes(p, d.digits, d.len, d.len);
     put(p, " : ");
-    put(p, candid_primitive_name(v->type->kind));
+    put(p, candid_kind_name(v->type->kind));
     candid_digits_fini(&d);
 }
 
@@ -262,8 +262,7 @@ static void put_part(struct printer *p, const struct group *g, size_t i, struct 
 {
     switch (g->kind) {
     case GROUP_ARGS:
-        at.declared =
-            g->naming && i < g->naming->n && g->naming->types ? g->naming->types[i] : NULL;
+        at.declared = candid_declared_arg(g->naming, i);
         put_value(p, &g->v[i], at);
         break;
     case GROUP_OPT:
@@ -515,22 +514,25 @@ static void put_value(struct printer *p, const struct ic_value *v, struct place 
         put_content(p, v, at);
 }
 
-static int finish(struct printer *p)
+int candid_text_status(int ret, struct ic_error *err)
 {
-    int ret = p->ret < 0 ? p->ret : ic_buf_status(p->out);
     switch (ret) {
     case 0:
         return 0;
     case -ENOMEM:
-        return ic_fail(p->err, IC_E_NO_MEMORY, "candid: out of memory");
+        return ic_fail(err, IC_E_NO_MEMORY, "candid: out of memory");
     case -EFBIG:
-        return ic_fail(p->err, IC_E_TOO_LARGE, "candid: the text is longer than it may be");
+        return ic_fail(err, IC_E_TOO_LARGE, "candid: the text is longer than it may be");
     case -EPROTO:
-        return ic_fail(p->err, IC_E_MALFORMED,
-                       "candid: a value of an unknown type has no text form");
+        return ic_fail(err, IC_E_MALFORMED, "candid: a value of an unknown type has no text form");
     default:
-        return ic_fail(p->err, IC_E_CONFIG, "candid: a value is not of its type");
+        return ic_fail(err, IC_E_CONFIG, "candid: a value is not of its type");
     }
+}
+
+static int finish(struct printer *p)
+{
+    return candid_text_status(p->ret < 0 ? p->ret : ic_buf_status(p->out), p->err);
 }
 
 static struct printer start(size_t max, struct ic_buf *out, struct ic_error *err)

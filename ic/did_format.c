@@ -160,22 +160,6 @@ static void put_methods(struct printer *p, const struct ic_type *type, const cha
     put(p, n > 0 && *separator == '\n' ? ";\n}" : n > 0 ? " }" : "}");
 }
 
-const char *candid_primitive_name(enum ic_type_kind kind)
-{
-    static const char *const names[] = {
-        [IC_TYPE_NULL] = "null",       [IC_TYPE_BOOL] = "bool",
-        [IC_TYPE_NAT] = "nat",         [IC_TYPE_INT] = "int",
-        [IC_TYPE_NAT8] = "nat8",       [IC_TYPE_NAT16] = "nat16",
-        [IC_TYPE_NAT32] = "nat32",     [IC_TYPE_NAT64] = "nat64",
-        [IC_TYPE_INT8] = "int8",       [IC_TYPE_INT16] = "int16",
-        [IC_TYPE_INT32] = "int32",     [IC_TYPE_INT64] = "int64",
-        [IC_TYPE_FLOAT32] = "float32", [IC_TYPE_FLOAT64] = "float64",
-        [IC_TYPE_TEXT] = "text",       [IC_TYPE_RESERVED] = "reserved",
-        [IC_TYPE_EMPTY] = "empty",     [IC_TYPE_PRINCIPAL] = "principal",
-    };
-    return names[kind];
-}
-
 /* What a type is, not what it is called. */
 static void put_content(struct printer *p, const struct ic_type *type)
 {
@@ -208,7 +192,7 @@ static void put_content(struct printer *p, const struct ic_type *type)
         put(p, "future");
         break;
     default:
-        put(p, candid_primitive_name(type->kind));
+        put(p, candid_kind_name(type->kind));
     }
 }
 

@@ -1,0 +1,54 @@
+/* Candid values as JSON, for programs that do not speak Candid.
+ *
+ * | Candid                            | JSON |
+ * |-----------------------------------|------------------------------------------------------------|
+ * | nat, int, nat64, int64            | string of decimal digits: "18446744073709551615", "-1" | |
+ * nat8..nat32, int8..int32          | number                                                     |
+ * | float32, float64                  | number, in the fewest digits; "NaN", "inf", "-inf" | | bool
+ * | true, false                                                | | text | string | | null, reserved
+ * | null                                                       | | principal, service | string:
+ * "aaaaa-aa"                                         | | func                              |
+ * {"principal": "aaaaa-aa", "method": "name"}                | | opt | none: [], some v: [v]; so
+ * opt opt T shows both levels      | | blob, any vec nat8                | string of hexadecimal
+ * digits: "00ff"                       | | any other vec                     | array | | record |
+ * object; a key is the field's name, or its id: "24860"      | | record of the fields 0, 1, ... |
+ * the same: {"0": a, "1": b}; with IC_JSON_TUPLES [a, b]     | | variant | object with one key, the
+ * tag: {"ok": v}; v is often null   | | of a type not known here (future) | {"opcode": "-25",
+ * "bytes": "00ff"}                         |
+ *
+ * Nothing is lost but NaN payloads, and which type a value had: numbers over 2^53 are strings
+ * because many readers of JSON keep numbers as float64. A field whose name consists of digits is
+ * given by its id, so a key of digits is always an id and no two keys are the same.
+ *
+ * The result is UTF-8 on one line, without blanks. Characters that do not show are escaped.
+ *
+ * Source: idl2json of DFINITY, from which blobs, nat's plain digits and unknown ids differ.
+ */
+#ifndef CANISTERFS_IC_CANDID_JSON_H
+#define CANISTERFS_IC_CANDID_JSON_H
+
+#include "ic/attr.h"
+#include "ic/buf.h"
+#include "ic/candid.h"
+#include "ic/candid_names.h"
+#include "ic/error.h"
+
+#include <stddef.h>
+
+enum {
+    IC_JSON_TUPLES = 1, /* records of the fields 0, 1, ... (one at least) are arrays */
+};
+
+/* Write an argument list as an array. Parameters, errors and threads as of ic_candid_print
+ * (candid_print.h), but that values of unknown types are written; flags are 0 or IC_JSON_TUPLES.
+ */
+int ic_candid_json(const struct ic_value *args, size_t n, const struct ic_candid_naming *naming,
+                   unsigned flags, size_t max, struct ic_buf *out, struct ic_error *err)
+    IC_NONNULL(6) IC_MUST_CHECK;
+
+/* Write one value: see ic_candid_print_value. */
+int ic_candid_json_value(const struct ic_value *value, const struct ic_type *declared,
+                         const struct ic_candid_names *all, unsigned flags, size_t max,
+                         struct ic_buf *out, struct ic_error *err) IC_NONNULL(1, 6) IC_MUST_CHECK;
+
+#endif
