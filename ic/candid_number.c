@@ -252,20 +252,6 @@ static bool is_exact(const struct decimal *d, const struct magnitude *m)
     return m->is_single ? strtof(text, NULL) == (float)m->value : strtod(text, NULL) == m->value;
 }
 
-/* The n digits that are nearest. */
-static void round_to(const struct magnitude *m, int n, struct decimal *out)
-{
-    char text[48];
-    const char *c = text;
-    out->n = 0;
-    snprintf(text, sizeof(text), "%.*e", n - 1, m->value);
-    for (; *c != 'e'; c++)
-        if (*c >= '0' && *c <= '9')
-            out->digits[out->n++] = *c;
-    out->digits[out->n] = '\0';
-    out->exponent = (int)strtol(c + 1, NULL, 10);
-}
-
 /* The next larger number of as many digits. */
 static void round_up(struct decimal *d)
 {
@@ -278,6 +264,32 @@ static void round_up(struct decimal *d)
         d->digits[0] = '1';
         d->exponent++;
     }
+}
+
+/* The n digits that are nearest; of two that are equally near the larger, as didc has it. */
+static void round_to(const struct magnitude *m, int n, struct decimal *out)
+{
+    enum { MORE = 30 }; /* digits enough to tell what is halfway */
+    char text[64];
+    const char *c = text;
+    bool is_up = false;
+    int k = 0;
+
+    snprintf(text, sizeof(text), "%.*e", n - 1 + MORE, m->value);
+    for (; *c != 'e'; c++) {
+        if (*c < '0' || *c > '9')
+            continue; /* the locale's point */
+        if (k < n)
+            out->digits[k] = *c;
+        else if (k == n)
+            is_up = *c >= '5';
+        k++;
+    }
+    out->digits[n] = '\0';
+    out->n = n;
+    out->exponent = (int)strtol(c + 1, NULL, 10);
+    if (is_up)
+        round_up(out);
 }
 
 /* The fewest digits that are read back as the same float, and of those the nearest.

@@ -266,7 +266,7 @@ static void lex_digits(struct did_lexer *lex, unsigned base)
 }
 
 /* Length of the number with a point, an exponent or both that starts here: "1.", ".5", "1.5e+3",
- * "1e5", without underscores. 0 when there is none. */
+ * "1e5", without underscores; behind ".5" no exponent. 0 when there is none. */
 static size_t float_len(const struct did_lexer *lex)
 {
     size_t len = 0, digits, exponent;
@@ -282,7 +282,7 @@ static size_t float_len(const struct did_lexer *lex)
     if (digits == 0 && len < 2)
         return 0;
     exponent = len;
-    if ((peek(lex, exponent) | 0x20) == 'e') {
+    if (digits > 0 && (peek(lex, exponent) | 0x20) == 'e') {
         exponent++;
         if (peek(lex, exponent) == '+' || peek(lex, exponent) == '-')
             exponent++;
