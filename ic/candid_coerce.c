@@ -131,7 +131,7 @@ static int coerce_reference(struct coercer *c, const struct ic_type *wire,
 static int coerce_opt(struct coercer *c, const struct ic_type *wire, const struct ic_type *type,
                       unsigned depth, struct ic_value *out)
 {
-    struct ic_value content, *kept = NULL;
+    struct ic_value content, *kept;
     struct ic_arena_mark mark;
     struct ic_cursor before;
     uint8_t tag = 1;
@@ -156,8 +156,9 @@ static int coerce_opt(struct coercer *c, const struct ic_type *wire, const struc
         ic_arena_rewind(c->r.arena, mark);
         return candid_skip(&c->r, wire, depth);
     }
-    if (ret == 0)
-        ret = candid_alloc_values(&c->r, 1, &kept);
+    if (ret != 0)
+        return ret;
+    ret = candid_alloc_values(&c->r, 1, &kept);
     if (ret < 0)
         return ret;
     *kept = content;
@@ -272,7 +273,7 @@ static int coerce_variant(struct coercer *c, const struct ic_type *wire, unsigne
 {
     const struct ic_type *type = out->type;
     const struct ic_type_field *found;
-    struct ic_value payload, *kept = NULL;
+    struct ic_value payload, *kept;
     uint64_t position;
     size_t i;
     int ret;
@@ -285,9 +286,10 @@ static int coerce_variant(struct coercer *c, const struct ic_type *wire, unsigne
         return mismatch(c, wire, type, depth + 1, ", but of an unknown case");
     step_into(c, type, i, depth);
     ret = coerce(c, found->type, type->as.fields.fields[i].type, depth, &payload);
-    if (ret == 0)
-        ret = candid_alloc_values(&c->r, 1, &kept);
     if (ret != 0)
+        return ret;
+    ret = candid_alloc_values(&c->r, 1, &kept);
+    if (ret < 0)
         return ret;
     *kept = payload;
     out->as.variant.position = (uint32_t)i;
@@ -375,10 +377,10 @@ int ic_candid_decode_as(const uint8_t *bytes, size_t len, const struct ic_type *
                         size_t n, const struct ic_candid_limits *limits, struct ic_candid **out,
                         struct ic_error *err)
 {
-    struct coercer c;
+    struct coercer c = {0};
     struct ic_candid *msg = NULL;
     int ret = candid_begin(&c.r, ic_view(bytes, len), limits, MEMORY_PER_BYTE, &msg, err);
-    if (ret < 0)
+    if (!msg)
         return ret;
     candid_relater_init(&c.relater, &c.r.values_left);
     ret = coerce_args(&c, types, n, msg);

@@ -153,8 +153,10 @@ int candid_alloc_values(struct candid_reader *r, size_t n, struct ic_value **out
         return 0;
     }
     ret = ic_arena_alloc(r->arena, n, sizeof(**out), &memory);
-    if (ret < 0)
-        return candid_fail(r, ret, "values");
+    if (ret < 0) {
+        candid_note(r, ret, "values");
+        return ret == -ENOMEM ? -ENOMEM : -EPROTO;
+    }
     *out = memory;
     return 0;
 }
@@ -168,7 +170,7 @@ static int read_item(struct candid_reader *r, const struct ic_type *type, unsign
 
 static int read_opt(struct candid_reader *r, unsigned depth, struct ic_value *out)
 {
-    struct ic_value *content = NULL;
+    struct ic_value *content;
     uint8_t tag;
     int ret;
 
@@ -178,10 +180,10 @@ static int read_opt(struct candid_reader *r, unsigned depth, struct ic_value *ou
     if (tag == 0)
         return 0;
     ret = candid_alloc_values(r, 1, &content);
-    if (ret == 0)
-        ret = candid_read_value(r, out->type->as.elem, depth, content);
+    if (ret < 0)
+        return ret;
     out->as.opt = content;
-    return ret;
+    return candid_read_value(r, out->type->as.elem, depth, content);
 }
 
 int candid_read_packed(struct candid_reader *r, struct ic_value *out)
@@ -202,7 +204,7 @@ int candid_read_packed(struct candid_reader *r, struct ic_value *out)
 /* Elements without bytes: all alike, so one is read, and the others are charged what it cost. */
 static int read_repeated(struct candid_reader *r, unsigned depth, struct ic_value *out)
 {
-    struct ic_value *item = NULL;
+    struct ic_value *item;
     uint64_t n;
     size_t before = r->values_left, cost;
     int ret;
@@ -228,7 +230,7 @@ static int read_vec(struct candid_reader *r, unsigned depth, struct ic_value *ou
 {
     const struct ic_type *elem = out->type->as.elem;
     size_t n = 0;
-    struct ic_value *items = NULL;
+    struct ic_value *items;
     int ret;
 
     if (candid_fixed_width(elem->kind))
@@ -236,8 +238,9 @@ static int read_vec(struct candid_reader *r, unsigned depth, struct ic_value *ou
     if (elem->is_zero_width)
         return read_repeated(r, depth, out);
     ret = candid_read_count(r, 1, &n);
-    if (ret == 0)
-        ret = candid_alloc_values(r, n, &items);
+    if (ret < 0)
+        return ret;
+    ret = candid_alloc_values(r, n, &items);
     for (size_t i = 0; ret == 0 && i < n; i++)
         ret = read_item(r, elem, depth, items, i);
     if (ret < 0)
@@ -250,7 +253,7 @@ static int read_vec(struct candid_reader *r, unsigned depth, struct ic_value *ou
 static int read_record(struct candid_reader *r, unsigned depth, struct ic_value *out)
 {
     size_t n = out->type->as.fields.n;
-    struct ic_value *items = NULL;
+    struct ic_value *items;
     int ret;
 
     if (n > r->values_left)
@@ -267,7 +270,7 @@ static int read_record(struct candid_reader *r, unsigned depth, struct ic_value 
 
 static int read_variant(struct candid_reader *r, unsigned depth, struct ic_value *out)
 {
-    struct ic_value *payload = NULL;
+    struct ic_value *payload;
     uint64_t position;
     int ret;
 

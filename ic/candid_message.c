@@ -106,7 +106,7 @@ int ic_candid_decode(const uint8_t *bytes, size_t len, const struct ic_candid_li
     struct candid_reader r;
     struct ic_candid *msg = NULL;
     int ret = candid_begin(&r, ic_view(bytes, len), limits, MEMORY_PER_BYTE, &msg, err);
-    if (ret < 0)
+    if (!msg)
         return ret;
     return candid_end(&r, read_args(&r, msg), msg, out);
 }
