@@ -72,46 +72,17 @@ static int report(struct coercer *c)
                    candid_kind_name(expected->kind), c->mismatch.what, c->mismatch.pos);
 }
 
-/* ---- what is not there ---- */
-
-static bool default_value(const struct ic_type *type, struct ic_value *out)
-{
-    *out = (struct ic_value){.type = type};
-    return type->kind == IC_TYPE_NULL || type->kind == IC_TYPE_OPT ||
-           type->kind == IC_TYPE_RESERVED;
-}
-
 /* ---- without parts ---- */
-
-/* The bytes of a nat as those of an int: with one more group when the last looks like a sign. */
-static int nat_as_int(struct coercer *c, struct ic_value *v)
-{
-    struct ic_view nat = v->as.leb;
-    uint8_t *bytes;
-    void *memory;
-    int ret;
-
-    if (!(nat.bytes[nat.len - 1] & 0x40))
-        return 0;
-    ret = ic_arena_alloc(c->r.arena, nat.len + 1, 1, &memory);
-    if (ret < 0)
-        return candid_fail(&c->r, ret, "numbers");
-    bytes = memory;
-    for (size_t i = 0; i < nat.len; i++)
-        bytes[i] = nat.bytes[i] | 0x80;
-    bytes[nat.len] = 0;
-    v->as.leb = ic_view(bytes, nat.len + 1);
-    return 0;
-}
 
 static int coerce_leaf(struct coercer *c, const struct ic_type *wire, const struct ic_type *type,
                        unsigned depth, struct ic_value *out)
 {
     int ret = candid_read_value(&c->r, wire, depth, out);
     out->type = type;
-    if (ret == 0 && wire->kind == IC_TYPE_NAT && type->kind == IC_TYPE_INT)
-        ret = nat_as_int(c, out);
-    return ret;
+    if (ret < 0 || wire->kind == type->kind || type->kind != IC_TYPE_INT)
+        return ret;
+    ret = candid_nat_as_int(c->r.arena, out->as.leb, &out->as.leb);
+    return ret < 0 ? candid_fail(&c->r, ret, "numbers") : 0;
 }
 
 /* A function or service: a value of another type may not be called as expected. */
@@ -241,7 +212,7 @@ static int coerce_record(struct coercer *c, const struct ic_type *wire, unsigned
         if (x < x_end && x->id == fields[i].id) {
             ret = coerce(c, x->type, fields[i].type, depth, &items[i]);
             x++;
-        } else if (default_value(fields[i].type, &items[i])) {
+        } else if (candid_default_value(fields[i].type, &items[i])) {
             ret = candid_charge(&c->r, 1);
         } else {
             ret = mismatch(c, NULL, fields[i].type, depth, "");
@@ -253,21 +224,6 @@ static int coerce_record(struct coercer *c, const struct ic_type *wire, unsigned
     return ret;
 }
 
-/* The index of a field; the number of fields when there is none of that id. */
-static size_t find_field(const struct ic_type *type, uint32_t id)
-{
-    const struct ic_type_field *fields = type->as.fields.fields;
-    size_t low = 0, high = type->as.fields.n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (fields[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < type->as.fields.n && fields[low].id == id ? low : type->as.fields.n;
-}
-
 static int coerce_variant(struct coercer *c, const struct ic_type *wire, unsigned depth,
                           struct ic_value *out)
 {
@@ -275,14 +231,13 @@ static int coerce_variant(struct coercer *c, const struct ic_type *wire, unsigne
     const struct ic_type_field *found;
     struct ic_value payload, *kept;
     uint64_t position;
-    size_t i;
+    size_t i = 0;
     int ret;
 
     if (!ic_cursor_leb64(&c->r.in, &position) || position >= wire->as.fields.n)
         return candid_fail(&c->r, -EPROTO, "no such case of a variant");
     found = &wire->as.fields.fields[position];
-    i = find_field(type, found->id);
-    if (i == type->as.fields.n)
+    if (!candid_find_field(type, found->id, &i))
         return mismatch(c, wire, type, depth + 1, ", but of an unknown case");
     step_into(c, type, i, depth);
     ret = coerce(c, found->type, type->as.fields.fields[i].type, depth, &payload);
@@ -360,10 +315,10 @@ static int coerce_args(struct coercer *c, const struct ic_type *const *types, si
     int ret = candid_alloc_values(&c->r, n, &args);
 
     for (size_t i = 0; ret == 0 && i < n; i++) {
-        c->path.argument = i;
+        c->path.argument = i + 1;
         if (i < n_args)
             ret = coerce(c, c->r.arg_types[i], types[i], c->r.max_depth, &args[i]);
-        else if (!default_value(types[i], &args[i]))
+        else if (!candid_default_value(types[i], &args[i]))
             ret = mismatch(c, NULL, types[i], c->r.max_depth, "");
     }
     for (size_t i = n; ret == 0 && i < n_args; i++)

@@ -199,14 +199,6 @@ static void write_entry(struct writer *w, const struct ic_type *type)
 static int write_value(struct writer *w, const struct ic_value *v, const struct ic_type *type,
                        unsigned depth);
 
-static void write_fixed(struct writer *w, uint64_t n, size_t width)
-{
-    uint8_t bytes[8];
-    for (size_t i = 0; i < width; i++)
-        bytes[i] = (uint8_t)(n >> (8 * i));
-    ic_buf_append(w->out, bytes, width);
-}
-
 uint64_t candid_fixed_bits(const struct ic_value *v)
 {
     switch ((int)v->type->kind) {
@@ -224,6 +216,20 @@ uint64_t candid_fixed_bits(const struct ic_value *v)
     default:
         return v->as.nat;
     }
+}
+
+void candid_put_fixed(const struct ic_value *v, uint8_t *out)
+{
+    uint64_t bits = candid_fixed_bits(v);
+    for (size_t i = 0; i < candid_fixed_width(v->type->kind); i++)
+        out[i] = (uint8_t)(bits >> (8 * i));
+}
+
+static void write_fixed(struct writer *w, const struct ic_value *v, size_t width)
+{
+    uint8_t bytes[8];
+    candid_put_fixed(v, bytes);
+    ic_buf_append(w->out, bytes, width);
 }
 
 /* A nat or int, without the groups that only pad it. */
@@ -336,7 +342,7 @@ static int write_value(struct writer *w, const struct ic_value *v, const struct 
         return refuse(w, "values nest too deeply");
     depth--;
     if (width) {
-        write_fixed(w, candid_fixed_bits(v), width);
+        write_fixed(w, v, width);
         return 0;
     }
     switch ((int)type->kind) {

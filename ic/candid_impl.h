@@ -101,7 +101,7 @@ int candid_end(struct candid_reader *r, int ret, struct ic_candid *msg, struct i
 /* A way into a value: from an argument down. Whoever goes down fills the step of his depth before
  * he does; what is deeper is of no meaning. */
 struct candid_path {
-    size_t argument;
+    size_t argument; /* counted from 1; 0: a value that is no argument */
     struct candid_step {
         const struct ic_type *type; /* of what has parts */
         size_t index;               /* of the part: an element, or a field of the type */
@@ -112,7 +112,7 @@ struct candid_path {
 void candid_path_format(const struct candid_path *path, unsigned depth, char out[CANDID_PATH_TEXT])
     IC_NONNULL(1, 3);
 
-/* "nat8", "record" */
+/* What the language calls a kind of type: "nat8", "record". */
 const char *candid_kind_name(enum ic_type_kind kind);
 
 /* ---- relations ---- */
@@ -120,10 +120,10 @@ const char *candid_kind_name(enum ic_type_kind kind);
 /* Answers many questions of how types relate, each pair of types looked at once if all goes well.
  * For one thread; not to be moved. */
 struct candid_relater {
-    struct ic_arena arena; /* the pairs */
-    void *pairs;           /* a search tree of them */
-    struct candid_pair *first,
-        **last;         /* of the question at hand, in the order in which they came up */
+    struct ic_arena arena;     /* the pairs */
+    void *pairs;               /* a search tree of them */
+    struct candid_pair *first; /* of the question at hand, in the order in which they came up */
+    struct candid_pair **last;
     size_t *steps_left; /* the budget, somebody else's: one per pair, field or method */
 };
 
@@ -134,7 +134,20 @@ void candid_relater_fini(struct candid_relater *q) IC_NONNULL(1);
 int candid_is_subtype(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b)
     IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
 
-/* ---- numbers ---- */
+/* ---- values ---- */
+
+/* May a field or argument be missing? It is null, none or reserved then: the value that
+ * candid_default_value makes; false: it may not. */
+bool candid_is_optional(const struct ic_type *type) IC_NONNULL(1);
+bool candid_default_value(const struct ic_type *type, struct ic_value *out) IC_NONNULL(1, 2);
+
+/* Write a number of fixed width, or a bool, as it is on the wire. */
+void candid_put_fixed(const struct ic_value *v, uint8_t *out) IC_NONNULL(1, 2);
+
+/* The bytes of a nat as those of an int: with one more group where the last looks like a sign.
+ * Returns 0, -E2BIG, -ENOMEM. */
+int candid_nat_as_int(struct ic_arena *arena, struct ic_view nat, struct ic_view *out)
+    IC_NONNULL(1, 3) IC_MUST_CHECK;
 
 /* Groups of a LEB128 (or SLEB128) number that say something: the last ones may only pad it. At
  * least one, when there is one. */

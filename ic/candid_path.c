@@ -51,7 +51,9 @@ static int format_field(const struct ic_type *type, size_t i, char *out, size_t 
 
 void candid_path_format(const struct candid_path *path, unsigned depth, char out[CANDID_PATH_TEXT])
 {
-    size_t len = (size_t)snprintf(out, CANDID_PATH_TEXT, "argument %zu", path->argument + 1);
+    size_t len =
+        (size_t)(path->argument ? snprintf(out, CANDID_PATH_TEXT, "argument %zu", path->argument)
+                                : snprintf(out, CANDID_PATH_TEXT, "value"));
 
     for (unsigned i = 0; i < depth; i++) {
         const struct candid_step *step = &path->steps[i];

@@ -93,13 +93,6 @@ static int require(struct candid_relater *q, const struct ic_type *a, const stru
     return pair->state == PAIR_HOLDS;
 }
 
-/* May a field that the value lacks be made up? */
-static bool is_optional(const struct ic_type *type)
-{
-    return type->kind == IC_TYPE_OPT || type->kind == IC_TYPE_NULL ||
-           type->kind == IC_TYPE_RESERVED;
-}
-
 /* ---- parts ---- */
 
 /* Fields in the order of their ids: each of b must be in a or optional, and a's others may go. */
@@ -117,7 +110,7 @@ static int record_rule(struct candid_relater *q, const struct ic_type *a, const 
             ret = relation == IC_TYPE_SUBTYPE ? step(q) : 0;
             x++;
         } else if (x == x_end || y->id < x->id) {
-            ret = relation != IC_TYPE_EQUAL && is_optional(y->type) ? step(q) : 0;
+            ret = relation != IC_TYPE_EQUAL && candid_is_optional(y->type) ? step(q) : 0;
             y++;
         } else {
             ret = require(q, x->type, y->type, relation);
@@ -162,7 +155,7 @@ static int list_rule(struct candid_relater *q, const struct ic_type *const *a, s
         if (i < n_a)
             ret = require(q, a[i], b[i], relation);
         else
-            ret = is_optional(b[i]) ? step(q) : 0;
+            ret = candid_is_optional(b[i]) ? step(q) : 0;
     }
     return ret;
 }

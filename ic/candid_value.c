@@ -101,6 +101,26 @@ static int leb_to_int64(struct ic_view leb, int64_t *out)
     return 0;
 }
 
+int candid_nat_as_int(struct ic_arena *arena, struct ic_view nat, struct ic_view *out)
+{
+    uint8_t *bytes;
+    void *memory;
+    int ret;
+
+    *out = nat;
+    if (!(nat.bytes[nat.len - 1] & 0x40))
+        return 0;
+    ret = ic_arena_alloc(arena, nat.len + 1, 1, &memory);
+    if (ret < 0)
+        return ret;
+    bytes = memory;
+    for (size_t i = 0; i < nat.len; i++)
+        bytes[i] = nat.bytes[i] | 0x80;
+    bytes[nat.len] = 0;
+    *out = ic_view(bytes, nat.len + 1);
+    return 0;
+}
+
 int ic_value_nat64(const struct ic_value *v, uint64_t *out)
 {
     if (is_kind(v, IC_TYPE_NAT))
@@ -289,6 +309,18 @@ bool ic_value_equal(const struct ic_value *a, const struct ic_value *b)
 }
 
 /* ---- making values ---- */
+
+bool candid_is_optional(const struct ic_type *type)
+{
+    return type->kind == IC_TYPE_NULL || type->kind == IC_TYPE_OPT ||
+           type->kind == IC_TYPE_RESERVED;
+}
+
+bool candid_default_value(const struct ic_type *type, struct ic_value *out)
+{
+    *out = (struct ic_value){.type = type};
+    return candid_is_optional(type);
+}
 
 struct ic_value ic_bool(bool b)
 {
