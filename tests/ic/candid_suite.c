@@ -20,6 +20,17 @@
 #define MAX_MEMORY   ((rlim_t)128 << 20)
 #define MAX_SECONDS  60
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_SANITIZER true
+#endif
+#endif
+#ifndef HAS_SANITIZER
+#define HAS_SANITIZER false
+#endif
+
 static int n_passed, n_failed;
 
 static bool check(bool ok, const char *where, const char *what, const char *detail)
@@ -402,14 +413,6 @@ static void set_limit(int resource, rlim_t max)
         die("cannot be set", "limits");
 }
 
-static void set_limits(void)
-{
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    set_limit(RLIMIT_AS, MAX_MEMORY);
-    set_limit(RLIMIT_CPU, MAX_SECONDS);
-#endif
-}
-
 static void join(char path[PATH_MAX_LEN], const char *dir, const char *name)
 {
     if (snprintf(path, PATH_MAX_LEN, "%s/%s", dir, name) >= PATH_MAX_LEN)
@@ -432,7 +435,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: candid_suite DIR\n");
         return 2;
     }
-    set_limits();
+    if (!HAS_SANITIZER) {
+        set_limit(RLIMIT_AS, MAX_MEMORY);
+        set_limit(RLIMIT_CPU, MAX_SECONDS);
+    }
     d = opendir(argv[1]);
     if (!d)
         die("cannot open", argv[1]);
