@@ -4,6 +4,8 @@
  * The linker replaces malloc, calloc and realloc in our own objects (-Wl,--wrap).
  */
 #include "ic/candid.h"
+#include "ic/candid_coerce.h"
+#include "ic/candid_convert.h"
 #include "ic/candid_relation.h"
 #include "ic/certificate.h"
 #include "ic/did.h"
@@ -11,6 +13,7 @@
 #include "ic/identity_pem.h"
 #include "ic/request.h"
 #include "ic/response.h"
+#include "tests/ic/candid_hex.h"
 #include "tests/ic/forge.h"
 #include "tests/ic/vectors.h"
 #include "tests/tap.h"
@@ -118,6 +121,46 @@ static int encode_candid(struct ic_error *err)
     struct ic_value args[] = {{.type = &record, .as.seq = {items, 2}}, ic_nat64(7)};
     struct ic_buf out = {0};
     int ret = ic_candid_encode(args, 2, &out, err);
+    ic_buf_fini(&out);
+    return ret;
+}
+
+static struct ic_did *expected_did;
+static const struct ic_type *expected; /* a func of these arguments */
+static struct ic_buf to_coerce;
+
+static void load_expected(void)
+{
+    expected =
+        did_func("", "(record { int; func () -> (int); opt nat; vec int; opt text }, opt nat)",
+                 &expected_did);
+    /* record { nat; func () -> (nat); opt bool; vec nat } */
+    to_coerce = message_hex("04 6c04 007d 0101 0202 0303 6a00017d00 6e7e 6d7d 01 00"
+                            "7f 01 0101ca 016d 01 01 02 7f01");
+}
+
+static int decode_as_expected(struct ic_error *err)
+{
+    struct ic_candid *msg = NULL;
+    int ret = ic_candid_decode_as(to_coerce.bytes, to_coerce.len, expected->as.func.args, 2, NULL,
+                                  &msg, err);
+    if (ret < 0 && msg)
+        return -EIO;
+    ic_candid_free(msg);
+    return ret;
+}
+
+static int encode_as_expected(struct ic_error *err)
+{
+    struct ic_type func = *expected->as.func.args[0]->as.fields.fields[1].type;
+    const struct ic_type_field types[] = {{0, &ic_type_nat64}, {1, &func}, {3, &ic_type_blob}};
+    const struct ic_type record = {.kind = IC_TYPE_RECORD, .as.fields = {types, 3}};
+    const struct ic_func_value method = {ic_view("x", 1), ic_view("m", 1)};
+    const struct ic_value fields[] = {
+        ic_nat64(127), {.type = &func, .as.func = &method}, ic_blob("abc", 3)};
+    const struct ic_value arg = {.type = &record, .as.seq = {fields, 3}};
+    struct ic_buf out = {0};
+    int ret = ic_candid_encode_as(&arg, 1, expected->as.func.args, 2, &out, err);
     ic_buf_fini(&out);
     return ret;
 }
@@ -338,8 +381,11 @@ int main(int argc, char **argv)
         return 1;
     data_dir = argv[1];
     load();
+    load_expected();
     test_all(decode_candid, "decode Candid");
     test_all(encode_candid, "encode Candid");
+    test_all(decode_as_expected, "decode Candid at expected types");
+    test_all(encode_as_expected, "encode Candid at declared types");
     test_all(parse_did, "parse, print and compare a description");
     test_all(parse_did_file, "parse a description and its imports");
     test_all(encode_request, "encode and sign requests");
@@ -348,6 +394,8 @@ int main(int argc, char **argv)
     test_all(delegate_identity, "take over a delegation chain");
     test_all(verify_certificate, "verify a certificate");
     test_all(verify_query, "verify a query answer");
+    ic_did_free(expected_did);
+    ic_buf_fini(&to_coerce);
     ic_buf_fini(&certificate);
     ic_buf_fini(&query);
     ic_buf_fini(&query_id);
