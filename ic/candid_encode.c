@@ -47,7 +47,7 @@ static size_t find_slot(const struct writer *w, const struct ic_type *type)
 static int code_of(const struct writer *w, const struct ic_type *type, int64_t *out)
 {
     if (!is_compound(type)) {
-        *out = type->kind == IC_TYPE_PRINCIPAL ? -24 : -1 - (int64_t)type->kind;
+        *out = candid_primitive_code(type->kind);
         return 0;
     }
     size_t slot = w->slots ? w->slots[find_slot(w, type)] : 0;

@@ -21,10 +21,11 @@ struct ic_candid {
 /* A message being read. For one thread. */
 struct candid_reader {
     struct ic_cursor in;
-    const uint8_t *start; /* for offsets in messages */
+    const uint8_t *start; /* of the message */
     struct ic_arena *arena;
     struct ic_type *types; /* the table */
     size_t n_types;
+    size_t args_start; /* where the list of the arguments' types starts, behind the table */
     const struct ic_type **arg_types;
     size_t n_args;
     size_t values_left; /* the budget: one per value visited, also those without bytes */
@@ -33,6 +34,11 @@ struct candid_reader {
     struct ic_value skipped; /* where it goes */
     struct ic_error *err;    /* may be NULL */
 };
+
+static inline size_t candid_offset(const struct candid_reader *r)
+{
+    return (size_t)(r->in.pos - r->start);
+}
 
 /* Fill r->err: what was being read, and where. */
 void candid_note(struct candid_reader *r, int ret, const char *what) IC_NONNULL(1, 3);
@@ -50,6 +56,12 @@ int candid_read_table(struct candid_reader *r, size_t max_types) IC_NONNULL(1) I
 /* Read a type reference. Returns 0, -EPROTO. */
 int candid_read_ref(struct candid_reader *r, const struct ic_type **out)
     IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* The number by which a message refers to a primitive type. */
+static inline int64_t candid_primitive_code(enum ic_type_kind kind)
+{
+    return kind == IC_TYPE_PRINCIPAL ? -24 : -1 - (int64_t)kind;
+}
 
 /* Read a length or count of things that take at least width bytes each. Returns 0, -EPROTO. */
 int candid_read_count(struct candid_reader *r, size_t width, size_t *out)

@@ -27,7 +27,10 @@ static struct ic_candid_limits effective_limits(const struct ic_candid_limits *g
 static int read_arg_types(struct candid_reader *r)
 {
     void *memory;
-    int ret = candid_read_count(r, 1, &r->n_args);
+    int ret;
+
+    r->args_start = candid_offset(r);
+    ret = candid_read_count(r, 1, &r->n_args);
     if (ret < 0)
         return ret;
     ret = ic_arena_alloc(r->arena, r->n_args, sizeof(const struct ic_type *), &memory);

@@ -30,6 +30,8 @@ int ic_error_errno(const struct ic_error *e)
         return -EACCES;
     case IC_E_NOT_FOUND:
         return -ENOENT;
+    case IC_E_CHANGED:
+        return -ESTALE;
     case IC_E_BUSY:
         return -EBUSY;
     case IC_E_NO_SPACE:

@@ -29,6 +29,7 @@ enum ic_errc {
     IC_E_UNVERIFIED,  /* a certificate or signature does not verify */
     IC_E_DENIED,      /* not authorised: HTTP 401/403, not a controller, refused by the canister */
     IC_E_NOT_FOUND,   /* no such canister, method, snapshot, section */
+    IC_E_CHANGED,     /* pieces of one whole do not fit together: it changed in between */
     IC_E_BUSY,        /* the canister says so: somebody else's lease, a restore under way */
     IC_E_NO_SPACE,    /* the canister is out of memory or cycles */
     IC_E_TOO_LARGE,   /* more than one call can carry or do: ask for less */

@@ -1,6 +1,7 @@
 /* Candid: bytes of the specification's kind, hostile claims, round trips. The official suite is in
  * test_candid_suite.c. */
 #include "ic/candid.h"
+#include "tests/support/random_candid.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -262,6 +263,43 @@ static void test_round_trips(void)
         ic_buf_fini(&buf);
         ic_candid_free(msg);
     }
+}
+
+/* The same of random messages; and those are in their shortest form already. */
+static void test_random(void)
+{
+    unsigned n_same = 0, n_args = 0;
+    for (uint64_t seed = 0; seed < 3000; seed++) {
+        struct random_candid random;
+        struct ic_value args[6];
+        struct ic_buf first = {0}, second = {0};
+        struct ic_candid *msg = NULL;
+        struct ic_error err = {0};
+        size_t n;
+        random_candid_init(&random, seed);
+        random.with_futures = true;
+        n = random_candid_args(&random, args, 6);
+        n_args += n > 2;
+        if (ic_candid_encode(args, n, &first, &err) == 0 &&
+            ic_candid_decode(first.bytes, first.len, NULL, &msg, &err) == 0) {
+            for (size_t i = 0; i < n; i++)
+                args[i] = *ic_candid_arg(msg, i);
+            if (ic_candid_encode(args, n, &second, &err) == 0 && first.len == second.len &&
+                memcmp(first.bytes, second.bytes, first.len) == 0)
+                n_same++;
+        }
+        if (n_same <= seed) {
+            printf("# seed %u: %s\n", (unsigned)seed, err.message);
+            n_same++;
+            TAP_OK(false, "a random message encodes again to the same bytes");
+        }
+        ic_candid_free(msg);
+        ic_buf_fini(&first);
+        ic_buf_fini(&second);
+        random_candid_fini(&random);
+    }
+    TAP_INT(n_same, 3000, "random messages encode again to the same bytes");
+    TAP_OK(n_args > 500, "many of them are of several values");
 }
 
 /* Every prefix and every single changed byte of a message: no crash, no leak, and the error is one
@@ -553,6 +591,7 @@ int main(void)
     test_blob();
     test_variant();
     test_round_trips();
+    test_random();
     test_damage();
     test_zero_width();
     test_unbounded();

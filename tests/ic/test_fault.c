@@ -7,6 +7,7 @@
 #include "ic/candid_coerce.h"
 #include "ic/candid_convert.h"
 #include "ic/candid_relation.h"
+#include "ic/candid_split.h"
 #include "ic/certificate.h"
 #include "ic/did.h"
 #include "ic/identity_delegation.h"
@@ -108,6 +109,46 @@ static int decode_candid(struct ic_error *err)
         return -EIO;
     ic_candid_free(out);
     return ret;
+}
+
+/* What is in an opt, cut, and put together again with a table in another order. */
+static int split_candid(struct ic_error *err)
+{
+    static const uint8_t msg[] = {
+        'D',  'I',  'D', 'L', 4,       /* table of four */
+        0x6e, 1,                       /* 0: opt 1 */
+        0x6c, 2,    1,   2,   2, 0x7d, /* 1: record { 1 : 2; 2 : nat } */
+        0x6d, 3,                       /* 2: vec 3 */
+        0x6d, 0x71,                    /* 3: vec text */
+        1,    0,    1,                 /* one argument: some */
+        2,    1,    1,   'a', 0,       /* two lists, of one text and of none */
+        7,                             /* nat */
+    };
+    static const uint8_t other[] = {
+        'D',  'I',  'D', 'L', 3,       /* table of three */
+        0x6d, 0x71,                    /* 0: vec text */
+        0x6d, 0,                       /* 1: vec 0 */
+        0x6c, 2,    1,   1,   2, 0x7d, /* 2: record { 1 : 1; 2 : nat } */
+        1,    2,    1,   0,            /* one argument: a list of no texts */
+        7,                             /* nat */
+    };
+    struct ic_buf content = {0}, first = {0}, second = {0}, merged = {0};
+    uint64_t n = 0;
+    int ret = ic_candid_unwrap(msg, sizeof(msg), NULL, &content, err);
+    if (ret == 0)
+        ret = ic_candid_split(content.bytes, content.len, 1, NULL, NULL, &first, &second, err);
+    if (ret == 0) {
+        const struct ic_view chunks[] = {
+            {first.bytes, first.len}, {second.bytes, second.len}, {other, sizeof(other)}};
+        ret = ic_candid_merge(chunks, 3, NULL, NULL, &merged, err);
+    }
+    if (ret == 0)
+        ret = ic_candid_items(merged.bytes, merged.len, NULL, NULL, &n, err);
+    ic_buf_fini(&content);
+    ic_buf_fini(&first);
+    ic_buf_fini(&second);
+    ic_buf_fini(&merged);
+    return ret == 0 && n != 3 ? -EIO : ret;
 }
 
 static int encode_candid(struct ic_error *err)
@@ -386,6 +427,7 @@ int main(int argc, char **argv)
     test_all(encode_candid, "encode Candid");
     test_all(decode_as_expected, "decode Candid at expected types");
     test_all(encode_as_expected, "encode Candid at declared types");
+    test_all(split_candid, "unwrap, split and merge Candid");
     test_all(parse_did, "parse, print and compare a description");
     test_all(parse_did_file, "parse a description and its imports");
     test_all(encode_request, "encode and sign requests");
