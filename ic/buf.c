@@ -56,11 +56,24 @@ size_t ic_utf8_char_len(const uint8_t *p, size_t left)
     return n;
 }
 
+/* Eight ASCII characters? Most text is nothing else. */
+static bool is_ascii8(const uint8_t *p)
+{
+    uint64_t bytes;
+    memcpy(&bytes, p, 8);
+    return (bytes & 0x8080808080808080u) == 0;
+}
+
 bool ic_view_is_utf8(struct ic_view a)
 {
     size_t pos = 0;
     while (pos < a.len) {
-        size_t n = ic_utf8_char_len(a.bytes + pos, a.len - pos);
+        size_t n;
+        if (a.len - pos >= 8 && is_ascii8(a.bytes + pos)) {
+            pos += 8;
+            continue;
+        }
+        n = ic_utf8_char_len(a.bytes + pos, a.len - pos);
         if (n == 0)
             return false;
         pos += n;
@@ -144,24 +157,6 @@ void ic_buf_append_sleb64(struct ic_buf *b, int64_t value)
 }
 
 /* ---- cursors ---- */
-
-bool ic_cursor_u8(struct ic_cursor *c, uint8_t *out)
-{
-    if (c->pos == c->end)
-        return false;
-    *out = *c->pos++;
-    return true;
-}
-
-bool ic_cursor_take(struct ic_cursor *c, uint64_t len, struct ic_view *out)
-{
-    if (len > ic_cursor_left(c))
-        return false;
-    *out = ic_view(c->pos, (size_t)len);
-    if (len)
-        c->pos += len;
-    return true;
-}
 
 bool ic_cursor_leb64(struct ic_cursor *c, uint64_t *out)
 {

@@ -79,9 +79,24 @@ static inline size_t ic_cursor_left(const struct ic_cursor *c)
     return (size_t)(c->end - c->pos);
 }
 
-bool ic_cursor_u8(struct ic_cursor *c, uint8_t *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
-bool ic_cursor_take(struct ic_cursor *c, uint64_t len, struct ic_view *out)
-    IC_NONNULL(1, 3) IC_MUST_CHECK;
+static inline IC_MUST_CHECK bool ic_cursor_u8(struct ic_cursor *c, uint8_t *out)
+{
+    if (c->pos == c->end)
+        return false;
+    *out = *c->pos++;
+    return true;
+}
+
+static inline IC_MUST_CHECK bool ic_cursor_take(struct ic_cursor *c, uint64_t len,
+                                                struct ic_view *out)
+{
+    if (len > ic_cursor_left(c))
+        return false;
+    *out = ic_view(c->pos, (size_t)len);
+    if (len)
+        c->pos += len;
+    return true;
+}
 
 /* Unsigned and signed LEB128 that fit 64 bits, at most 10 bytes. Overlong forms are accepted; what
  * does not fit is refused, never cut (Candid spec, Notation). */

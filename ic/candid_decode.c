@@ -5,21 +5,14 @@
  * on the wire; a vec whose elements take no bytes keeps one of them and the count.
  *
  * A value that is skipped goes through the same checks, but nothing of it is kept: where its parts
- * would be stored, one value serves for all of them.
+ * would be stored, one value serves for all of them, also for what holds them: after a part was
+ * read nothing may be taken from `out`.
  *
  * Source: Candid specification, Binary format, Memory; the limits are ours.
  */
 #include "ic/candid_impl.h"
 
 #include <errno.h>
-
-int candid_charge(struct candid_reader *r, size_t n)
-{
-    if (n > r->values_left)
-        return candid_fail(r, -EPROTO, "too many values for its size");
-    r->values_left -= n;
-    return 0;
-}
 
 /* ---- scalars ---- */
 
@@ -252,6 +245,7 @@ static int read_vec(struct candid_reader *r, unsigned depth, struct ic_value *ou
 
 static int read_record(struct candid_reader *r, unsigned depth, struct ic_value *out)
 {
+    const struct ic_type_field *fields = out->type->as.fields.fields;
     size_t n = out->type->as.fields.n;
     struct ic_value *items;
     int ret;
@@ -260,7 +254,7 @@ static int read_record(struct candid_reader *r, unsigned depth, struct ic_value 
         return candid_charge(r, n);
     ret = candid_alloc_values(r, n, &items);
     for (size_t i = 0; ret == 0 && i < n; i++)
-        ret = read_item(r, out->type->as.fields.fields[i].type, depth, items, i);
+        ret = read_item(r, fields[i].type, depth, items, i);
     if (ret < 0)
         return ret;
     out->as.seq.items = items;
@@ -289,7 +283,6 @@ static int read_variant(struct candid_reader *r, unsigned depth, struct ic_value
 int candid_read_value(struct candid_reader *r, const struct ic_type *type, unsigned depth,
                       struct ic_value *out)
 {
-    struct ic_value v = {.type = type};
     size_t width = candid_fixed_width(type->kind);
     int ret = candid_charge(r, 1);
 
@@ -298,8 +291,9 @@ int candid_read_value(struct candid_reader *r, const struct ic_type *type, unsig
     if (depth == 0)
         return candid_fail(r, -EPROTO, "nested too deeply");
     depth--;
+    *out = (struct ic_value){.type = type};
     if (width) {
-        ret = read_fixed(r, width, &v);
+        ret = read_fixed(r, width, out);
     } else {
         switch ((int)type->kind) {
         case IC_TYPE_NULL:
@@ -307,40 +301,38 @@ int candid_read_value(struct candid_reader *r, const struct ic_type *type, unsig
             break;
         case IC_TYPE_NAT:
         case IC_TYPE_INT:
-            ret = read_leb(r, &v.as.leb);
+            ret = read_leb(r, &out->as.leb);
             break;
         case IC_TYPE_TEXT:
-            ret = candid_read_text(r, &v.as.text);
+            ret = candid_read_text(r, &out->as.text);
             break;
         case IC_TYPE_PRINCIPAL:
         case IC_TYPE_SERVICE:
-            ret = read_principal(r, &v.as.bytes);
+            ret = read_principal(r, &out->as.bytes);
             break;
         case IC_TYPE_OPT:
-            ret = read_opt(r, depth, &v);
+            ret = read_opt(r, depth, out);
             break;
         case IC_TYPE_VEC:
-            ret = read_vec(r, depth, &v);
+            ret = read_vec(r, depth, out);
             break;
         case IC_TYPE_RECORD:
-            ret = read_record(r, depth, &v);
+            ret = read_record(r, depth, out);
             break;
         case IC_TYPE_VARIANT:
-            ret = read_variant(r, depth, &v);
+            ret = read_variant(r, depth, out);
             break;
         case IC_TYPE_FUNC:
-            ret = read_func(r, &v);
+            ret = read_func(r, out);
             break;
         case IC_TYPE_FUTURE:
-            ret = read_future(r, &v);
+            ret = read_future(r, out);
             break;
         default: /* empty has no values */
             ret = candid_fail(r, -EPROTO, "a value of type empty");
             break;
         }
     }
-    if (ret == 0)
-        *out = v;
     return ret;
 }
 

@@ -18,6 +18,17 @@ struct ic_candid {
     size_t n;
 };
 
+/* Bytes a value of this kind always has; 0 when it depends on the value. */
+static inline size_t candid_fixed_width(enum ic_type_kind kind)
+{
+    static const uint8_t widths[] = {
+        [IC_TYPE_BOOL] = 1,  [IC_TYPE_NAT8] = 1,    [IC_TYPE_INT8] = 1,    [IC_TYPE_NAT16] = 2,
+        [IC_TYPE_INT16] = 2, [IC_TYPE_NAT32] = 4,   [IC_TYPE_INT32] = 4,   [IC_TYPE_NAT64] = 8,
+        [IC_TYPE_INT64] = 8, [IC_TYPE_FLOAT32] = 4, [IC_TYPE_FLOAT64] = 8, [IC_TYPE_FUTURE] = 0,
+    };
+    return widths[kind];
+}
+
 /* A message being read. For one thread. */
 struct candid_reader {
     struct ic_cursor in;
@@ -72,7 +83,13 @@ int candid_read_bytes(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1
 int candid_read_text(struct candid_reader *r, struct ic_view *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
 /* Take n from the budget. Returns 0, -EPROTO. */
-int candid_charge(struct candid_reader *r, size_t n) IC_NONNULL(1) IC_MUST_CHECK;
+static inline IC_MUST_CHECK int candid_charge(struct candid_reader *r, size_t n)
+{
+    if (n > r->values_left)
+        return candid_fail(r, -EPROTO, "too many values for its size");
+    r->values_left -= n;
+    return 0;
+}
 
 /* Room for n values; when skipping, for one. Returns 0, -EPROTO, -ENOMEM. */
 int candid_alloc_values(struct candid_reader *r, size_t n, struct ic_value **out)
@@ -164,9 +181,6 @@ int candid_nat_as_int(struct ic_arena *arena, struct ic_view nat, struct ic_view
 /* Groups of a LEB128 (or SLEB128) number that say something: the last ones may only pad it. At
  * least one, when there is one. */
 size_t candid_leb_len(struct ic_view leb, bool is_signed);
-
-/* Bytes a value of this kind always has; 0 when it depends on the value. */
-size_t candid_fixed_width(enum ic_type_kind kind);
 
 /* A value of such a kind as a number, whose lowest bytes are what is on the wire. */
 uint64_t candid_fixed_bits(const struct ic_value *v) IC_NONNULL(1);

@@ -61,16 +61,6 @@ uint32_t ic_candid_hash(const char *name, size_t len)
     return h;
 }
 
-size_t candid_fixed_width(enum ic_type_kind kind)
-{
-    static const uint8_t widths[] = {
-        [IC_TYPE_BOOL] = 1,  [IC_TYPE_NAT8] = 1,    [IC_TYPE_INT8] = 1,    [IC_TYPE_NAT16] = 2,
-        [IC_TYPE_INT16] = 2, [IC_TYPE_NAT32] = 4,   [IC_TYPE_INT32] = 4,   [IC_TYPE_NAT64] = 8,
-        [IC_TYPE_INT64] = 8, [IC_TYPE_FLOAT32] = 4, [IC_TYPE_FLOAT64] = 8, [IC_TYPE_FUTURE] = 0,
-    };
-    return widths[kind];
-}
-
 void candid_note(struct candid_reader *r, int ret, const char *what)
 {
     if (ret == -ENOMEM) {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run, Stage, top } from '../mount/harness.mjs';
 import { adaptation, adaptRows } from './adapt.mjs';
+import { candidRows, candidSpeed } from './candid.mjs';
 import { fairRows, fairShare } from './fair.mjs';
 import { officialFetch, rawFetch } from './fetcher.mjs';
 import { CHUNK, fixed, INFLIGHT, mbps, median, MIB, ranged, seconds, spread, table } from './measure.mjs';
@@ -152,6 +153,8 @@ try {
   console.log(`\n${table(fairRows(rounds))}`);
   const adapted = await adaptation(stage, network, repeat);
   console.log(`\n${table(adaptRows(adapted))}`);
+  const candid = await candidSpeed(repeat);
+  console.log(`\n${table(candidRows(candid))}`);
   const out = join(top, 'build', 'bench.json');
   await mkdir(join(top, 'build'), { recursive: true });
   const report = {
@@ -162,6 +165,7 @@ try {
     official: clients,
     fair_share: rounds,
     adaptation: adapted,
+    candid,
   };
   await writeFile(out, `${JSON.stringify(report, null, 2)}\n`);
 } finally {

@@ -51,8 +51,6 @@ const samples = [
   { name: 'vec of small records', type: IDL.Vec(Small), value: () => Array.from({ length: 240000 }, (_, i) => small(i)), text: SMALL, of: 'vec Small' },
 ];
 
-const byHand = (bytes) => Buffer.from(bytes).toString('hex');
-
 // One round: each decoder once, one after the other. didc knows text only: it parses hex and prints.
 async function round(sample, bytes, hex, path) {
   const ours = JSON.parse((await run(BENCH, [path])).stdout);
@@ -73,7 +71,7 @@ export async function candidSpeed(repeat) {
       await writeFile(path, bytes);
       IDL.decode([sample.type], bytes); // once to warm up
       const rounds = [];
-      for (let i = 0; i < repeat; i++) rounds.push(await round(sample, bytes, byHand(bytes), path));
+      for (let i = 0; i < repeat; i++) rounds.push(await round(sample, bytes, Buffer.from(bytes).toString('hex'), path));
       const of = (pick) => spread(rounds.map(pick));
       results.push({
         name: sample.name,
