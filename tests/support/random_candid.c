@@ -152,7 +152,7 @@ static void make_service(struct random_candid *r, const struct ic_type *func, st
     size_t count = random_candid_below(r, 4);
     struct ic_type_method *methods = random_candid_alloc(r, count, sizeof(*methods));
     for (size_t i = 0; i < count; i++)
-        methods[i] = (struct ic_type_method){ic_view("abcd" + i, 1), func};
+        methods[i] = (struct ic_type_method){ic_view(&"abcd"[i], 1), func};
     type->as.service.methods = methods;
     type->as.service.n = count;
 }
