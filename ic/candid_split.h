@@ -37,8 +37,8 @@
 
 /* What the fields of a record are; only for chunks that are records. Ids: see ic_candid_hash. */
 struct ic_chunk_rule {
-    const uint32_t *items; /* fields that hold items, each once: must be there, and vecs. None given:
-                              all vecs but blobs and the latest */
+    const uint32_t *items; /* fields that hold items, each once: must be there, and vecs. None
+                              given: all vecs but blobs and the latest */
     size_t n_items;
     const uint32_t *latest; /* shared fields that may differ from chunk to chunk, such as the total
                                of a growing collection: the last chunk's is taken */

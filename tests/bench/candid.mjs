@@ -95,7 +95,7 @@ export async function candidSpeed(repeat) {
 
 export const candidRows = (results) => [
   ['Candid, one thread', ...results.map((r) => `${r.name}, ${fixed(r.bytes / 1e6)} MB`)],
-  ['decode, ms', ...results.map((r) => ranged(r.decode_ms, 3))],
+  ['decode, ms', ...results.map((r) => ranged(r.decode_ms, 4))],
   ['decode and copy all bytes, MB/s', ...results.map((r) => ranged(r.decode_and_copy_MB_per_s, 0))],
   ['  its time to that of memcpy', ...results.map((r) => ranged(r.decode_and_copy_to_memcpy))],
   ['  @icp-sdk/core: times as long', ...results.map((r) => ranged(r.core_to_decode_and_copy, 0))],
