@@ -1,6 +1,6 @@
 /* Candid values as JSON: every row of the table in candid_json.h, and that it is JSON. */
 #include "ic/candid_json.h"
-#include "tests/ic/candid_print.h"
+#include "tests/ic/candid_printed.h"
 #include "tests/ic/vectors.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Candid values as text: as didc prints them, and so that they can be read again. */
-#include "tests/ic/candid_print.h"
+#include "tests/ic/candid_printed.h"
 #include "tests/ic/vectors.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Candid's text form into values: what is accepted and as what, what is refused and where. */
-#include "tests/ic/candid_print.h"
+#include "tests/ic/candid_printed.h"
 #include "tests/ic/vectors.h"
 
 #include <errno.h>

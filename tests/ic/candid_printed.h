@@ -1,6 +1,6 @@
 /* Candid text in tests: from values and back, or the test ends. */
-#ifndef CANISTERFS_TESTS_IC_CANDID_PRINT_H
-#define CANISTERFS_TESTS_IC_CANDID_PRINT_H
+#ifndef CANISTERFS_TESTS_IC_CANDID_PRINTED_H
+#define CANISTERFS_TESTS_IC_CANDID_PRINTED_H
 
 #include "ic/candid_print.h"
 #include "ic/candid_text.h"
