@@ -18,9 +18,8 @@
 #include <stdint.h>
 
 #define IC_HASH_TREE_DEPTH 128 /* nodes on one way down; real trees stay below 64 */
-#define IC_HASH_TREE_NODES                                                                         \
-    65536 /* 2 MB, 3 while growing; real trees have hundreds, or thousands                         \
-           */
+/* 2 MB, 3 while growing; real trees have hundreds, or thousands */
+#define IC_HASH_TREE_NODES 65536
 
 enum ic_lookup {
     IC_LOOKUP_FOUND,

@@ -13,21 +13,6 @@ static const uint8_t *find_key(void *arg, const struct ic_principal *node)
     return node->len == 0 ? NULL : key;
 }
 
-/* What an envelope holds: never one that verifies, for nobody here can sign. */
-static void check_certificate(struct ic_view bytes)
-{
-    struct ic_trust trust = {.root_key = ic_mainnet_root_key,
-                             .root_key_len = IC_ROOT_KEY_LEN,
-                             .max_age_ns = INT64_MAX,
-                             .max_ahead_ns = INT64_MAX};
-    struct ic_principal canister = {.len = 1, .bytes = {4}};
-    struct ic_certificate *cert = NULL;
-    int ret =
-        ic_certificate_verify_canister(bytes.bytes, bytes.len, &trust, &canister, &cert, NULL);
-    CLAIM(ret == -EPROTO || ret == -EBADMSG);
-    CLAIM(cert == NULL);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t request_id[IC_REQUEST_ID_LEN];
@@ -43,10 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ret = ic_response_verify_query(&query, request_id, find_key, NULL, 1, INT64_MAX, &err);
         CLAIM(ret == -EBADMSG);
     }
-    if (ic_response_decode_call(data, size, &call, &err) == 0 && call.certified)
-        check_certificate(call.certificate);
-    if (ic_response_decode_read_state(data, size, &certificate, &err) == 0)
-        check_certificate(certificate);
+    (void)!ic_response_decode_call(data, size, &call, &err);
+    (void)!ic_response_decode_read_state(data, size, &certificate, &err);
     (void)!ic_response_decode_status(data, size, &status, &err);
     CLAIM(memchr(err.message, 0, sizeof(err.message)));
     return 0;

@@ -132,16 +132,18 @@ static inline void forge_sign(uint8_t secret_byte, const uint8_t *msg, size_t le
 
 /* ---- certificates ---- */
 
-/* A certificate over a tree; delegation is the encoded certificate of one, or empty. */
-static inline struct ic_buf forge_certificate(struct ic_buf tree, uint8_t secret_byte,
-                                              const struct ic_principal *subnet,
-                                              struct ic_buf delegation)
+/* A certificate over a tree, signed under a domain of 14 bytes; delegation is the encoded
+ * certificate of one, or empty. */
+static inline struct ic_buf forge_certificate_under(const char domain[15], struct ic_buf tree,
+                                                    uint8_t secret_byte,
+                                                    const struct ic_principal *subnet,
+                                                    struct ic_buf delegation)
 {
     uint8_t msg[14 + 32], sig[48];
     bool is_delegated = subnet && delegation.len;
     struct ic_buf b = {0};
 
-    memcpy(msg, "\x0Dic-state-root", 14);
+    memcpy(msg, domain, 14);
     forge_digest(&tree, msg + 14);
     forge_sign(secret_byte, msg, sizeof(msg), sig);
     ic_cbor_put_self_described(&b);
@@ -163,6 +165,13 @@ static inline struct ic_buf forge_certificate(struct ic_buf tree, uint8_t secret
     if (ic_buf_status(&b) < 0)
         vector_die("out of memory", "forge");
     return b;
+}
+
+static inline struct ic_buf forge_certificate(struct ic_buf tree, uint8_t secret_byte,
+                                              const struct ic_principal *subnet,
+                                              struct ic_buf delegation)
+{
+    return forge_certificate_under("\x0Dic-state-root", tree, secret_byte, subnet, delegation);
 }
 
 /* Canister ranges, as the leaf holds them: [[lo, hi]]. */

@@ -303,6 +303,31 @@ static void expect_set(struct ic_buf below, int want, enum ic_errc code, const c
     ic_buf_fini(&b);
 }
 
+/* Nodes of another subnet that the certificate shows as well. */
+static void test_other_subnet(void)
+{
+    struct ic_trust trust = {.root_key = root_key, .root_key_len = sizeof(root_key), .now_ns = NOW};
+    struct ic_principal subnet, id;
+    struct ic_certificate *cert = NULL;
+    struct ic_node_set *set = NULL;
+    struct ic_error err = {0};
+    struct ic_view other = ic_view("other", 5);
+    struct ic_buf nodes = forge_text("node", node_subtree(1, &id));
+    struct ic_buf b =
+        forge_certificate(forge_fork(forge_text("subnet", forge_labeled(other, nodes)),
+                                     forge_text("time", forge_nat_leaf(NOW))),
+                          7, NULL, forge_nothing());
+    if (ic_principal_self_authenticating(root_key, sizeof(root_key), &subnet) < 0 ||
+        ic_certificate_verify_subnet(b.bytes, b.len, &trust, &subnet, &cert, NULL) < 0)
+        vector_die("does not verify", "other subnet");
+    TAP_INT(ic_node_set_from_certificate(cert, &set, &err), -EBADMSG,
+            "the nodes of another subnet are none of ours");
+    TAP_INT(err.code, IC_E_UNVERIFIED, "code");
+    TAP_OK(set == NULL, "and no set");
+    ic_certificate_free(cert);
+    ic_buf_fini(&b);
+}
+
 static struct ic_buf one_node(struct ic_view id, struct ic_buf below)
 {
     return forge_text("node", forge_labeled(id, below));
@@ -351,5 +376,6 @@ int main(void)
     test_membership_unreachable();
     test_room();
     test_sets();
+    test_other_subnet();
     return tap_done();
 }

@@ -109,6 +109,9 @@ struct made {
 
 static const uint8_t request_id[IC_REQUEST_ID_LEN] = "thirty-two bytes of a request id";
 
+/* The 12 bytes before the hash. */
+static const char *domain = "\x0Bic-response";
+
 static void sign(const struct made *m, const struct ic_identity *id, uint8_t sig[IC_SIGNATURE_LEN])
 {
     struct ic_map_hash h;
@@ -134,7 +137,7 @@ static void sign(const struct made *m, const struct ic_identity *id, uint8_t sig
     }
     ic_map_hash_nat(&h, "timestamp", m->timestamp);
     ic_map_hash_bytes(&h, "request_id", ic_view(request_id, sizeof(request_id)));
-    memcpy(msg, "\x0Bic-response", 12);
+    memcpy(msg, domain, 12);
     if (ic_map_hash_fini(&h, msg + 12) < 0 || ic_identity_sign(id, msg, sizeof(msg), sig) < 0)
         vector_die("out of memory", "sign");
 }
@@ -282,6 +285,12 @@ static void test_signatures(void)
     }
     TAP_INT((int64_t)n_taken, 0, "with any bit flipped it is refused");
     ic_buf_fini(&b);
+
+    domain = "\x0Bic-request.";
+    b = make(&m, id, 1);
+    expect_check(&b, &node, NOW, -EBADMSG, IC_E_UNVERIFIED, "signed under another domain");
+    ic_buf_fini(&b);
+    domain = "\x0Bic-response";
 
     b = make(&m, id, 3);
     expect_check(&b, &node, NOW, 0, IC_OK, "three good signatures");

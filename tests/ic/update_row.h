@@ -1,0 +1,87 @@
+/* One update each: what it meets on its way, and what must come of it. */
+#ifndef CANISTERFS_TESTS_IC_UPDATE_ROW_H
+#define CANISTERFS_TESTS_IC_UPDATE_ROW_H
+
+#include "tests/ic/agent_net.h"
+#include "tests/tap.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the calls meet (the first only, unless `always`), what the questions for their status, and
+ * what must come of it. */
+struct update_row {
+    const char *what;
+    struct plan call;
+    bool always;
+    const struct plan *asks;
+    unsigned n_asks;
+    struct nature nature; /* n_asks and asks are filled in */
+    int patience_ms;      /* 0 = 5000 */
+    enum ic_errc code;    /* IC_OK: the reply "done" */
+    unsigned n_calls;     /* requests */
+    unsigned n_asked;     /* ... ANY: not so important */
+    const char *words;    /* in the message; may be NULL */
+};
+
+#define ANY UINT32_MAX
+
+#define ASKS(...)                                                                                  \
+    .asks = (const struct plan[]){__VA_ARGS__},                                                    \
+    .n_asks = sizeof((const struct plan[]){__VA_ARGS__}) / sizeof(struct plan)
+#define REPLIED                                                                                    \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+static inline void update_check(const struct update_row *row)
+{
+    char what[160];
+    struct plan plan = row->call;
+    plan.first_bad = 0;
+    plan.last_bad = row->always ? UINT32_MAX : 0;
+    plan_calls(plan);
+    struct nature nature = row->nature;
+    nature.asks = row->asks;
+    nature.n_asks = row->n_asks;
+    set_nature(nature);
+
+    struct ic_agent *agent = open_agent();
+    struct ic_reply reply = {0};
+    struct ic_error err = {0};
+    int64_t patience = row->patience_ms != 0 ? row->patience_ms : 5000;
+    struct ic_io io = within_ms(patience);
+    int64_t start = ic_wait_now_ns();
+    int rc = update(agent, &io, &reply, &err);
+    TAP_INT(err.code, row->code, row->what);
+    snprintf(what, sizeof what, "%s: errno", row->what);
+    TAP_INT(rc, ic_error_errno(&err), what);
+    snprintf(what, sizeof what, "%s: the reply, or nothing", row->what);
+    TAP_OK(row->code == IC_OK ? reply.len == 4 && memcmp(reply.arg, "done", 4) == 0
+                              : reply.arg == NULL && reply.certificate == NULL,
+           what);
+    snprintf(what, sizeof what, "%s: copies sent", row->what);
+    TAP_INT(asked(&net.n_calls), row->n_calls, what);
+    snprintf(what, sizeof what, "%s: questions", row->what);
+    if (row->n_asked != ANY)
+        TAP_INT(asked(&net.n_asked), row->n_asked, what);
+    snprintf(what, sizeof what, "%s: within the deadline", row->what);
+    TAP_OK(ms_since(start) <= patience + 50, what);
+    snprintf(what, sizeof what, "%s: in words", row->what);
+    if (row->words != NULL)
+        TAP_OK(strstr(err.message, row->words) != NULL, what);
+    if (rc != 0)
+        printf("# %s\n", err.message);
+    ic_reply_fini(&reply);
+    ic_agent_close(agent);
+}
+
+static inline void update_check_all(const struct update_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        update_check(&rows[i]);
+}
+
+#define CHECK_ALL(rows) update_check_all(rows, sizeof(rows) / sizeof((rows)[0]))
+
+#endif
