@@ -36,6 +36,7 @@ static struct addrinfo *new_address(int family, const void *address, socklen_t l
 }
 
 static atomic_uint n_resolved;
+static atomic_bool knows_no_names;
 
 __attribute__((visibility("default"))) int getaddrinfo(const char *name, const char *service,
                                                        const struct addrinfo *hints,
@@ -46,6 +47,8 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *name, const c
     const struct sockaddr_in in = {.sin_family = AF_INET,
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    if (atomic_load(&knows_no_names))
+        return EAI_AGAIN;
     if (strcmp(name, "both.test") != 0)
         return EAI_NONAME;
     atomic_fetch_add(&n_resolved, 1);
@@ -181,6 +184,45 @@ static void test_dead_family(void)
     TAP_OK(atomic_load(&n_resolved) >= 4, "libcurl resolved with this program's function");
 }
 
+static enum ic_errc post_to(struct ic_http *http, const char *url, struct ic_error *err)
+{
+    const struct ic_http_request request = {.url = url, .reply_max = 63};
+    const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 5 * IC_NS_PER_SEC};
+    struct ic_http_reply reply;
+    *err = (struct ic_error){0};
+    (void)!ic_http_perform(http, &request, &io, &reply, err);
+    ic_http_reply_fini(&reply);
+    return err->code;
+}
+
+/* While names are not known a client fails, and it recovers with them. */
+static void test_names_come_back(void)
+{
+    struct fake_server *server = fake_server_open(answer, (void *)(uintptr_t) "four");
+    char url[64];
+    snprintf(url, sizeof url, "http://both.test:%u/", fake_server_port(server));
+    struct ic_http *http;
+    struct ic_error err;
+    const struct ic_http_config config = {0};
+    TAP_INT(ic_http_open(&http, &config, &err), 0, "open");
+    atomic_store(&knows_no_names, true);
+    for (int i = 0; i < 3; i++) {
+        TAP_INT(post_to(http, url, &err), IC_E_UNREACHABLE, "names are not known");
+        TAP_OK(strstr(err.message, "resolve host") != NULL, "the message says so");
+    }
+    atomic_store(&knows_no_names, false);
+    TAP_INT(post_to(http, url, &err), IC_OK, "they are known again");
+    atomic_store(&knows_no_names, true);
+    fake_server_refuse(server, true);
+    TAP_INT(post_to(http, url, &err), IC_E_UNREACHABLE, "the server goes away");
+    fake_server_refuse(server, false);
+    TAP_INT(post_to(http, url, &err), IC_OK,
+            "and comes back: its address is remembered for a while");
+    atomic_store(&knows_no_names, false);
+    ic_http_close(http);
+    fake_server_close(server);
+}
+
 /* --- proxies --- */
 
 static void set_environment(const char *name, const char *value)
@@ -260,6 +302,7 @@ int main(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     test_ipv6();
     test_dead_family();
+    test_names_come_back();
     test_proxies();
     test_secrets();
     curl_global_cleanup();

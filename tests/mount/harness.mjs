@@ -61,7 +61,7 @@ export class Stage {
       await once(child, 'exit');
     });
     const ready = await firstLine(child);
-    return new Network(JSON.parse(ready));
+    return new Network({ ...JSON.parse(ready), pid: child.pid });
   }
 
   // Mount and return the mount point. `args` are further command line words.
