@@ -248,10 +248,36 @@ static int examine(struct search *search, const struct fs_map *map, struct fs_me
 
 /* --- which map --- */
 
+/* Arguments that may be null may be left out (Candid spec, subtyping of argument lists). */
+static bool may_be_left_out(enum ic_type_kind kind)
+{
+    return kind == IC_TYPE_OPT || kind == IC_TYPE_NULL || kind == IC_TYPE_RESERVED;
+}
+
+/* The method is not tried, it changes the canister: only the interface can speak against it. */
+static bool can_prepare(struct search *search, const char *method)
+{
+    if (!search->did || !method[0])
+        return method[0];
+    const struct ic_type_method *found = ic_did_find_method(search->did, method);
+    if (!found) {
+        note(search->out, method, false, "not in the Candid interface");
+        return false;
+    }
+    for (uint32_t i = 0; i < found->type->as.func.n_args; i++) {
+        if (!may_be_left_out(found->type->as.func.args[i]->kind)) {
+            note(search->out, method, false, "it cannot be called without arguments");
+            return false;
+        }
+    }
+    return true;
+}
+
 static int keep(struct search *search, const struct fs_map *map, const struct fs_memory *memory)
 {
     struct fs_discovery *out = search->out;
-    memcpy(out->prepare, memory->prepare, sizeof(out->prepare));
+    if (can_prepare(search, memory->prepare))
+        memcpy(out->prepare, memory->prepare, sizeof(out->prepare));
     if (map->all_ids)
         return fs_id_sweep(memory, search->target, search->options->timeout_ns, &out->memories,
                            &out->n_memories, &search->err);

@@ -33,7 +33,7 @@ enum fs_anyone {
 struct fs_discovery {
     char basis[160];                  /* what the finding rests on, in words */
     const char *profile;              /* name of the profile that fits; NULL: none, or a map */
-    char prepare[FS_METHOD_NAME_MAX]; /* update to call before a backup; "": none */
+    char prepare[FS_METHOD_NAME_MAX]; /* update to call before a backup, with nothing; "": none */
     struct fs_memory *memories;       /* owned; NULL when none was found */
     size_t n_memories;
     struct fs_finding findings[FS_FINDINGS_MAX];

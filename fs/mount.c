@@ -1,11 +1,13 @@
 #include "fs/mount.h"
 
+#include "fs/command.h"
 #include "fs/report.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static unsigned current_inflight(void *arg)
 {
@@ -76,6 +78,33 @@ static int add_facts(struct fs_mount *mount)
     return result;
 }
 
+static int render_help(void *arg, char **out, size_t *out_len)
+{
+    const struct fs_mount *mount = arg;
+    return fs_control_help(&mount->control, out, out_len);
+}
+
+static int take_commands(void *arg, const char *text, size_t len)
+{
+    const struct fs_mount *mount = arg;
+    return fs_control_write(&mount->control, text, len);
+}
+
+static int add_generated(struct fs_mount *mount)
+{
+    struct fs_entry *dir;
+    int result = fs_tree_add_dir(mount->tree, NULL, ".canisterfs", &dir);
+    if (result == 0)
+        result = fs_tree_add_generated(mount->tree, dir, "status", fs_report_status, mount);
+    if (result == 0)
+        result = fs_tree_add_generated(mount->tree, dir, "stats", fs_report_stats, mount);
+    /* Whoever mounted commands, whomever the files are said to belong to. */
+    if (result == 0)
+        result = fs_tree_add_writable(mount->tree, dir, "control", (uint32_t)getuid(), render_help,
+                                      take_commands, mount);
+    return result;
+}
+
 static int build_tree(struct fs_mount *mount)
 {
     const struct fs_tree_config config = {
@@ -84,19 +113,25 @@ static int build_tree(struct fs_mount *mount)
         .umask = (mode_t)mount->options->umask,
         .attr_timeout_ns = mount->options->attr_timeout_ns,
     };
-    struct fs_entry *dir;
     int result = fs_tree_new(&mount->tree, &config);
     if (result == 0)
         result = add_facts(mount);
     if (result == 0)
         result = add_memories(mount);
     if (result == 0)
-        result = fs_tree_add_dir(mount->tree, NULL, ".canisterfs", &dir);
-    if (result == 0)
-        result = fs_tree_add_generated(mount->tree, dir, "status", fs_report_status, mount);
-    if (result == 0)
-        result = fs_tree_add_generated(mount->tree, dir, "stats", fs_report_stats, mount);
+        result = add_generated(mount);
     return result;
+}
+
+static int start_jobs(struct fs_mount *mount)
+{
+    const struct fs_jobs_config config = {
+        .log = mount->log,
+        .wake = wake_waiters,
+        .wake_arg = mount,
+    };
+    mount->control = (struct fs_control){.commands = fs_commands, .arg = mount, .log = mount->log};
+    return fs_jobs_open(&mount->jobs, &config);
 }
 
 static int start_cache(struct fs_mount *mount)
@@ -143,7 +178,9 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         result = fs_discovery_run(&out->discovery, &out->target, options, out->facts, message,
                                   message_size);
     if (result == FS_EXIT_OK) {
-        int built = start_cache(out);
+        int built = start_jobs(out);
+        if (built == 0)
+            built = start_cache(out);
         if (built < 0) {
             snprintf(message, message_size, "cannot set up the mount: %s", strerror(-built));
             result = FS_EXIT_CONFIG;
@@ -156,6 +193,7 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
 
 void fs_mount_stop(struct fs_mount *mount)
 {
+    fs_jobs_stop(mount->jobs);
     ic_agent_stop(mount->target.agent);
     cache_stop(mount->cache);
 }
@@ -164,6 +202,7 @@ void fs_mount_close(struct fs_mount *mount)
 {
     if (mount->cache && mount->target.agent)
         fs_mount_stop(mount);
+    fs_jobs_close(mount->jobs);
     fs_ops_free(mount->ops);
     fs_tree_free(mount->tree);
     cache_close(mount->cache);

@@ -3,8 +3,10 @@
 #define CANISTERFS_FS_MOUNT_H
 
 #include "cache/cache.h"
+#include "fs/control.h"
 #include "fs/discovery.h"
 #include "fs/facts.h"
+#include "fs/job.h"
 #include "fs/log.h"
 #include "fs/ops.h"
 #include "fs/option.h"
@@ -26,6 +28,8 @@ struct fs_mount {
     struct fs_facts *facts;
     struct fs_discovery discovery;
     struct fs_mount_file *files; /* owned: one for each memory of the discovery */
+    struct fs_jobs *jobs;
+    struct fs_control control;
     struct fs_tree *tree;
     struct fs_ops *ops;
     int64_t started_at_ns; /* wall clock */

@@ -1,9 +1,10 @@
 /* FUSE low-level handlers.
  *
- * Read-only: nothing here can change a canister. Handlers run on libfuse's worker threads and may
- * block on a source; each has a deadline and gives up when the kernel interrupts it. getxattr and
- * its kin stay undefined: their presence costs a request before every access (fuse-practice.md,
- * M13).
+ * The kernel does not know that the mount is read-only, or it would refuse to open the generated
+ * file that takes commands: every request that would change another file answers EROFS here.
+ * Handlers run on libfuse's worker threads and may block on a source; each has a deadline and gives
+ * up when the kernel interrupts it. getxattr and listxattr stay undefined: their presence costs a
+ * request before every access (fuse-practice.md, M13).
  */
 #include "fs/ops.h"
 
@@ -145,7 +146,7 @@ static int open_handle(struct fs_ops *ops, fuse_ino_t ino, pid_t caller, const s
         return -ENOMEM;
     int result = fs_tree_open(ops->config.tree, ino, caller, io, &handle->opened);
     if (result == 0 && handle->opened.kind == FS_ENTRY_GENERATED)
-        result = handle->opened.render(handle->opened.render_arg, &handle->text, &handle->text_len);
+        result = handle->opened.render(handle->opened.arg, &handle->text, &handle->text_len);
     if (result < 0) {
         free(handle);
         return result;
@@ -159,17 +160,24 @@ static int open_handle(struct fs_ops *ops, fuse_ino_t ino, pid_t caller, const s
     return 0;
 }
 
+static int check_write(fuse_req_t req, fuse_ino_t ino)
+{
+    return fs_tree_check_write(ops_of(req)->config.tree, ino, fuse_req_ctx(req)->uid);
+}
+
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     trace(req, "open", ino);
-    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)) {
-        fs_reply_error(req, -EROFS);
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC);
+    int result = writes ? check_write(req, ino) : 0;
+    if (result < 0) {
+        fs_reply_error(req, result);
         return;
     }
     struct fs_request r;
     begin(&r, req);
     struct handle *handle = NULL;
-    int result = open_handle(ops_of(req), ino, caller_of(req), &r.io, &handle);
+    result = open_handle(ops_of(req), ino, caller_of(req), &r.io, &handle);
     fs_request_end(&r);
     if (result < 0) {
         fs_reply_error(req, result);
@@ -260,6 +268,44 @@ static void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
         fuse_reply_lseek(req, whence == SEEK_DATA ? off : (off_t)size);
 }
 
+/* Wherever it is written to: the file has no content that could be at an offset. */
+static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+                      struct fuse_file_info *fi)
+{
+    (void)off;
+    trace(req, "write", ino);
+    const struct handle *handle = (const struct handle *)(uintptr_t)fi->fh;
+    int result =
+        handle->opened.write ? handle->opened.write(handle->opened.arg, buf, size) : -EROFS;
+    if (result < 0)
+        fs_reply_error(req, result);
+    else
+        fuse_reply_write(req, size);
+}
+
+/* Of a file that can be written to: what the shell's > and touch do. It has no size and no times
+ * that could be set, so there is nothing to be done. */
+static bool is_harmless(const struct stat *attr, int to_set)
+{
+    bool truncates_to_more = (to_set & FUSE_SET_ATTR_SIZE) && attr->st_size != 0;
+    bool sets_times = ((to_set & FUSE_SET_ATTR_ATIME) && !(to_set & FUSE_SET_ATTR_ATIME_NOW)) ||
+                      ((to_set & FUSE_SET_ATTR_MTIME) && !(to_set & FUSE_SET_ATTR_MTIME_NOW));
+    bool sets_owner = to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID);
+    return !truncates_to_more && !sets_times && !sets_owner;
+}
+
+static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                        struct fuse_file_info *fi)
+{
+    int result = check_write(req, ino);
+    if (result == 0 && !is_harmless(attr, to_set))
+        result = -EPERM;
+    if (result < 0)
+        fs_reply_error(req, result);
+    else
+        ops_getattr(req, ino, fi);
+}
+
 static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     trace(req, "opendir", ino);
@@ -324,6 +370,67 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_statfs(req, &st);
 }
 
+/* --- what a read-only mount refuses --- */
+
+static void refuse_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                          struct fuse_file_info *fi)
+{
+    (void)parent, (void)name, (void)mode, (void)fi;
+    fs_reply_error(req, -EROFS);
+}
+
+static void refuse_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                         dev_t rdev)
+{
+    (void)parent, (void)name, (void)mode, (void)rdev;
+    fs_reply_error(req, -EROFS);
+}
+
+static void refuse_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    (void)parent, (void)name, (void)mode;
+    fs_reply_error(req, -EROFS);
+}
+
+/* unlink and rmdir */
+static void refuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    (void)parent, (void)name;
+    fs_reply_error(req, -EROFS);
+}
+
+static void refuse_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+    (void)link, (void)parent, (void)name;
+    fs_reply_error(req, -EROFS);
+}
+
+static void refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+                          fuse_ino_t new_parent, const char *new_name, unsigned flags)
+{
+    (void)parent, (void)name, (void)new_parent, (void)new_name, (void)flags;
+    fs_reply_error(req, -EROFS);
+}
+
+static void refuse_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+    (void)ino, (void)new_parent, (void)new_name;
+    fs_reply_error(req, -EROFS);
+}
+
+static void refuse_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                            size_t size, int flags)
+{
+    (void)ino, (void)name, (void)value, (void)size, (void)flags;
+    fs_reply_error(req, -EROFS);
+}
+
+static void refuse_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    (void)ino, (void)name;
+    fs_reply_error(req, -EROFS);
+}
+
 static const struct fuse_lowlevel_ops table = {
     .init = ops_init,
     .lookup = ops_lookup,
@@ -337,6 +444,18 @@ static const struct fuse_lowlevel_ops table = {
     .opendir = ops_opendir,
     .readdir = ops_readdir,
     .statfs = ops_statfs,
+    .write = ops_write,
+    .setattr = ops_setattr,
+    .create = refuse_create,
+    .mknod = refuse_mknod,
+    .mkdir = refuse_mkdir,
+    .unlink = refuse_remove,
+    .rmdir = refuse_remove,
+    .symlink = refuse_symlink,
+    .rename = refuse_rename,
+    .link = refuse_link,
+    .setxattr = refuse_setxattr,
+    .removexattr = refuse_removexattr,
 };
 
 const struct fuse_lowlevel_ops *fs_ops_table(void)

@@ -1,5 +1,6 @@
 #include "fs/report.h"
 
+#include "fs/job.h"
 #include "fs/mount.h"
 
 #include <errno.h>
@@ -142,6 +143,39 @@ static json_t *report_collections(const struct fs_discovery *discovery)
     return collections;
 }
 
+static const char *const job_states[] = {
+    [FS_JOB_QUEUED] = "queued",
+    [FS_JOB_RUNNING] = "running",
+    [FS_JOB_DONE] = "done",
+    [FS_JOB_FAILED] = "failed",
+};
+
+static json_t *time_or_null(int64_t ns)
+{
+    return ns != 0 ? wall_time(ns) : json_null();
+}
+
+static void append_job(void *arg, const struct fs_job_info *info)
+{
+    json_t *job = json_object();
+    json_t *error = json_null();
+    if (info->state == FS_JOB_FAILED) {
+        const char *name = strerrorname_np(-info->error);
+        error = json_object();
+        set(error, "errno", json_string(name ? name : "EIO"));
+        set(error, "message", text_or_note(info->cause));
+    }
+    set(job, "id", number(info->id));
+    set(job, "command", text_or_note(info->command));
+    set(job, "state", json_string(job_states[info->state]));
+    set(job, "accepted", time_or_null(info->accepted_ns));
+    set(job, "started", time_or_null(info->started_ns));
+    set(job, "ended", time_or_null(info->ended_ns));
+    set(job, "progress", info->progress[0] ? text_or_note(info->progress) : json_null());
+    set(job, "error", error);
+    json_array_append_new(arg, job);
+}
+
 static json_t *report_limits(const struct fs_mount *mount)
 {
     json_t *limits = json_object();
@@ -190,6 +224,9 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "stable_memory", report_stable(mount));
     set(root, "collections", report_collections(&mount->discovery));
     set(root, "limits", report_limits(mount));
+    json_t *jobs = json_array();
+    fs_jobs_for_each(mount->jobs, append_job, jobs);
+    set(root, "jobs", jobs);
     json_t *errors = json_array();
     fs_log_for_recent(mount->log, append_error, errors);
     set(root, "last_errors", errors);

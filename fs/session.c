@@ -172,7 +172,7 @@ static int build_args(const struct fs_session_config *config, struct fuse_args *
 {
     const struct fs_options *options = config->options;
     if (fuse_opt_add_arg(args, "canisterfs") ||
-        add_option(args, "ro,nosuid,nodev,default_permissions,subtype=", "canisterfs") ||
+        add_option(args, "nosuid,nodev,default_permissions,subtype=", "canisterfs") ||
         add_option(args, "fsname=", config->source_name))
         return -ENOMEM;
     if (options->allow_other && add_option(args, "allow_other", ""))

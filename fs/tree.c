@@ -45,7 +45,9 @@ struct fs_entry {
     struct source *source;
     bool optional;
     fs_render_fn render;
-    void *render_arg;
+    fs_write_fn write; /* GENERATED: NULL when it cannot be written to */
+    uint32_t owner;    /* who may, beside root */
+    void *generated_arg;
     struct fs_entry *first_child;
     struct fs_entry *next_sibling;
 
@@ -77,6 +79,7 @@ struct fs_tree {
     struct fs_node *nodes;        /* guarded by lock: by ino */
     uint64_t next_ino;            /* guarded by lock */
     int64_t mounted_at_ns;        /* immutable; wall clock */
+    int64_t outdated_at_ns;       /* guarded by lock: what was asked before is too old; monotonic */
 };
 
 static int64_t clock_ns(clockid_t id)
@@ -219,7 +222,20 @@ int fs_tree_add_generated(struct fs_tree *tree, struct fs_entry *parent, const c
     if (!entry)
         return -ENOMEM;
     entry->render = render;
-    entry->render_arg = arg;
+    entry->generated_arg = arg;
+    return 0;
+}
+
+int fs_tree_add_writable(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                         uint32_t owner, fs_render_fn render, fs_write_fn write, void *arg)
+{
+    struct fs_entry *entry = new_entry(parent ? parent : tree->root, name, FS_ENTRY_GENERATED);
+    if (!entry)
+        return -ENOMEM;
+    entry->render = render;
+    entry->write = write;
+    entry->owner = owner;
+    entry->generated_arg = arg;
     return 0;
 }
 
@@ -239,7 +255,8 @@ static int fail(struct fs_tree *tree, struct fs_entry *entry, int result)
 static int kept_failure(struct fs_tree *tree, const struct fs_entry *entry)
 {
     pthread_mutex_lock(&tree->lock);
-    bool is_kept = clock_ns(CLOCK_MONOTONIC) - entry->failed_at_ns < FAILURE_KEPT_NS;
+    bool is_kept = entry->failed_at_ns > tree->outdated_at_ns &&
+                   clock_ns(CLOCK_MONOTONIC) - entry->failed_at_ns < FAILURE_KEPT_NS;
     int result = is_kept ? entry->failure : 0;
     pthread_mutex_unlock(&tree->lock);
     return result;
@@ -284,7 +301,7 @@ static int refresh(struct fs_tree *tree, struct fs_entry *entry, pid_t caller,
 {
     pthread_mutex_lock(&tree->lock);
     bool is_fresh =
-        entry->asked_at_ns != 0 &&
+        entry->asked_at_ns > tree->outdated_at_ns &&
         (uint64_t)(clock_ns(CLOCK_MONOTONIC) - entry->came_at_ns) < tree->config.attr_timeout_ns;
     int result = entry->is_absent ? -ENOENT : 0;
     *out = entry->stat;
@@ -299,6 +316,7 @@ static bool take_for_open(struct fs_tree *tree, struct fs_entry *entry, pid_t ca
     pthread_mutex_lock(&tree->lock);
     /* Live memory gets a serial of its own at every open. */
     bool is_mine = caller != 0 && entry->for_open_of == caller && entry->stat.versioned &&
+                   entry->asked_at_ns > tree->outdated_at_ns &&
                    clock_ns(CLOCK_MONOTONIC) - entry->came_at_ns < FRESH_FOR_OPEN_NS;
     if (is_mine) {
         *out = entry->stat;
@@ -324,6 +342,10 @@ static void fill_attr_locked(const struct fs_tree *tree, const struct fs_node *n
     } else {
         out->st_mode = S_IFREG | (0444 & ~tree->config.umask);
         out->st_nlink = 1;
+    }
+    if (entry->write) {
+        out->st_mode = S_IFREG | (0644 & ~tree->config.umask);
+        out->st_uid = entry->owner;
     }
     if (entry->kind == FS_ENTRY_FILE) {
         out->st_size = (off_t)node->stat.size;
@@ -464,6 +486,16 @@ static void move_mtime_locked(struct fs_entry *entry)
     entry->opened_at_ns = now > shown + SECOND_NS ? now : shown + SECOND_NS;
 }
 
+int fs_tree_check_write(struct fs_tree *tree, fuse_ino_t ino, uint32_t uid)
+{
+    const struct fs_entry *entry = find_entry(tree, ino);
+    if (!entry)
+        return -ESTALE;
+    if (!entry->write)
+        return -EROFS;
+    return uid == 0 || uid == entry->owner ? 0 : -EACCES;
+}
+
 int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, pid_t caller, const struct source_io *io,
                  struct fs_opened *out)
 {
@@ -476,7 +508,8 @@ int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, pid_t caller, const struc
         return -EISDIR;
     if (entry->kind == FS_ENTRY_GENERATED) {
         out->render = entry->render;
-        out->render_arg = entry->render_arg;
+        out->write = entry->write;
+        out->arg = entry->generated_arg;
         return 0;
     }
     /* The answer stays the caller's when it finds the inode outdated: the kernel then looks the
@@ -539,6 +572,13 @@ int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t index,
     out->stat.st_ino = entry->current ? entry->current->ino : UNKNOWN_INO;
     pthread_mutex_unlock(&tree->lock);
     return 1;
+}
+
+void fs_tree_outdate(struct fs_tree *tree)
+{
+    pthread_mutex_lock(&tree->lock);
+    tree->outdated_at_ns = clock_ns(CLOCK_MONOTONIC);
+    pthread_mutex_unlock(&tree->lock);
 }
 
 static uint64_t entry_size_locked(const struct fs_entry *entry)

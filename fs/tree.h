@@ -31,10 +31,14 @@ struct fs_entry;
 /* Render a generated file: a malloc'ed text (the caller frees) and its length, or -errno. */
 typedef int (*fs_render_fn)(void *arg, char **out, size_t *out_len);
 
+/* Take what one write(2) brought to a generated file, wherever it was written to. Returns 0 or
+ * -errno. */
+typedef int (*fs_write_fn)(void *arg, const char *text, size_t len);
+
 struct fs_tree_config {
     uint32_t uid;
     uint32_t gid;
-    mode_t umask; /* bits taken away from 0444 and 0555 */
+    mode_t umask; /* bits taken away from the modes */
     uint64_t attr_timeout_ns;
 };
 
@@ -55,6 +59,11 @@ int fs_tree_add_file(struct fs_tree *tree, struct fs_entry *parent, const char *
                      struct source *source, bool optional) __attribute__((warn_unused_result));
 int fs_tree_add_generated(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                           fs_render_fn render, void *arg) __attribute__((warn_unused_result));
+/* A generated file that can be written to, by its owner and by root: mode 0644, so that
+ * a copy of the whole mount by somebody else does not fail. */
+int fs_tree_add_writable(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                         uint32_t owner, fs_render_fn render, fs_write_fn write, void *arg)
+    __attribute__((warn_unused_result));
 
 /* Look a name up and count one kernel reference to the node.
  *
@@ -72,13 +81,18 @@ void fs_tree_forget(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_lookup);
 int fs_tree_getattr(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *io,
                     struct stat *out, double *ret_timeout_s) __attribute__((warn_unused_result));
 
+/* May this user write to an inode? Returns 0, -EROFS, -EACCES (somebody else may) or -ESTALE. */
+int fs_tree_check_write(struct fs_tree *tree, fuse_ino_t ino, uint32_t uid)
+    __attribute__((warn_unused_result));
+
 /* What open(2) pins. */
 struct fs_opened {
     enum fs_entry_kind kind;
     struct source *source;   /* FILE: borrowed, lives as long as the tree */
     struct source_stat stat; /* FILE: pinned version and size */
     fs_render_fn render;     /* GENERATED */
-    void *render_arg;
+    fs_write_fn write;       /* GENERATED: NULL when it cannot be written to */
+    void *arg;               /* of both */
 };
 
 /* Check that the node is the current version of its entry. Returns 0, -ESTALE (it is an older one),
@@ -96,6 +110,10 @@ struct fs_dirent {
 int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t index,
                     const struct source_io *io, struct fs_dirent *out)
     __attribute__((warn_unused_result));
+
+/* The canister may hold something else from now on: what was learned by questions asked before is
+ * not remembered. */
+void fs_tree_outdate(struct fs_tree *tree);
 
 /* Sum of the last known file sizes, bytes. */
 uint64_t fs_tree_total_size(struct fs_tree *tree);

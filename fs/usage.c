@@ -1,5 +1,6 @@
 #include "fs/usage.h"
 
+#include "fs/command.h"
 #include "fs/option.h"
 
 #include <errno.h>
@@ -30,9 +31,12 @@ static const struct {
     {EHOSTUNREACH, "name lookup, connection or connection loss, after retries"},
     {EPROTO, "TLS failure; a reply that is malformed, truncated or of the wrong length"},
     {EBADMSG, "a certificate or a signature does not verify"},
-    {EBUSY, "the canister says so: a lease, a restore under way"},
-    {EACCES, "not authorised: HTTP 401 or 403, the canister says so, inspect_message"},
-    {ENOENT, "no such name"},
+    {EBUSY,
+     "the canister says so: a lease, a restore under way; a command whose job has not ended"},
+    {EACCES,
+     "not authorised: HTTP 401 or 403, the canister says so, inspect_message; the identity's "
+     "delegation has expired"},
+    {ENOENT, "no such name, method or job"},
     {ESTALE, "the version changed under an open file"},
     {ENOSPC, "the canister is out of memory or cycles"},
     {EFBIG, "even the smallest reply is more than the canister can give"},
@@ -73,7 +77,13 @@ void fs_usage_print_help(FILE *to)
             "  -h, --help               this text\n"
             "  -V, --version            the version\n"
             "\n"
-            "exit status:\n");
+            "commands (echo COMMAND > MOUNTPOINT/.canisterfs/control):\n");
+    for (const struct fs_command *command = fs_commands; command->name; command++) {
+        char synopsis[64];
+        fs_command_synopsis(command, synopsis, sizeof(synopsis));
+        fprintf(to, "  %-24s %s\n", synopsis, command->help);
+    }
+    fprintf(to, "\nexit status:\n");
     for (size_t i = 0; i < N_EXITS; i++)
         fprintf(to, "  %-24d %s\n", exit_table[i].status, exit_table[i].meaning);
 }
@@ -122,7 +132,22 @@ void fs_usage_print_man_page(FILE *to)
                 ".TP\n.B \\-\\-whoami\nprint the principal of the identity, and mount nothing\n"
                 ".TP\n.BR \\-h \", \" \\-\\-help\nprint the options\n"
                 ".TP\n.BR \\-V \", \" \\-\\-version\nprint the version\n"
-                ".SH SIGNALS\n"
+                ".SH COMMANDS\n"
+                "Written to\n.IR .canisterfs/control ,\none a line, as in\n"
+                ".BR \"echo prepare > MOUNTPOINT/.canisterfs/control\" .\n"
+                "The write fails with the errno of the first command that is refused, and the\n"
+                "lines after it are not done. What takes time goes on as a job, and\n"
+                ".I .canisterfs/status\nsays under\n.I jobs\nwhat becomes of it.\n");
+    for (const struct fs_command *command = fs_commands; command->name; command++) {
+        char synopsis[64];
+        fs_command_synopsis(command, synopsis, sizeof(synopsis));
+        fprintf(to, ".TP\n.B ");
+        print_roff(to, synopsis);
+        fputc('\n', to);
+        print_roff(to, command->help);
+        fputc('\n', to);
+    }
+    fprintf(to, ".SH SIGNALS\n"
                 ".TP\n.BR SIGINT \", \" SIGTERM \", \" SIGHUP\n"
                 "give up what is under way and unmount; before the mount serves, the program\n"
                 "cleans up and dies of the signal\n"

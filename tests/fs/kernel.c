@@ -48,6 +48,21 @@ static int render(void *arg, char **out, size_t *out_len)
     return 0;
 }
 
+static int render_nothing(void *arg, char **out, size_t *out_len)
+{
+    (void)arg;
+    *out = NULL;
+    *out_len = 0;
+    return 0;
+}
+
+static int take(void *arg, const char *text, size_t len)
+{
+    struct kernel *k = arg;
+    snprintf(k->taken, sizeof(k->taken), "%.*s", (int)len, text);
+    return k->take_result;
+}
+
 static int build(struct kernel *k)
 {
     const struct fs_tree_config tree = {.uid = 7, .gid = 8, .attr_timeout_ns = 1000};
@@ -61,6 +76,9 @@ static int build(struct kernel *k)
     if (result == 0)
         result = fs_tree_add_generated(k->tree, NULL, KERNEL_TEXT_FILE, render,
                                        (void *)(uintptr_t)KERNEL_TEXT);
+    if (result == 0)
+        result = fs_tree_add_writable(k->tree, NULL, KERNEL_TAKER, KERNEL_TAKER_UID, render_nothing,
+                                      take, k);
     if (result == 0)
         result = fs_log_open(&k->log, FS_LOG_ERROR);
     const struct fs_ops_config config = {
@@ -119,6 +137,7 @@ static void send_as(struct kernel *k, uint64_t unique, uint32_t opcode, uint64_t
         .opcode = opcode,
         .unique = unique,
         .nodeid = node,
+        .uid = k->uid,
     };
     struct iovec iov[] = {{&header, sizeof(header)}, {(void *)(uintptr_t)body, len}};
     if (writev(k->fd, iov, 2) < 0)
@@ -175,6 +194,19 @@ size_t kernel_read(struct kernel *k, uint64_t node, uint64_t fh, uint64_t off, u
 {
     const struct fuse_read_in in = {.fh = fh, .offset = off, .size = size};
     return kernel_ask(k, FUSE_READ, node, &in, sizeof(in), reply);
+}
+
+size_t kernel_write(struct kernel *k, uint64_t node, uint64_t fh, uint64_t off, const void *data,
+                    size_t len, struct reply *reply)
+{
+    struct {
+        struct fuse_write_in in;
+        char data[64];
+    } body = {.in = {.fh = fh, .offset = off, .size = (uint32_t)len}};
+    memcpy(body.data, data, len);
+    kernel_ask(k, FUSE_WRITE, node, &body, sizeof(body.in) + len, reply);
+    const struct fuse_write_out *out = (const void *)reply->body;
+    return reply->header.error == 0 ? out->size : 0;
 }
 
 void kernel_release(struct kernel *k, uint64_t node, uint64_t fh, struct reply *reply)

@@ -1,6 +1,6 @@
 /* The kernel's side of a mount, over a socket pair in place of /dev/fuse: sends requests to the
- * handlers, takes their replies. The tree has one file, a directory with nothing in it, and one
- * generated file. */
+ * handlers, takes their replies. The tree has one file, a directory with nothing in it, one
+ * generated file, and one that takes what is written. */
 #ifndef CANISTERFS_TESTS_FS_KERNEL_H
 #define CANISTERFS_TESTS_FS_KERNEL_H
 
@@ -15,6 +15,8 @@
 #define KERNEL_DIR        "empty"
 #define KERNEL_TEXT_FILE  "status"
 #define KERNEL_TEXT       "{\"ok\": true}\n"
+#define KERNEL_TAKER      "control"
+#define KERNEL_TAKER_UID  1234
 #define KERNEL_TIMEOUT_NS 300000000
 
 struct kernel {
@@ -24,6 +26,9 @@ struct kernel {
     struct fs_tree *tree;
     struct fs_log *log;
     struct scripted file;
+    char taken[64];  /* what was written last; KERNEL_TAKER */
+    int take_result; /* and what it answers */
+    uint32_t uid;    /* who asks */
     uint64_t unique;
     unsigned n_threads; /* that answer */
     unsigned n_serving;
@@ -60,6 +65,9 @@ uint64_t kernel_lookup(struct kernel *k, const char *name, struct reply *reply);
 uint64_t kernel_open(struct kernel *k, uint64_t node, uint32_t flags, struct reply *reply);
 size_t kernel_read(struct kernel *k, uint64_t node, uint64_t fh, uint64_t off, uint32_t size,
                    struct reply *reply);
+/* Returns the number of bytes taken. */
+size_t kernel_write(struct kernel *k, uint64_t node, uint64_t fh, uint64_t off, const void *data,
+                    size_t len, struct reply *reply);
 void kernel_release(struct kernel *k, uint64_t node, uint64_t fh, struct reply *reply);
 /* Not answered. */
 void kernel_forget(struct kernel *k, uint64_t node, uint64_t n_lookup);

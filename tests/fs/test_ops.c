@@ -164,22 +164,22 @@ static void test_listing(struct kernel *k, struct reply *reply)
     kernel_ask(k, FUSE_OPENDIR, 1, &in, sizeof(in), reply);
     const struct fuse_read_in read_in = {.size = 4096};
     size_t n = kernel_ask(k, FUSE_READDIR, 1, &read_in, sizeof(read_in), reply);
-    const char *names[] = {".", "..", KERNEL_FILE, KERNEL_DIR, KERNEL_TEXT_FILE};
+    const char *names[] = {".", "..", KERNEL_FILE, KERNEL_DIR, KERNEL_TEXT_FILE, KERNEL_TAKER};
     size_t pos = 0;
     unsigned i = 0;
-    while (pos + FUSE_NAME_OFFSET < n && i < 5) {
+    while (pos + FUSE_NAME_OFFSET < n && i < 6) {
         const struct fuse_dirent *d = (const void *)(reply->body + pos);
         TAP_OK(strlen(names[i]) == d->namelen && memcmp(d->name, names[i], d->namelen) == 0,
                names[i]);
         pos += FUSE_DIRENT_SIZE(d);
         i++;
     }
-    TAP_INT(i, 5, "five names");
+    TAP_INT(i, 6, "six names");
     TAP_INT((int64_t)pos, (int64_t)n, "and no more");
     const struct fuse_read_in small = {.size = 40, .offset = 2};
     n = kernel_ask(k, FUSE_READDIR, 1, &small, sizeof(small), reply);
     TAP_INT((int64_t)n, 40, "a small buffer takes what fits");
-    const struct fuse_read_in end = {.size = 4096, .offset = 5};
+    const struct fuse_read_in end = {.size = 4096, .offset = 6};
     TAP_INT((int64_t)kernel_ask(k, FUSE_READDIR, 1, &end, sizeof(end), reply), 0,
             "nothing at the end");
     TAP_INT(reply->header.error, 0, "which is no error");
@@ -219,6 +219,101 @@ static void test_attributes(struct kernel *k, struct reply *reply)
     TAP_OK(attr && attr->mode == (S_IFDIR | 0555) && attr->nlink == 2, "a directory");
     getattr(k, 4711, reply);
     TAP_INT(reply->header.error, -ESTALE, "a node that never was");
+}
+
+/* SETATTR; returns the error. */
+static int setattr(struct kernel *k, uint64_t node, const struct fuse_setattr_in *in,
+                   struct reply *reply)
+{
+    kernel_ask(k, FUSE_SETATTR, node, in, sizeof(*in), reply);
+    return reply->header.error;
+}
+
+static void test_writing(struct kernel *k, struct reply *reply)
+{
+    uint64_t node = kernel_lookup(k, KERNEL_TAKER, reply);
+    const struct fuse_attr *attr = getattr(k, node, reply);
+    TAP_OK(attr && attr->mode == (S_IFREG | 0644) && attr->uid == KERNEL_TAKER_UID,
+           "a file that takes what is written is its owner's");
+    static const uint32_t flags[] = {O_WRONLY, O_RDWR, O_WRONLY | O_APPEND, O_WRONLY | O_TRUNC};
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        uint64_t fh = kernel_open(k, node, flags[i], reply);
+        const struct fuse_open_out *out = (const void *)reply->body;
+        TAP_OK(reply->header.error == 0 && (out->open_flags & FOPEN_DIRECT_IO), "it opens");
+        TAP_INT((int64_t)kernel_write(k, node, fh, 7 * i, "a line\n", 7, reply), 7, "all is taken");
+        TAP_STR(k->taken, "a line\n", "wherever it is written to");
+        k->taken[0] = '\0';
+        kernel_release(k, node, fh, reply);
+    }
+    uint64_t fh = kernel_open(k, node, O_WRONLY, reply);
+    k->take_result = -EBUSY;
+    kernel_write(k, node, fh, 0, "x", 1, reply);
+    TAP_INT(reply->header.error, -EBUSY, "the errno of a refusal is that of write(2)");
+    k->take_result = 0;
+    kernel_release(k, node, fh, reply);
+
+    k->uid = KERNEL_TAKER_UID;
+    kernel_release(k, node, kernel_open(k, node, O_WRONLY, reply), reply);
+    TAP_INT(reply->header.error, 0, "its owner may write");
+    k->uid = 4711;
+    kernel_open(k, node, O_WRONLY, reply);
+    TAP_INT(reply->header.error, -EACCES, "nobody else");
+    kernel_open(k, node, O_RDONLY | O_TRUNC, reply);
+    TAP_INT(reply->header.error, -EACCES, "nor truncate");
+    k->uid = 0;
+
+    const struct fuse_setattr_in truncated = {.valid = FATTR_SIZE};
+    TAP_INT(setattr(k, node, &truncated, reply), 0, "it is as if it could be truncated");
+    const struct fuse_setattr_in touched = {.valid = FATTR_ATIME | FATTR_MTIME | FATTR_ATIME_NOW |
+                                                     FATTR_MTIME_NOW};
+    TAP_INT(setattr(k, node, &touched, reply), 0, "and touched");
+    const struct fuse_setattr_in others[] = {
+        {.valid = FATTR_SIZE, .size = 1},      {.valid = FATTR_MODE, .mode = 0666},
+        {.valid = FATTR_UID, .uid = 4711},     {.valid = FATTR_GID, .gid = 4711},
+        {.valid = FATTR_MTIME, .mtime = 4711}, {.valid = FATTR_ATIME, .atime = 4711},
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        TAP_INT(setattr(k, node, &others[i], reply), -EPERM, "but not changed");
+}
+
+/* The kernel does not know that the mount is read-only. */
+static void test_read_only(struct kernel *k, struct reply *reply)
+{
+    uint64_t node = kernel_lookup(k, KERNEL_FILE, reply);
+    const struct fuse_setattr_in valid[] = {
+        {.valid = FATTR_SIZE}, {.valid = FATTR_MODE}, {.valid = FATTR_MTIME | FATTR_MTIME_NOW}};
+    for (size_t i = 0; i < sizeof(valid) / sizeof(valid[0]); i++)
+        TAP_INT(setattr(k, node, &valid[i], reply), -EROFS, "no attribute can be set");
+    const struct {
+        uint32_t opcode;
+        uint64_t node;
+        size_t fixed; /* bytes of zeros before the names */
+        const char *names;
+        size_t names_len;
+        const char *what;
+    } rows[] = {
+        {FUSE_CREATE, 1, sizeof(struct fuse_create_in), "new", 4, "create"},
+        {FUSE_MKNOD, 1, sizeof(struct fuse_mknod_in), "new", 4, "mknod"},
+        {FUSE_MKDIR, 1, sizeof(struct fuse_mkdir_in), "new", 4, "mkdir"},
+        {FUSE_UNLINK, 1, 0, KERNEL_FILE, sizeof(KERNEL_FILE), "unlink"},
+        {FUSE_RMDIR, 1, 0, KERNEL_DIR, sizeof(KERNEL_DIR), "rmdir"},
+        {FUSE_SYMLINK, 1, 0, "new\0to", 7, "symlink"},
+        {FUSE_RENAME, 1, sizeof(struct fuse_rename_in), KERNEL_FILE "\0new",
+         sizeof(KERNEL_FILE "\0new"), "rename"},
+        {FUSE_RENAME2, 1, sizeof(struct fuse_rename2_in), KERNEL_FILE "\0new",
+         sizeof(KERNEL_FILE "\0new"), "rename with flags"},
+        {FUSE_LINK, 1, sizeof(struct fuse_link_in), "new", 4, "link"},
+        {FUSE_SETXATTR, node, FUSE_COMPAT_SETXATTR_IN_SIZE, "user.x", 7, "setxattr"},
+        {FUSE_REMOVEXATTR, node, 0, "user.x", 7, "removexattr"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char body[128] = {0};
+        memcpy(body + rows[i].fixed, rows[i].names, rows[i].names_len);
+        kernel_ask(k, rows[i].opcode, rows[i].node, body, rows[i].fixed + rows[i].names_len, reply);
+        TAP_INT(reply->header.error, -EROFS, rows[i].what);
+    }
+    kernel_open(k, kernel_lookup(k, KERNEL_TEXT_FILE, reply), O_WRONLY, reply);
+    TAP_INT(reply->header.error, -EROFS, "what is generated is not written to");
 }
 
 static void test_statfs(struct kernel *k, struct reply *reply)
@@ -296,6 +391,8 @@ int main(void)
     test_generated(&k, reply);
     test_listing(&k, reply);
     test_attributes(&k, reply);
+    test_writing(&k, reply);
+    test_read_only(&k, reply);
     test_statfs(&k, reply);
     test_left_open(&k, reply);
     kernel_stop(&k);

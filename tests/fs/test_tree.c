@@ -294,6 +294,52 @@ static void test_kinds(void)
     close_world(&w);
 }
 
+/* The memory changes while its size is being asked for. */
+static void outdate(struct scripted *file)
+{
+    struct world *w = (struct world *)((char *)file - offsetof(struct world, file));
+    file->on_stat = NULL;
+    fs_tree_outdate(w->tree);
+}
+
+static void test_outdated(void)
+{
+    struct world w;
+    open_world(&w, false, UINT64_C(3600000000000));
+    struct fuse_entry_param e;
+    struct stat attr;
+    double timeout;
+    w.file.on_stat = outdate;
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &e), 0, "a file is asked for");
+    w.file.stat.size = 77;
+    TAP_INT(fs_tree_getattr(w.tree, e.ino, &io, &attr, &timeout), 0, "outdated meanwhile");
+    TAP_INT(attr.st_size, 77, "it is asked for again");
+    w.file.stat.size = 78;
+    TAP_INT(fs_tree_getattr(w.tree, e.ino, &io, &attr, &timeout), 0, "that answer");
+    TAP_INT(attr.st_size, 77, "is remembered");
+    fs_tree_outdate(w.tree);
+    TAP_INT(fs_tree_getattr(w.tree, e.ino, &io, &attr, &timeout), 0, "until");
+    TAP_INT(attr.st_size, 78, "it is outdated");
+
+    fs_tree_outdate(w.tree);
+    w.file.stat_result = -ETIMEDOUT;
+    TAP_INT(fs_tree_getattr(w.tree, e.ino, &io, &attr, &timeout), -ETIMEDOUT, "a failure");
+    w.file.stat_result = 0;
+    TAP_INT(fs_tree_getattr(w.tree, e.ino, &io, &attr, &timeout), -ETIMEDOUT, "is kept");
+    fs_tree_outdate(w.tree);
+    TAP_INT(fs_tree_getattr(w.tree, e.ino, &io, &attr, &timeout), 0, "but not longer");
+    close_world(&w);
+
+    struct fs_opened opened;
+    open_world(&w, true, UINT64_C(3600000000000));
+    TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &e), 0, "a version");
+    w.file.stat.version++;
+    fs_tree_outdate(w.tree);
+    TAP_INT(fs_tree_open(w.tree, e.ino, CALLER, &io, &opened), -ESTALE,
+            "an open does not use an answer from before");
+    close_world(&w);
+}
+
 int main(void)
 {
     test_names();
@@ -304,5 +350,6 @@ int main(void)
     test_overtaking();
     test_live();
     test_kinds();
+    test_outdated();
     return tap_done();
 }

@@ -33,7 +33,7 @@ describe('a mounted canister', () => {
 
   test('shows the tree of the design', async () => {
     assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', 'stable_memory']);
-    assert.deepEqual((await readdir(mount.path('.canisterfs'))).sort(), ['stats', 'status']);
+    assert.deepEqual((await readdir(mount.path('.canisterfs'))).sort(), ['control', 'stats', 'status']);
     assert.deepEqual(
       (await readdir(mount.path('canister'))).sort(),
       ['candid.did', 'controllers', 'id', 'module_hash', 'subnet'],

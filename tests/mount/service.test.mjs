@@ -213,7 +213,7 @@ describe('surroundings that change', () => {
       assert.ok(['ETIMEDOUT', 'EHOSTUNREACH'].includes(got), String(got));
       assert.ok(Date.now() - asked < 4000, `took ${Date.now() - asked} ms`);
     }
-    assert.deepEqual(await readdir(mount.path('.canisterfs')), ['stats', 'status'], 'what needs no network is there');
+    assert.deepEqual(await readdir(mount.path('.canisterfs')), ['control', 'stats', 'status'], 'what needs no network is there');
     await network.faults([]);
     assert.ok(await within(3000, async () => Buffer.isBuffer(await pread(mount.path('stable_memory'), 0, 64))));
     for (const offset of [0, 500000]) await assertServes(mount.point, offset);

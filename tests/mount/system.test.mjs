@@ -40,10 +40,11 @@ const blocks = (language) => [...readme.matchAll(new RegExp(`^\`\`\`${language}\
 describe('README', () => {
   test('has every option of --help, and every exit status', async () => {
     const { stdout } = await run(program, ['--help']);
-    const names = [...stdout.matchAll(/^ {2}([a-z_]+)(=\S+)? /gm)].map((match) => match[1]);
+    const [options, rest] = stdout.split('commands (');
+    const names = [...options.matchAll(/^ {2}([a-z_]+)(=\S+)? /gm)].map((match) => match[1]);
     assert.ok(names.length > 15);
     for (const name of names) assert.match(readme, new RegExp(`^\\|.*\`${name}[=\`]`, 'm'), name);
-    const [, table] = stdout.split('exit status:\n');
+    const [, table] = rest.split('exit status:\n');
     for (const line of table.trimEnd().split('\n')) {
       const [, status, meaning] = /^ +(\d) +(.*)$/.exec(line);
       assert.ok(readme.includes(`| ${status} | ${meaning} |`), meaning);
@@ -71,6 +72,15 @@ describe('README', () => {
     const mount = await stage.mount({ url, root_key }, sample);
     assert.equal((await readFile(mount.path('canister', 'id'), 'utf8')).trim(), sample);
     await mount.unmount();
+  });
+
+  test('has every command', async () => {
+    const { stdout } = await run(program, ['--help']);
+    const [, table] = /commands \(.*\n([^]*?)\n\nexit status/.exec(stdout);
+    for (const line of table.split('\n')) {
+      const [, synopsis, help] = /^ {2}(\S.*?) {2,}(.*)$/.exec(line);
+      assert.ok(readme.includes(`| \`${synopsis}\` | ${help} |`), synopsis);
+    }
   });
 
   test('installing puts the program and its manual page where they are found', async () => {
@@ -120,7 +130,7 @@ describe('mount(8)', () => {
   const check = (result, point, warning) => {
     assert.equal(result.code, 0, result.words);
     const [shown, bytes] = result.out.trimEnd().split('\n');
-    assert.match(shown, new RegExp(`^${sample} +fuse\\.canisterfs +ro,nosuid,nodev,.*default_permissions`));
+    assert.match(shown, new RegExp(`^${sample} +fuse\\.canisterfs +rw,nosuid,nodev,.*default_permissions`));
     assert.equal(bytes, first64);
     assert.equal(/mounted read-only: this version cannot write/.test(result.words), warning, result.words);
     return shown;

@@ -100,7 +100,7 @@ describe('tools', () => {
     assert.deepEqual(text.trimEnd().split('\n').sort(), [
       'd 555 ', 'd 555 .canisterfs', 'd 555 canister',
       'f 444 .canisterfs/stats', 'f 444 .canisterfs/status', 'f 444 canister/candid.did', 'f 444 canister/controllers',
-      'f 444 canister/id', 'f 444 canister/module_hash', 'f 444 canister/subnet', 'f 444 stable_memory',
+      'f 444 canister/id', 'f 444 canister/module_hash', 'f 444 canister/subnet', 'f 444 stable_memory', 'f 644 .canisterfs/control',
     ]);
     assert.equal((await output('find', mount.point, '-size', `${SIZE}c`)).toString(), `${memory}\n`);
     assert.equal((await output('find', mount.point, '-type', 'f', '-size', '+1M')).toString(), `${memory}\n`);

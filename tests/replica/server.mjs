@@ -192,6 +192,7 @@ export class Server {
     if (endpoint !== 'read_state') {
       Object.assign(entry, { method: content.method_name, argBytes: content.arg.length });
     }
+    if (endpoint === 'call') entry.requestId = request.requestId.toString('hex');
     if (endpoint === 'call' && body.length > MAX_INGRESS) throw new HttpError(413, tooLarge(request, body));
     this.#checkEffectiveId(request, scope);
   }

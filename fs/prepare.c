@@ -1,0 +1,82 @@
+#include "fs/prepare.h"
+
+#include "ic/candid.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Until its certified reply. The network begins a call within five minutes or not at all; a dump of
+ * a large heap goes on over many messages. */
+#define TIMEOUT_NS (UINT64_C(10) * 60 * 1000000000)
+
+/* Nobody can know what became of the call: see ic_agent_update. */
+static bool is_unknown(const struct ic_error *err)
+{
+    return err->code == IC_E_UNKNOWN_OUTCOME ||
+           (err->code == IC_E_CANCELLED && strstr(err->message, "may have run"));
+}
+
+int fs_prepare_judge(const char *method, const uint8_t *reply, size_t len, struct ic_error *err)
+{
+    const struct ic_candid_limits limits = {.max_memory = 1 << 20, .max_values = 4 << 20};
+    struct ic_candid *values;
+    if (ic_candid_decode(reply, len, &limits, &values, NULL) < 0)
+        return 0;
+    const struct ic_value *value = ic_candid_arg(values, 0);
+    const struct ic_value *failure = ic_value_case(value, "Err");
+    if (!failure)
+        failure = ic_value_case(value, "err");
+    struct ic_view text;
+    if (failure && ic_value_text(failure, &text) < 0)
+        text = ic_view("without words", 13);
+    int result = 0;
+    if (failure)
+        result = ic_fail(err, IC_E_REJECTED, "%s replied that it failed: %.*s", method,
+                         (int)(text.len < 300 ? text.len : 300), (const char *)text.bytes);
+    ic_candid_free(values);
+    return result;
+}
+
+static int call(const struct fs_mount *mount, struct fs_job *job, struct ic_error *err)
+{
+    static const uint8_t no_arguments[] = {'D', 'I', 'D', 'L', 0, 0};
+    const struct fs_target *target = &mount->target;
+    const char *method = mount->discovery.prepare;
+    const struct ic_io io = fs_job_io(job, TIMEOUT_NS);
+    struct ic_reply reply;
+    fs_job_say(job, "%s is called, its certified reply is waited for", method);
+    int result = ic_agent_update(target->agent, &target->canister, &target->canister, method,
+                                 no_arguments, sizeof(no_arguments), &io, &reply, err);
+    if (result < 0)
+        return result;
+    fs_job_say(job, "%s has run", method);
+    result = fs_prepare_judge(method, reply.arg, reply.len, err);
+    ic_reply_fini(&reply);
+    return result;
+}
+
+static int run(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    struct ic_error cause = {0};
+    int result = call(mount, job, &cause);
+    fs_tree_outdate(mount->tree);
+    if (result == 0)
+        return 0;
+    *err = cause;
+    if (is_unknown(&cause))
+        snprintf(err->message, sizeof(err->message), "outcome unknown: %.490s", cause.message);
+    return result;
+}
+
+int fs_prepare_start(struct fs_mount *mount, const char *command, char *message,
+                     size_t message_size)
+{
+    if (!mount->discovery.prepare[0]) {
+        snprintf(message, message_size,
+                 "no profile or map that fits the canister names a method to prepare its memory "
+                 "with, or it cannot be called without arguments");
+        return -EOPNOTSUPP;
+    }
+    return fs_jobs_submit(mount->jobs, command, run, mount, message, message_size);
+}
