@@ -41,6 +41,8 @@ static const struct {
     {ENOSPC, "the canister is out of memory or cycles"},
     {EFBIG, "even the smallest reply is more than the canister can give"},
     {EROFS, "writing"},
+    {EINVAL, "a command that is none"},
+    {EOPNOTSUPP, "a command that the canister has no method for"},
     {ENOMEM, "out of memory here"},
     {EIO, "anything else: canister trap, stopped canister, HTTP 5xx, 429 after retries"},
 };

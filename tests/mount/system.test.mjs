@@ -56,7 +56,7 @@ describe('README', () => {
     const rows = (section) => [...new RegExp(`^\\.SH ${section}\n(.*?)^\\.SH`, 'ms').exec(stdout)[1].matchAll(/^\.TP\n\.B (\S+)\n(.*)$/gm)];
     const table = (name) => [...new RegExp(`^\\| ${name} \\|.*\n\\|.*\n((?:\\|.*\n)*)`, 'm').exec(readme)[1].matchAll(/^\| (\S+) \| (.*) \|$/gm)];
     const words = (row) => `${row[1]}: ${row[2].replaceAll('`', '')}`;
-    assert.equal(rows('ERRORS').length, 14);
+    assert.equal(rows('ERRORS').length, 16);
     assert.deepEqual(rows('ERRORS').map(words), table('errno').map(words));
     assert.deepEqual(rows('EXIT STATUS').map(words), table('exit status').map(words));
   });
