@@ -1,23 +1,17 @@
 /* Candid values into messages, at the types the values carry. See candid.h.
  *
- * The type table holds each compound type once (by address), in the order they are first met, a
- * type before what it consists of. Lengths and numbers are written in their shortest form.
+ * Lengths and numbers are written in their shortest form; candid_table.c makes the type table.
  *
  * Source: Candid specification, Binary format.
  */
 #include "ic/candid_impl.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct writer {
     struct ic_buf *out;
-    const struct ic_type **table; /* compound types; a type's index is its code */
-    size_t n;
-    size_t cap;    /* 0 or a power of two */
-    size_t *slots; /* 2 * cap: a hash table of codes + 1, by the type's address; 0 is free */
+    struct candid_table table;
     struct ic_error *err;
 };
 
@@ -28,112 +22,9 @@ static int refuse(struct writer *w, const char *what)
 
 /* ---- types ---- */
 
-static bool is_compound(const struct ic_type *type)
-{
-    return type->kind >= IC_TYPE_OPT;
-}
-
-/* The slot of a type, or the free one where it belongs. At least half of them are free. */
-static size_t find_slot(const struct writer *w, const struct ic_type *type)
-{
-    assert(w->slots);
-    size_t mask = 2 * w->cap - 1;
-    size_t i = (size_t)(((uint64_t)(uintptr_t)type * 0x9e3779b97f4a7c15u) >> 32) & mask;
-    while (w->slots[i] != 0 && w->table[w->slots[i] - 1] != type)
-        i = (i + 1) & mask;
-    return i;
-}
-
-static int code_of(const struct writer *w, const struct ic_type *type, int64_t *out)
-{
-    if (!is_compound(type)) {
-        *out = candid_primitive_code(type->kind);
-        return 0;
-    }
-    size_t slot = w->slots ? w->slots[find_slot(w, type)] : 0;
-    if (slot == 0)
-        return -ENOENT;
-    *out = (int64_t)slot - 1;
-    return 0;
-}
-
-/* Room for twice as many types. */
-static int grow(struct writer *w)
-{
-    size_t cap = w->cap ? 2 * w->cap : 16;
-    size_t *slots = calloc(2 * cap, sizeof(*slots));
-    const struct ic_type **table = realloc(w->table, cap * sizeof(const struct ic_type *));
-    if (table)
-        w->table = table;
-    if (!table || !slots) {
-        free(slots);
-        return ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
-    }
-    free(w->slots);
-    w->slots = slots;
-    w->cap = cap;
-    for (size_t i = 0; i < w->n; i++)
-        slots[find_slot(w, table[i])] = i + 1;
-    return 0;
-}
-
-static int add_type(struct writer *w, const struct ic_type *type)
-{
-    if (w->n == w->cap) {
-        int ret = grow(w);
-        if (ret < 0)
-            return ret;
-    }
-    w->slots[find_slot(w, type)] = w->n + 1;
-    w->table[w->n++] = type;
-    return 0;
-}
-
-/* Put a type and all it refers to into the table. */
-static int collect(struct writer *w, const struct ic_type *type, unsigned depth)
-{
-    int64_t code;
-    int ret;
-
-    if (code_of(w, type, &code) == 0)
-        return 0;
-    if (depth == 0)
-        return refuse(w, "types nest too deeply");
-    ret = add_type(w, type);
-    if (ret < 0)
-        return ret;
-    switch ((int)type->kind) {
-    case IC_TYPE_OPT:
-    case IC_TYPE_VEC:
-        return collect(w, type->as.elem, depth - 1);
-    case IC_TYPE_RECORD:
-    case IC_TYPE_VARIANT:
-        for (size_t i = 0; ret == 0 && i < type->as.fields.n; i++) {
-            if (i > 0 && type->as.fields.fields[i - 1].id >= type->as.fields.fields[i].id)
-                return refuse(w, "field ids do not increase");
-            ret = collect(w, type->as.fields.fields[i].type, depth - 1);
-        }
-        return ret;
-    case IC_TYPE_FUNC:
-        for (uint32_t i = 0; ret == 0 && i < type->as.func.n_args; i++)
-            ret = collect(w, type->as.func.args[i], depth - 1);
-        for (uint32_t i = 0; ret == 0 && i < type->as.func.n_results; i++)
-            ret = collect(w, type->as.func.results[i], depth - 1);
-        return ret;
-    case IC_TYPE_SERVICE:
-        for (size_t i = 0; ret == 0 && i < type->as.service.n; i++)
-            ret = collect(w, type->as.service.methods[i].type, depth - 1);
-        return ret;
-    default: /* future: opaque */
-        return 0;
-    }
-}
-
 static void write_ref(struct writer *w, const struct ic_type *type)
 {
-    int64_t code = 0;
-    if (code_of(w, type, &code) == 0) /* always: everything was collected */
-        ic_buf_append_sleb64(w->out, code);
+    ic_buf_append_sleb64(w->out, candid_table_code(&w->table, type));
 }
 
 static void write_bytes(struct writer *w, struct ic_view bytes)
@@ -382,16 +273,13 @@ static int write_value(struct writer *w, const struct ic_value *v, const struct 
 
 static int write_message(struct writer *w, const struct ic_value *args, size_t n)
 {
-    int ret = 0;
-
-    for (size_t i = 0; ret == 0 && i < n; i++)
-        ret = collect(w, args[i].type, CANDID_MAX_DEPTH);
+    int ret = candid_table_init(&w->table, args, n, w->err);
     if (ret < 0)
         return ret;
     ic_buf_append(w->out, "DIDL", 4);
-    ic_buf_append_leb64(w->out, w->n);
-    for (size_t i = 0; i < w->n; i++)
-        write_entry(w, w->table[i]);
+    ic_buf_append_leb64(w->out, w->table.n);
+    for (size_t i = 0; i < w->table.n; i++)
+        write_entry(w, w->table.types[i]);
     ic_buf_append_leb64(w->out, n);
     for (size_t i = 0; i < n; i++)
         write_ref(w, args[i].type);
@@ -407,7 +295,6 @@ int ic_candid_encode(const struct ic_value *args, size_t n, struct ic_buf *out,
 {
     struct writer w = {.out = out, .err = err};
     int ret = write_message(&w, args, n);
-    free(w.table);
-    free(w.slots);
+    candid_table_fini(&w.table);
     return ret;
 }

@@ -163,6 +163,28 @@ void candid_relater_fini(struct candid_relater *q) IC_NONNULL(1);
 int candid_is_subtype(struct candid_relater *q, const struct ic_type *a, const struct ic_type *b)
     IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
 
+/* ---- the type table of a message to be written ---- */
+
+/* For one thread; not to be moved. */
+struct candid_table {
+    struct ic_arena arena; /* the entries, one for each type that is met */
+    size_t n_entries;
+    void *by_address, *by_structure; /* search trees of them */
+    const struct ic_type **types;    /* the table: a type's index is its code */
+    size_t n;
+    struct ic_error *err;
+};
+
+/* Make the table for these values. To be finished in any case. Returns 0, -EINVAL (types that nest
+ * over 256, or with fields in disorder), -ENOMEM. */
+int candid_table_init(struct candid_table *t, const struct ic_value *args, size_t n,
+                      struct ic_error *err) IC_NONNULL(1) IC_MUST_CHECK;
+void candid_table_fini(struct candid_table *t) IC_NONNULL(1);
+
+/* How a type is referred to, which is in the table or primitive. */
+int64_t candid_table_code(const struct candid_table *t, const struct ic_type *type)
+    IC_NONNULL(1, 2);
+
 /* ---- values ---- */
 
 /* May a field or argument be missing? It is null, none or reserved then: the value that

@@ -222,6 +222,19 @@ static void test_bytes(void)
          "02 6e01 6c02 a0d2aca804 7c 90eddae704 00 01 00 01 01 00"},
         {"00 01 7d 2a", "(opt int)", "01 6e7c 01 00 01 2a"},
         {"00 00", "()", "00 00"},
+        /* equal types are one */
+        {"00 00", "(opt blob, opt blob, opt vec nat8)", "02 6e01 6d7b 03 00 00 00 00 00 00"},
+        {"00 00", "(opt record { opt nat; opt nat; opt text }, opt opt nat)",
+         "05 6e01 6c03 0002 0102 0203 6e7d 6e71 6e02 02 00 04 00 00"},
+        {"00 00", "(List, List)", "02 6e01 6c02 a0d2aca804 7c 90eddae704 00 02 00 00 00 00"},
+        {"00 00", "(opt variant { a }, opt record { a : null }, opt variant { b })",
+         "06 6e01 6b01 617f 6e03 6c01 617f 6e05 6b01 627f 03 00 02 04 00 00 00"},
+        {"00 00", "(opt func () -> (), opt func () -> () query, opt func () -> ())",
+         "04 6e01 6a000000 6e03 6a00000101 03 00 02 00 00 00 00"},
+        {"00 00", "(opt func (nat) -> (), opt func () -> (nat))",
+         "04 6e01 6a017d0000 6e03 6a00017d00 02 00 02 00 00"},
+        {"00 00", "(opt service { a : () -> () }, opt service { b : () -> () })",
+         "05 6e01 6901 016102 6a000000 6e04 6901 016202 02 00 03 00 00"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct ic_buf wanted = message_hex(rows[i].bytes), out = {0};
