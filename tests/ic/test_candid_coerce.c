@@ -12,7 +12,8 @@ static const char definitions[] = "type O = opt O;"
                                   "type E = record { E };"
                                   "type List = opt record { head : int; tail : List };"
                                   "type Nest = opt record { Nest; nat };"
-                                  "type byte = nat8;";
+                                  "type byte = nat8;"
+                                  "type B = func () -> (nat);";
 
 static int decode_at(const struct ic_buf *message, const char *tuple,
                      const struct ic_candid_limits *limits, struct ic_error *err)
@@ -150,6 +151,14 @@ static void test_fits(void)
          "of another result"},
         {"01 6a0000 0101 01 00 01 0101ca 0161", "(opt func () -> ())", "00 01 7f",
          "of another mode"},
+        {"02 6a00020171 00 6a00017100 02 00 01 01 0101ca 0161 01 0101ca 0161",
+         "(opt func () -> (B, nat), opt B)", "00 02 7f 7f",
+         "what a comparison assumed that failed is forgotten"},
+        {"02 6a00020171 00 6a00017d00 02 00 01 01 0101ca 0161 01 0101ca 0161",
+         "(opt func () -> (B, nat), opt B)", "02 6e01 6a000000 02 7f 00 01 01 0101ca 0161",
+         "and looked at anew"},
+        {"02 6a00017100 6a00020071 00 02 00 01 01 0101ca 0161 01 0101ca 0161",
+         "(opt B, opt func () -> (B, text))", "00 02 7f 7f", "what failed is remembered"},
         /* types that are not known here */
         {"01 6701aa 01 00 02 00 aabb", "(opt nat)", "00 01 7f", "an unknown type at opt"},
         {"01 6701aa 01 00 02 00 aabb", "(reserved)", "00 01 70", "at reserved"},
