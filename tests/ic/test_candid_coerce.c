@@ -201,6 +201,7 @@ static void test_refused(void)
         {"01 6c01 006f 01 00", "(record {})", IC_E_MALFORMED, "empty in a field that is dropped"},
         {"01 6b02 007f 017f 01 00 02", "(opt variant { 0 })", IC_E_MALFORMED,
          "a position that is none"},
+        {"01 6b02 007f 017f 01 00 02", "(variant { 0 })", IC_E_MALFORMED, "without an opt"},
         {"01 6b00 01 00 00", "(opt variant { 0 })", IC_E_MALFORMED, "a case of no cases"},
         {"00 01 7e 01", "(O)", IC_E_MALFORMED, "true in opts without end"},
         {"01 6c01 0000 01 00", "(E)", IC_E_MALFORMED, "records in records without end"},
@@ -531,6 +532,41 @@ static void test_memory(void)
     ic_buf_fini(&message);
 }
 
+/* What takes no bytes takes no memory either, and none is asked for that the budget has no values
+ * for: 2^40 times whatever would be a failed allocation. */
+static void test_counts(void)
+{
+    const struct ic_candid_limits limits = {.max_memory = SIZE_MAX / 2};
+    struct ic_buf message = message_hex("02 6d01 6c01 007f 01 00 e88102"); /* 33000 records */
+    TAP_INT(decode_at(&message, "(vec record { null })", NULL, NULL), 0, "records of nothing");
+    ic_buf_fini(&message);
+    message = message_hex("01 6d7f 01 00 808080808020");
+    TAP_INT(decode_at(&message, "(vec opt nat)", &limits, NULL), -EPROTO, "2^40 nones");
+    ic_buf_fini(&message);
+}
+
+/* A type whose definition is in a file that is not there. */
+static void test_unresolved(void)
+{
+    struct ic_buf message = message_hex("01 6701aa 01 00 02 00 aabb");
+    struct ic_did *did = NULL;
+    struct ic_candid *msg = NULL;
+    const struct ic_type *func = did_func("import \"x.did\"; ", "(opt Missing, Missing)", &did);
+    struct ic_error err = {0};
+
+    TAP_INT(
+        ic_candid_decode_as(message.bytes, message.len, func->as.func.args, 1, NULL, &msg, &err), 0,
+        "a type that is not known at another one, in an opt");
+    TAP_OK(msg && !ic_candid_arg(msg, 0)->as.opt, "is none");
+    ic_candid_free(msg);
+    TAP_INT(ic_candid_decode_as(message.bytes, message.len, func->as.func.args + 1, 1, NULL, &msg,
+                                &err),
+            -EPROTO, "and fits nothing else");
+    TAP_INT(err.code, IC_E_WRONG_TYPE, err.message);
+    ic_did_free(did);
+    ic_buf_fini(&message);
+}
+
 /* 300 fields that nobody asked for, of every width. */
 static void test_extra_fields(void)
 {
@@ -559,6 +595,8 @@ int main(void)
     test_subtypes();
     test_opt_chains();
     test_memory();
+    test_counts();
+    test_unresolved();
     test_extra_fields();
     return tap_done();
 }
