@@ -331,7 +331,7 @@ static size_t lay_out(const struct decimal *d, char *out)
     for (int i = 0; i < d->n || i < point; i++) {
         if (i == point)
             out[n++] = '.';
-        out[n++] = i < d->n ? d->digits[i] : '0';
+        out[n++] = (char)(i < d->n ? d->digits[i] : '0');
     }
     if (d->n <= point) {
         out[n++] = '.';
@@ -391,13 +391,11 @@ static int large_digits(struct ic_view leb, bool is_negative, struct candid_digi
 {
     BIGNUM *n = NULL;
     int ret = bignum_from_leb(leb, is_negative, &n);
-    if (ret == 0) {
+    if (ret == 0)
         out->large = BN_bn2dec(n);
-        ret = out->large ? 0 : -ENOMEM;
-    }
     BN_free(n);
-    if (ret < 0)
-        return ret;
+    if (!out->large)
+        return -ENOMEM;
     out->is_negative = is_negative;
     out->digits = out->large;
     out->len = strlen(out->large);

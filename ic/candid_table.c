@@ -45,7 +45,7 @@ static bool is_compound(const struct ic_type *type)
 
 static int64_t primitive_code(const struct ic_type *type)
 {
-    return type->kind == IC_TYPE_PRINCIPAL ? -24 : -1 - (int64_t)type->kind;
+    return candid_primitive_code(type->kind);
 }
 
 static size_t count_parts(const struct ic_type *type)

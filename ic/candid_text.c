@@ -45,9 +45,10 @@ static int alloc_values(struct text_parser *p, size_t n, struct ic_value **out)
 {
     void *memory;
     int ret = text_alloc(p, p->arena, n, sizeof(**out), &memory);
-    if (ret == 0)
-        *out = memory;
-    return ret;
+    if (ret < 0)
+        return ret;
+    *out = memory;
+    return 0;
 }
 
 static int build_number(struct text_parser *p, const struct text_node *node, struct ic_value *out)
@@ -97,7 +98,7 @@ static int build_opt(struct text_parser *p, const struct text_node *node, unsign
 
 /* Numbers and bools, as they are on the wire. */
 static int build_packed(struct text_parser *p, const struct text_node *node, size_t width,
-                        unsigned depth, struct ic_value *out)
+                        struct ic_value *out)
 {
     uint8_t *bytes;
     void *memory;
@@ -114,7 +115,10 @@ static int build_packed(struct text_parser *p, const struct text_node *node, siz
     bytes = memory;
     for (const struct text_node *e = node->first; ret == 0 && e; e = e->next) {
         struct ic_value item = {.type = out->type->as.elem};
-        ret = build(p, e, item.type, depth, &item);
+        if (e->kind == TEXT_BOOL)
+            item.as.boolean = e->boolean;
+        else
+            ret = build_number(p, e, &item);
         for (size_t i = 0; ret == 0 && i < width; i++)
             bytes[n++] = (uint8_t)(candid_fixed_bits(&item) >> (8 * i));
     }
@@ -132,7 +136,7 @@ static int build_vec(struct text_parser *p, const struct text_node *node, unsign
     int ret;
 
     if (width)
-        return build_packed(p, node, width, depth, out);
+        return build_packed(p, node, width, out);
     n = elem->is_zero_width && node->n > 0 ? 1 : node->n; /* one stands for all */
     ret = alloc_values(p, n, &items);
     for (size_t i = 0; ret == 0 && i < n; i++, e = e->next)
@@ -162,26 +166,22 @@ static int build_variant(struct text_parser *p, const struct text_node *node, un
 {
     struct ic_value *payload = NULL;
     size_t position = 0;
-    int ret = alloc_values(p, 1, &payload);
+    int ret;
 
-    if (ret < 0)
-        return ret;
     if (!candid_find_field(out->type, node->first->id, &position))
         return text_fail(p, node->pos, "no such case"); /* it fits, so this cannot be */
+    ret = alloc_values(p, 1, &payload);
+    if (ret == 0)
+        ret = build(p, node->first, out->type->as.fields.fields[position].type, depth, payload);
     out->as.variant.payload = payload;
     out->as.variant.position = (uint32_t)position;
-    return build(p, node->first, out->type->as.fields.fields[position].type, depth, payload);
+    return ret;
 }
 
-/* The value of a node that fits the type. */
-static int build(struct text_parser *p, const struct text_node *node, const struct ic_type *type,
-                 unsigned depth, struct ic_value *out)
+static int build_content(struct text_parser *p, const struct text_node *node, unsigned depth,
+                         struct ic_value *out)
 {
-    if (depth == 0)
-        return text_fail(p, node->pos, "values nest deeper than %d", CANDID_MAX_DEPTH);
-    depth--;
-    *out = (struct ic_value){.type = type};
-    switch ((int)type->kind) {
+    switch ((int)out->type->kind) {
     case IC_TYPE_NULL:
     case IC_TYPE_RESERVED:
         return 0;
@@ -208,6 +208,21 @@ static int build(struct text_parser *p, const struct text_node *node, const stru
     default:
         return build_number(p, node, out);
     }
+}
+
+/* The value of a node that fits the type. */
+static int build(struct text_parser *p, const struct text_node *node, const struct ic_type *type,
+                 unsigned depth, struct ic_value *out)
+{
+    struct ic_value v = {.type = type};
+    int ret;
+
+    if (depth == 0)
+        return text_fail(p, node->pos, "values nest deeper than %d", CANDID_MAX_DEPTH);
+    ret = build_content(p, node, depth - 1, &v);
+    if (ret == 0)
+        *out = v;
+    return ret;
 }
 
 /* ---- arguments ---- */

@@ -45,8 +45,9 @@ static int new_fields(struct text_parser *p, enum ic_type_kind kind, size_t n,
 {
     void *memory;
     int ret = new_type(p, kind, out);
-    if (ret == 0)
-        ret = text_alloc(p, p->arena, n, sizeof(**fields), &memory);
+    if (ret < 0)
+        return ret;
+    ret = text_alloc(p, p->arena, n, sizeof(**fields), &memory);
     if (ret < 0)
         return ret;
     *fields = memory;
@@ -105,17 +106,19 @@ static int join_records(struct text_parser *p, size_t pos, const struct ic_type 
     size_t n = a->as.fields.n;
     struct ic_type_field *fields = NULL;
     struct ic_type *type = NULL;
-    int ret = 0;
+    int ret;
 
     if (n != b->as.fields.n)
         return unlike(p, pos, a, b);
-    for (size_t i = 0; ret == 0 && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         const struct ic_type_field *x = &a->as.fields.fields[i], *y = &b->as.fields.fields[i];
-        const struct ic_type *joined = NULL;
+        const struct ic_type *joined = x->type;
         if (x->id != y->id)
             return unlike(p, pos, a, b);
         ret = join(p, pos, x->type, y->type, &joined);
-        if (ret < 0 || (joined == x->type && !type))
+        if (ret != 0)
+            return ret;
+        if (joined == x->type && !type)
             continue;
         if (!type) {
             ret = new_fields(p, IC_TYPE_RECORD, n, &fields, &type);
@@ -125,8 +128,6 @@ static int join_records(struct text_parser *p, size_t pos, const struct ic_type 
         }
         fields[i].type = joined;
     }
-    if (ret < 0)
-        return ret;
     if (type)
         mark_zero_width(type);
     *out = type ? type : a;

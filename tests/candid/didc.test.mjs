@@ -17,6 +17,7 @@ console.log(`# CANDID_SEED=${seed}`)
 const tool = spawn(process.env.CANDID_TOOL ?? `${top}build/tests/ic/candid_tool`, { stdio: ['pipe', 'pipe', 'inherit'] })
 const waiting = []
 createInterface({ input: tool.stdout }).on('line', line => waiting.shift()(line))
+tool.on('exit', status => waiting.splice(0).forEach(resolve => resolve(`error the tool ended with status ${status}`)))
 after(() => tool.stdin.end())
 
 const hexOf = text => Buffer.from(text).toString('hex')

@@ -9,6 +9,17 @@
 
 #define PRINT_MAX ((size_t)64 * 1024 * 1024)
 
+/* A text as the name of a check: the start of it, on one line. Good until the next call. */
+static inline const char *check_name(const char *text)
+{
+    static char name[100];
+    size_t n = 0;
+    for (; text[n] && n + 1 < sizeof(name); n++)
+        name[n] = text[n] == '\n' ? ' ' : text[n];
+    name[n] = '\0';
+    return name;
+}
+
 /* The text of an argument list, ending in NUL; the caller finis it. */
 static inline struct ic_buf printed(const struct ic_candid *msg,
                                     const struct ic_candid_naming *naming)
@@ -29,7 +40,7 @@ static inline bool prints_as(const struct ic_candid *msg, const struct ic_candid
     struct ic_buf text = printed(msg, naming);
     bool same = strcmp((const char *)text.bytes, expected) == 0;
     if (!same)
-        printf("# prints as %s\n# expected %s\n", (const char *)text.bytes, expected);
+        fprintf(stderr, "prints as %s\nexpected %s\n", (const char *)text.bytes, expected);
     ic_buf_fini(&text);
     return same;
 }
@@ -67,7 +78,7 @@ static inline bool survives_text(const struct ic_candid *msg)
                prints_as(again, NULL, (const char *)text.bytes);
     }
     if (!same)
-        printf("# %s: %s\n", (const char *)text.bytes, err.message);
+        fprintf(stderr, "%s: %s\n", (const char *)text.bytes, err.message);
     ic_candid_free(again);
     ic_buf_fini(&text);
     ic_buf_fini(&before);

@@ -42,7 +42,7 @@ static void check(const char *text, const char *expected, unsigned flags)
 {
     struct ic_candid *msg = parse(text, NULL);
     struct ic_buf out = json_of(msg, NULL, flags);
-    if (!TAP_STR((const char *)out.bytes, expected, text))
+    if (!TAP_STR((const char *)out.bytes, expected, check_name(text)))
         printf("# got %s\n# expected %s\n", (const char *)out.bytes, expected);
     ic_candid_free(msg);
     ic_buf_fini(&out);

@@ -318,7 +318,7 @@ static void test_floats(void)
         TAP_INT(ic_candid_print_value(&v, NULL, NULL, 1000, &out, NULL), 0, "a float32");
         ic_buf_append(&out, "", 1);
         snprintf(expected, sizeof(expected), "%s : float32", floats[i].text);
-        if (!TAP_STR((const char *)out.bytes, expected, floats[i].text))
+        if (!TAP_STR((const char *)out.bytes, expected, check_name(floats[i].text)))
             printf("# %s\n", (const char *)out.bytes);
         ic_buf_fini(&out);
     }
@@ -328,7 +328,7 @@ static void check_message(const char *hex, const char *text)
 {
     struct ic_buf message = message_hex(hex);
     struct ic_candid *msg = decode(&message);
-    TAP_OK(prints_as(msg, NULL, text), text);
+    TAP_OK(prints_as(msg, NULL, text), check_name(text));
     ic_candid_free(msg);
     ic_buf_fini(&message);
 }
@@ -377,7 +377,7 @@ static void check_names(const char *definitions, const char *tuple, const char *
     struct ic_candid_naming naming = {func->as.func.args, func->as.func.n_args, NULL};
     TAP_INT(ic_candid_names_new(did, &names, NULL), 0, "names of a description");
     naming.all = names;
-    TAP_OK(prints_as(msg, &naming, expected), expected);
+    TAP_OK(prints_as(msg, &naming, expected), check_name(expected));
     ic_candid_names_free(names);
     ic_candid_free(msg);
     ic_did_free(did);

@@ -6,8 +6,11 @@
 #include "ic/candid.h"
 #include "ic/candid_coerce.h"
 #include "ic/candid_convert.h"
+#include "ic/candid_json.h"
+#include "ic/candid_print.h"
 #include "ic/candid_relation.h"
 #include "ic/candid_split.h"
+#include "ic/candid_text.h"
 #include "ic/certificate.h"
 #include "ic/did.h"
 #include "ic/identity_delegation.h"
@@ -249,6 +252,60 @@ static int parse_did(struct ic_error *err)
     return ret;
 }
 
+/* Texts that are longer than what an arena has room for at first, and buffers. */
+static int candid_text(struct ic_error *err)
+{
+    static const char head[] =
+        "(vec { record { a = 1 }; record { a = 2 } }, variant { \"\\41\" = func "
+        "\"aaaaa-aa\".m }, opt (null : opt record { b : nat }), vec {";
+    struct ic_buf text = {0}, printed = {0};
+    struct ic_candid *msg = NULL;
+    int ret;
+
+    ic_buf_append(&text, head, strlen(head));
+    for (int i = 0; i < 300; i++)
+        ic_buf_append(&text, "record { b = 99999999999999999999; a = true };", 46);
+    ic_buf_append(&text, "})", 2);
+    ret = no_error_struct(err, ic_buf_status(&text));
+    if (ret == 0)
+        ret = ic_candid_parse((const char *)text.bytes, text.len, NULL, 0, 0, &msg, err);
+    if (ret < 0 && msg)
+        ret = -EIO;
+    if (ret == 0)
+        ret = ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, SIZE_MAX, &printed,
+                              err);
+    if (ret == 0)
+        ret = ic_candid_json(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, 0, SIZE_MAX,
+                             &printed, err);
+    ic_candid_free(msg);
+    ic_buf_fini(&printed);
+    ic_buf_fini(&text);
+    return ret;
+}
+
+/* What is said of a value that does not fit is made in memory, too. */
+static int refuse_candid_text(struct ic_error *err)
+{
+    struct ic_candid *msg = NULL;
+    int ret = ic_candid_parse_value("vec { 1; true }", 15, NULL, 0, &msg, err);
+    if (ret == -EPROTO && strstr(err->message, "not alike: int and bool"))
+        ret = ic_candid_parse_value("5", 1, &ic_type_text, 0, &msg, err);
+    return ret == -EPROTO && strstr(err->message, "does not fit the type text") ? 0 : ret;
+}
+
+static int collect_names(struct ic_error *err)
+{
+    static const char text[] = "service : { m : (record { a : nat; b : variant { c; d } }) -> () }";
+    struct ic_candid_names *names = NULL;
+    struct ic_did *did = NULL;
+    int ret = ic_did_parse(text, strlen(text), NULL, &did, err);
+    if (ret == 0)
+        ret = ic_candid_names_new(did, &names, err);
+    ic_candid_names_free(names);
+    ic_did_free(did);
+    return ret;
+}
+
 static int parse_did_file(struct ic_error *err)
 {
     char path[1024];
@@ -429,6 +486,9 @@ int main(int argc, char **argv)
     test_all(encode_as_expected, "encode Candid at declared types");
     test_all(split_candid, "unwrap, split and merge Candid");
     test_all(parse_did, "parse, print and compare a description");
+    test_all(candid_text, "parse and print values");
+    test_all(refuse_candid_text, "refuse values");
+    test_all(collect_names, "collect names");
     test_all(parse_did_file, "parse a description and its imports");
     test_all(encode_request, "encode and sign requests");
     test_all(open_identity, "open an identity file");
