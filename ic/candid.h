@@ -231,7 +231,7 @@ struct ic_candid_limits {
  * threads may read it. */
 struct ic_candid;
 
-/* Decode a message at its own types.
+/* Decode a message at its own types. (At expected ones: candid_coerce.h.)
  *
  * bytes,len  the message; must outlive *out: text and blobs are views into it
  * limits     NULL for the defaults
@@ -252,7 +252,8 @@ size_t ic_candid_count(const struct ic_candid *msg) IC_NONNULL(1);
 /* The i-th argument: borrowed; NULL when there are fewer. */
 const struct ic_value *ic_candid_arg(const struct ic_candid *msg, size_t i) IC_NONNULL(1);
 
-/* Encode an argument list at the types its values carry.
+/* Encode an argument list at the types its values carry. (At others: candid_convert.h.) Equal types
+ * are written once, but for recursive ones, which are told apart by their address.
  *
  * args,n  the values; args may be NULL when n is 0
  * out     appended to; initialised by the caller

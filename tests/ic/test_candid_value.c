@@ -1,33 +1,18 @@
 /* Equality of Candid values. */
-#include "ic/candid.h"
+#include "tests/ic/candid_hex.h"
 #include "tests/tap.h"
-
-#include <stdlib.h>
 
 TAP_STATE;
 
-static size_t from_hex(const char *hex, uint8_t *out)
+/* The first argument of a message. */
+static const struct ic_value *first(const struct ic_buf *message, struct ic_candid **msg)
 {
-    size_t n = 0;
-    for (; *hex; hex += *hex == ' ' ? 1 : 2) {
-        unsigned byte;
-        if (*hex != ' ' && sscanf(hex, "%2x", &byte) == 1)
-            out[n++] = (uint8_t)byte;
-    }
-    return n;
-}
-
-/* The first argument of a message whose bytes stay. */
-static const struct ic_value *first(const char *hex, uint8_t bytes[64], struct ic_candid **msg)
-{
-    if (ic_candid_decode(bytes, from_hex(hex, bytes), NULL, msg, NULL) < 0) {
-        printf("Bail out! not a message: %s\n", hex);
-        exit(1);
-    }
+    struct ic_error err = {0};
+    if (ic_candid_decode(message->bytes, message->len, NULL, msg, &err) < 0)
+        candid_die("not a message", err.message);
     return ic_candid_arg(*msg, 0);
 }
 
-/* Messages are given without their magic. */
 static void test_equality(void)
 {
     static const struct {
@@ -93,21 +78,17 @@ static void test_equality(void)
         {"01 6b02007e017e 01 00 0001", "01 6b02007e017e 01 00 0101", false, "of two tags"},
         {"01 6b01017e 01 00 0001", "01 6b01017e 01 00 0000", false, "of two payloads"},
     };
-    char hex_a[128], hex_b[128];
-    uint8_t bytes_a[64], bytes_b[64];
-
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ic_buf message_a = message_hex(rows[i].a), message_b = message_hex(rows[i].b);
         struct ic_candid *msg_a = NULL, *msg_b = NULL;
-        const struct ic_value *a, *b;
-        snprintf(hex_a, sizeof(hex_a), "4449444c %s", rows[i].a);
-        snprintf(hex_b, sizeof(hex_b), "4449444c %s", rows[i].b);
-        a = first(hex_a, bytes_a, &msg_a);
-        b = first(hex_b, bytes_b, &msg_b);
+        const struct ic_value *a = first(&message_a, &msg_a), *b = first(&message_b, &msg_b);
         TAP_OK(ic_value_equal(a, b) == rows[i].equal, rows[i].what);
         TAP_OK(ic_value_equal(b, a) == rows[i].equal, "the other way round");
         TAP_OK(ic_value_equal(a, a) && ic_value_equal(b, b), "and each to itself");
         ic_candid_free(msg_a);
         ic_candid_free(msg_b);
+        ic_buf_fini(&message_a);
+        ic_buf_fini(&message_b);
     }
 }
 
