@@ -150,6 +150,9 @@ int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
 
 /* Read certified state as /canister/<canister> endpoint knows it.
  *
+ * A certificate without delegation, which is the root subnet's, is taken for canisters of that
+ * subnet only; this is our own rule, the specification lets the root key speak for all.
+ *
  * paths  at most IC_REQUEST_PATHS
  * out    fills with a verified certificate; to be released with ic_certificate_free
  */

@@ -118,6 +118,14 @@ void ic_agent_finish(struct ic_agent *agent, enum ic_call_kind kind, const char 
 
 /* --- agent_state.c --- */
 
+/* Does a verified certificate speak of the canister? With a delegation that was checked. The root
+ * subnet's own, which has none, is true for its own canisters only: of any other it would prove
+ * that there is no such canister, or no such call. So the canister must be in the ranges that came
+ * with the node keys of that subnet. 0, -EBADMSG, or what fetching them failed with. */
+int ic_agent_check_host(struct ic_agent *agent, const struct ic_certificate *cert,
+                        const struct ic_principal *canister, const struct ic_io *io,
+                        struct ic_error *err) IC_NONNULL(1, 2, 3, 4, 5) IC_MUST_CHECK;
+
 /* ic_node_fetch_fn; arg is the agent. */
 int ic_agent_fetch_nodes(void *arg, const struct ic_principal *canister, const struct ic_io *io,
                          struct ic_node_set **out, struct ic_error *err);

@@ -18,18 +18,47 @@ struct state_read {
     const struct ic_principal *id;
     const struct ic_path *paths;
     size_t n;
+    bool is_hosted; /* the certificate's subnet must be known to host the canister */
 };
 
+int ic_agent_check_host(struct ic_agent *agent, const struct ic_certificate *cert,
+                        const struct ic_principal *canister, const struct ic_io *io,
+                        struct ic_error *err)
+{
+    if (ic_certificate_is_delegated(cert))
+        return 0;
+    struct ic_node_set *set = NULL;
+    int rc = ic_node_keys_get(agent->node_keys, canister, NULL, io, &set, err);
+    if (rc != 0)
+        return rc;
+    bool is_host = ic_principal_is_equal(ic_node_set_subnet(set), ic_certificate_subnet(cert));
+    ic_node_set_unref(set);
+    if (is_host)
+        return 0;
+    rc = ic_fail(err, IC_E_UNVERIFIED,
+                 "certificate: of the root subnet, which does not host the canister");
+    ic_agent_note_unverified(agent, 0, err);
+    return rc;
+}
+
 static int verify(struct ic_agent *agent, const struct state_read *read,
-                  const struct ic_http_reply *reply, struct ic_certificate **out,
-                  struct ic_error *err)
+                  const struct ic_http_reply *reply, const struct ic_io *io,
+                  struct ic_certificate **out, struct ic_error *err)
 {
     struct ic_view cert;
     int rc = ic_response_decode_read_state(reply->body, reply->len, &cert, err);
     if (rc != 0)
         return rc;
-    return ic_agent_open_certificate(agent, cert, strcmp(read->scope, "subnet") == 0, read->id,
-                                     reply->date_ns, out, err);
+    struct ic_certificate *opened = NULL;
+    rc = ic_agent_open_certificate(agent, cert, strcmp(read->scope, "subnet") == 0, read->id,
+                                   reply->date_ns, &opened, err);
+    if (rc == 0 && read->is_hosted)
+        rc = ic_agent_check_host(agent, opened, read->id, io, err);
+    if (rc == 0)
+        *out = opened;
+    else
+        ic_certificate_free(opened);
+    return rc;
 }
 
 static int attempt(struct ic_agent *agent, const struct state_read *read, struct ic_retry *retry,
@@ -56,7 +85,7 @@ static int attempt(struct ic_agent *agent, const struct state_read *read, struct
     if (rc != 0)
         return rc;
     if (reply.status == 200)
-        rc = verify(agent, read, &reply, out, err);
+        rc = verify(agent, read, &reply, io, out, err);
     else
         rc = ic_fail(err, IC_E_MALFORMED, "read_state: HTTP status %d", reply.status);
     ic_http_reply_fini(&reply);
@@ -89,7 +118,8 @@ int ic_agent_read_state(struct ic_agent *agent, const struct ic_principal *canis
                         const struct ic_path *paths, size_t n, const struct ic_io *io,
                         struct ic_certificate **out, struct ic_error *err)
 {
-    struct state_read read = {.scope = "canister", .id = canister, .paths = paths, .n = n};
+    struct state_read read = {
+        .scope = "canister", .id = canister, .paths = paths, .n = n, .is_hosted = true};
     return read_state(agent, &read, io, out, err);
 }
 
@@ -102,8 +132,9 @@ static int fetch_nodes_from_subnet(struct ic_agent *agent, const struct ic_princ
                                    struct ic_error *err)
 {
     struct ic_certificate *cert = NULL;
-    int rc =
-        ic_agent_read_state(agent, canister, IC_PATH(ic_label_text("time")), 1, io, &cert, err);
+    struct state_read whose = {
+        .scope = "canister", .id = canister, .paths = IC_PATH(ic_label_text("time")), .n = 1};
+    int rc = read_state(agent, &whose, io, &cert, err);
     if (cert == NULL)
         return rc;
     struct ic_principal subnet = *ic_certificate_subnet(cert);
@@ -134,8 +165,9 @@ int ic_agent_fetch_nodes(void *arg, const struct ic_principal *canister, const s
 {
     struct ic_agent *agent = arg;
     struct ic_certificate *cert = NULL;
-    int rc =
-        ic_agent_read_state(agent, canister, IC_PATH(ic_label_text("subnet")), 1, io, &cert, err);
+    struct state_read read = {
+        .scope = "canister", .id = canister, .paths = IC_PATH(ic_label_text("subnet")), .n = 1};
+    int rc = read_state(agent, &read, io, &cert, err);
     bool is_refused = rc != 0 && (err->http_status == 400 || err->http_status == 403);
     if (cert != NULL) {
         rc = ic_certificate_check_range(cert, canister, err);

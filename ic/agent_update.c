@@ -162,7 +162,7 @@ static int refuse(struct update *u, const struct ic_call_response *response, str
 }
 
 static int read_answer(struct ic_agent *agent, struct update *u, const struct ic_http_reply *reply,
-                       struct ic_reply *out, struct ic_error *err)
+                       const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
 {
     if (reply->status == 202) {
         u->known = ACCEPTED;
@@ -178,6 +178,8 @@ static int read_answer(struct ic_agent *agent, struct update *u, const struct ic
     if (rc == 0)
         rc = ic_agent_open_certificate(agent, response.certificate, false, u->effective,
                                        reply->date_ns, &cert, err);
+    if (rc == 0)
+        rc = ic_agent_check_host(agent, cert, u->effective, io, err);
     if (rc == 0)
         rc = take_in(u, &cert, out, err);
     ic_certificate_free(cert);
@@ -201,7 +203,7 @@ static int send_copy(struct ic_agent *agent, struct update *u, const struct ic_i
     int rc = ic_agent_post(agent, &(struct ic_endpoint){"canister", u->effective, "call"}, &u->body,
                            UPDATE_REPLY_MAX, io, &reply, err);
     if (rc == 0) {
-        rc = read_answer(agent, u, &reply, out, err);
+        rc = read_answer(agent, u, &reply, io, out, err);
         ic_http_reply_fini(&reply);
     } else if (u->known == UNSENT && !is_not_taken(reply.sent, err)) {
         u->known = IN_DOUBT;

@@ -14,7 +14,8 @@ struct node {
 
 struct ic_node_set {
     atomic_size_t n_refs;
-    size_t n;           /* immutable, like all below */
+    struct ic_principal subnet; /* immutable, like all below */
+    size_t n;
     struct node node[]; /* in the order of the tree: by id */
 };
 
@@ -24,6 +25,11 @@ const uint8_t *ic_node_set_find(const struct ic_node_set *set, const struct ic_p
         if (ic_principal_is_equal(&set->node[i].id, node))
             return set->node[i].key;
     return NULL;
+}
+
+const struct ic_principal *ic_node_set_subnet(const struct ic_node_set *set)
+{
+    return &set->subnet;
 }
 
 size_t ic_node_set_count(const struct ic_node_set *set)
@@ -90,6 +96,7 @@ int ic_node_set_from_certificate(const struct ic_certificate *cert, struct ic_no
         return ic_fail(err, IC_E_NO_MEMORY, "node keys");
     }
     atomic_init(&set->n_refs, 1);
+    set->subnet = *subnet;
     set->n = n;
     rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++)

@@ -23,6 +23,9 @@ struct ic_node_set;
 const uint8_t *ic_node_set_find(const struct ic_node_set *set, const struct ic_principal *node)
     IC_NONNULL(1, 2);
 
+/* The subnet they are of. Borrowed. */
+const struct ic_principal *ic_node_set_subnet(const struct ic_node_set *set) IC_NONNULL(1);
+
 size_t ic_node_set_count(const struct ic_node_set *set) IC_NONNULL(1);
 
 struct ic_node_set *ic_node_set_ref(struct ic_node_set *set) IC_NONNULL(1);

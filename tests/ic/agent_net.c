@@ -121,9 +121,8 @@ static void answer_query(const struct fake_request *request, const struct plan *
 static struct fake_answer call_answer(const struct plan *plan, bool bad,
                                       const struct nature *nature, uint8_t id[32])
 {
-    struct fake_answer answer = {.time_ns = wall_ns() + nature->skew_ns + nature->status_skew_ns,
-                                 .arg = (const uint8_t *)"done",
-                                 .arg_len = 4};
+    struct fake_answer answer = {
+        .time_ns = wall_ns() + nature->skew_ns, .arg = (const uint8_t *)"done", .arg_len = 4};
     if (bad) {
         spoil(&answer, plan->wrong, id);
         answer.reject_code = plan->reject_code;

@@ -56,13 +56,12 @@ struct plan {
 };
 
 struct nature {
-    bool has_other_node;    /* the subnet has it from the second asking on */
-    size_t reply_len;       /* of a query; 0 = echo the argument */
-    int64_t skew_ns;        /* the network's clock is ahead by this */
-    int64_t status_skew_ns; /* further, in certificates about calls */
-    bool is_elsewhere;      /* the canister is not in the ranges of this subnet, the root */
-    bool is_old;            /* it has the v2 API only; else none of v2 */
-    const char *headers;    /* of every answer that has no others; as "Date: ...\r\n" */
+    bool has_other_node; /* the subnet has it from the second asking on */
+    size_t reply_len;    /* of a query; 0 = echo the argument */
+    int64_t skew_ns;     /* the network's clock is ahead by this */
+    bool is_elsewhere;   /* the canister is not in the ranges of this subnet, the root */
+    bool is_old;         /* it has the v2 API only; else none of v2 */
+    const char *headers; /* of every answer that has no others; as "Date: ...\r\n" */
     /* Answers to questions for the status of calls, one after the other, the last for ever; none:
      * replied. */
     const struct plan *asks;

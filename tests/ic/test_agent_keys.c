@@ -84,6 +84,27 @@ static void test_node_keys_of_another_subnet(void)
     set_nature((struct nature){0});
 }
 
+/* So too what it certifies: of another subnet's canisters it knows nothing, which is no proof. */
+static void test_state_of_another_subnet(void)
+{
+    struct ic_io io = within_ms(4000);
+    struct ic_certificate *cert = NULL;
+    struct ic_reply reply = {0};
+    struct ic_error err = {0};
+    plan_queries(all_good);
+    set_nature((struct nature){.is_elsewhere = true});
+    struct ic_agent *agent = open_agent();
+    TAP_INT(
+        ic_agent_read_state(agent, &canister, IC_PATH(ic_label_text("time")), 1, &io, &cert, &err),
+        -EBADMSG, "state of a canister that the root subnet does not have");
+    TAP_INT(err.code, IC_E_UNVERIFIED, "code");
+    TAP_OK(cert == NULL, "nothing comes");
+    io = within_ms(6000);
+    TAP_INT(update(agent, &io, &reply, &err), -EIO, "an update, answered by the wrong subnet");
+    TAP_INT(err.code, IC_E_UNKNOWN_OUTCOME, "may have run elsewhere");
+    ic_agent_close(agent);
+}
+
 /* --- clocks --- */
 
 struct clock_row {
@@ -238,6 +259,7 @@ int main(void)
     test_new_node();
     test_node_keys_fail();
     test_node_keys_of_another_subnet();
+    test_state_of_another_subnet();
     test_clocks_differ();
     test_refused_expiry();
     test_warning();

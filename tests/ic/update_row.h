@@ -74,6 +74,7 @@ static inline void update_check(const struct update_row *row)
         printf("# %s\n", err.message);
     ic_reply_fini(&reply);
     ic_agent_close(agent);
+    set_nature((struct nature){0}); /* it points to the row's lists */
 }
 
 static inline void update_check_all(const struct update_row *rows, size_t n)
