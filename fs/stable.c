@@ -308,7 +308,7 @@ static int read_piece(struct fs_stable *stable, const struct version *version, u
                       struct ic_error *err)
 {
     for (unsigned n_stale = 0;;) {
-        struct fs_memory_got got;
+        struct fs_memory_got got = {0};
         size_t asked = *len;
         int result = call_once(stable, version, off, &asked, dest, io, &got, err);
         if (result == 0) {

@@ -18,33 +18,51 @@ static int fail(const char *path, const char *why, struct ic_error *err)
     return ic_fail(err, IC_E_CONFIG, "certificate file %s: %s", path, why);
 }
 
-/* The whole of a regular file; *out is malloc'ed. */
-static int read_file(const char *path, char **out, size_t *out_len, struct ic_error *err)
+/* A regular file, open, and its size. */
+static int open_file(const char *path, int *out_fd, size_t *out_size, struct ic_error *err)
 {
-    struct stat st;
     /* Not blocking: a FIFO's open would wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fail(path, strerror(errno), err);
+    struct stat st;
     int rc = 0;
-    char *content = NULL;
-    size_t len = 0;
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fstat(fd, &st) < 0)
         rc = fail(path, strerror(errno), err);
     else if (!S_ISREG(st.st_mode))
         rc = fail(path, "not a regular file", err);
     else if (st.st_size > SIZE_MAX_BYTES)
         rc = fail(path, "larger than any bundle of certificates", err);
-    else if ((content = malloc((size_t)st.st_size + 1)) == NULL)
+    if (rc != 0) {
+        close(fd);
+        return rc;
+    }
+    *out_fd = fd;
+    *out_size = (size_t)st.st_size;
+    return 0;
+}
+
+/* The whole of a file; *out is malloc'ed. */
+static int read_file(const char *path, char **out, size_t *out_len, struct ic_error *err)
+{
+    int fd = -1;
+    size_t size = 0;
+    int rc = open_file(path, &fd, &size, err);
+    if (rc != 0)
+        return rc;
+    char *content = malloc(size + 1);
+    size_t len = 0;
+    ssize_t n = 1;
+    if (content == NULL)
         rc = ic_fail(err, IC_E_NO_MEMORY, "certificate file");
-    while (rc == 0 && len < (size_t)st.st_size) {
-        ssize_t n = read(fd, content + len, (size_t)st.st_size - len);
+    while (rc == 0 && len < size && n > 0) {
+        n = read(fd, content + len, size - len);
         if (n < 0)
             rc = fail(path, strerror(errno), err);
-        if (n <= 0)
-            break;
-        len += (size_t)n;
+        else
+            len += (size_t)n;
     }
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     if (rc != 0) {
         free(content);
         return rc;
