@@ -328,7 +328,7 @@ describe('a network that wants less', () => {
     }
   });
 
-  test('429 with Retry-After: nothing is sent before, and then not all at once', async () => {
+  test('429 with Retry-After: the pause is kept to, and nobody sees it', async () => {
     await network.options({ queryMs: 20 });
     const mount = await stage.mount(network, sample, ['-o', 'timeout=30s']);
     await network.faults([{ kind: 'http', status: 429, retry_after: 2, method: 'stable_read_at', nth: 4 }]);
