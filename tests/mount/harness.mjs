@@ -6,13 +6,14 @@ import { mkdtemp, mkdir, open, readFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 export const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-export const program = process.env.CANISTERFS ?? join(top, 'build', 'canisterfs');
+// Absolute: tests link to it, and run it from elsewhere.
+export const program = resolve(process.env.CANISTERFS ?? join(top, 'build', 'canisterfs'));
 // Built with a sanitizer, whose own memory and time are not the program's.
 export const isSanitized = /__[at]san_init/.test(readFileSync(program, 'latin1'));
 
