@@ -111,7 +111,7 @@ static int check_same(struct opening *o, const char *name, const struct ic_ident
     struct ic_identity *dfx = NULL;
     struct ic_error ignored = {0};
     struct opening other = {.options = o->options, .password = o->password, .err = &ignored};
-    bool is_same = open_place(&other, name, dfx_place, &dfx) == 0 &&
+    bool is_same = open_place(&other, name, dfx_place, &dfx) == 0 && dfx &&
                    ic_principal_is_equal(ic_identity_principal(icp), ic_identity_principal(dfx));
     ic_identity_free(dfx);
     if (is_same)
@@ -188,7 +188,8 @@ enum fs_exit fs_identity_open(struct fs_identity *out, const struct fs_options *
     struct opening opening = {
         .options = options, .password.file = options->password_file, .err = &err};
     struct fs_identity identity = {0};
-    if (open_word(&opening, options->identity ? options->identity : "anonymous", &identity) < 0) {
+    if (open_word(&opening, options->identity ? options->identity : "anonymous", &identity) < 0 ||
+        !identity.id) {
         fs_identity_close(&identity);
         snprintf(message, message_size, "%s", err.message);
         return FS_EXIT_CONFIG;

@@ -45,7 +45,7 @@ static int read_hex(const struct reader *r, const json_t *value, const char *wha
 {
     const char *text = json_string_value(value);
     size_t len = json_string_length(value);
-    void *room;
+    void *room = NULL;
     if (!text || len % 2 != 0)
         return fail(r, what);
     if (alloc(r, len / 2, 1, &room) < 0)
@@ -82,7 +82,7 @@ static int read_targets(const struct reader *r, const json_t *value, struct ic_d
 {
     static const char what[] = "'targets' is not a list of principals in hex digits";
     size_t n = json_array_size(value);
-    void *room;
+    void *room = NULL;
     if (!value || json_is_null(value))
         return 0;
     if (!json_is_array(value))
@@ -106,7 +106,7 @@ static int read_targets(const struct reader *r, const json_t *value, struct ic_d
 
 static int read_permissions(const struct reader *r, const json_t *value, struct ic_view *out)
 {
-    void *room;
+    void *room = NULL;
     if (!value || json_is_null(value))
         return 0;
     size_t len = json_string_length(value);
@@ -160,7 +160,7 @@ static int read_chain(struct reader *r, const json_t *root, struct ic_delegation
 {
     const json_t *list = json_object_get(root, "delegations");
     size_t n = json_array_size(list);
-    void *room;
+    void *room = NULL;
     if (!json_is_object(root) || !json_is_array(list))
         return fail(r, "no delegation chain: not an object with 'publicKey' and 'delegations'");
     struct ic_delegation_chain chain = {.n = n};

@@ -82,8 +82,9 @@ static int wait_for_line(int signal_fd)
 }
 
 /* A line without echo. Returns what the terminal gave, -1 for nothing; *number: the signal that
- * came instead. */
-static ssize_t read_silently(char *buf, size_t size, int signal_fd, int *number)
+ * came instead. The prompt comes last: what is typed before it is thrown away. */
+static ssize_t read_silently(const char *key_file, char *buf, size_t size, int signal_fd,
+                             int *number)
 {
     struct termios before, silent;
     ssize_t len = -1;
@@ -94,6 +95,7 @@ static ssize_t read_silently(char *buf, size_t size, int signal_fd, int *number)
     silent.c_lflag |= ICANON | ISIG;
     if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent) < 0)
         return -1;
+    fprintf(stderr, "Password for %s: ", key_file);
     *number = wait_for_line(signal_fd);
     if (*number == 0)
         len = read(STDIN_FILENO, buf, size);
@@ -117,8 +119,8 @@ static int from_terminal(const char *key_file, char buf[IC_PASSWORD_MAX], struct
         sigaddset(&set, ending[i]);
     sigprocmask(SIG_BLOCK, &set, &before);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-    fprintf(stderr, "Password for %s: ", key_file);
-    ssize_t len = signal_fd < 0 ? -1 : read_silently(buf, IC_PASSWORD_MAX, signal_fd, &number);
+    ssize_t len =
+        signal_fd < 0 ? -1 : read_silently(key_file, buf, IC_PASSWORD_MAX, signal_fd, &number);
     if (signal_fd >= 0)
         close(signal_fd);
     if (number != 0)

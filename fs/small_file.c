@@ -32,11 +32,13 @@ int fs_small_file_read(const char *path, size_t max, char **text, size_t *len)
     if (fd < 0)
         return -errno;
     int result = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
-    char *bytes = result == 0 ? malloc(max + 1) : NULL;
+    char *bytes = NULL;
+    if (result == 0 && !(bytes = malloc(max + 1)))
+        result = -ENOMEM;
     if (result == 0)
-        result = bytes ? read_all(fd, bytes, max, &found) : -ENOMEM;
+        result = read_all(fd, bytes, max, &found);
     close(fd);
-    if (result < 0) {
+    if (result != 0) {
         free(bytes);
         return result;
     }

@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
 #include <openssl/params.h>
+#include <stdio.h>
 #include <string.h>
 
 #define POINT_LEN     65
@@ -71,7 +72,7 @@ static EVP_PKEY *ecdsa_from_parts(const struct scheme *s, uint8_t *secret, uint8
     OSSL_PARAM params[4];
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 
-    strcpy(group, s->group);
+    snprintf(group, sizeof(group), "%s", s->group); /* OpenSSL takes no const */
     params[n++] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0);
     params[n++] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, POINT_LEN);
     if (secret)

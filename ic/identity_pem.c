@@ -346,7 +346,7 @@ int ic_identity_open_pem(const char *path, const struct ic_password *password,
     ret = read_file(path, pem, PEM_FILE_MAX, &len, &is_exposed, err);
     if (ret == 0)
         ret = ic_identity_parse_pem(path, ic_view(pem, len), password, &id, err);
-    if (ret == 0) {
+    if (id) {
         id->is_exposed = is_exposed;
         *out = id;
     }

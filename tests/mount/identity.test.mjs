@@ -193,7 +193,11 @@ describe('a password typed', () => {
     const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], env, cwd: home });
     const terminal = { shown: '', type: (text) => child.stdin.write(text) };
     child.stdout.on('data', (chunk) => (terminal.shown += chunk));
-    terminal.ended = once(child, 'close').then(([code]) => code);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+    terminal.ended = once(child, 'close').then(([code]) => {
+      clearTimeout(timer);
+      return code;
+    });
     return terminal;
   }
   const quoted = (words) => words.map((word) => `'${word}'`).join(' ');
