@@ -336,6 +336,7 @@ static int parse_with(const char *text, size_t len, parse_fn *parse,
     ic_arena_init(&msg->arena, MEMORY_BASE + MEMORY_PER_BYTE * len);
     ic_arena_init(&p.nodes, MEMORY_BASE + MEMORY_PER_BYTE * len);
     p.arena = &msg->arena;
+    p.fits_left = 65536 + 64 * len;
     p.lex = (struct did_lexer){.source = &p.source, .arena = &msg->arena, .err = err};
     p.types = (struct did_reader){.arena = &msg->arena, .err = err, .types_left = SIZE_MAX};
     ret = copy_text(&p, text, len);

@@ -213,6 +213,9 @@ static int fit_kind(struct text_parser *p, const struct text_node *node, enum te
 
 int text_fit(struct text_parser *p, struct text_node *node, const struct ic_type *type)
 {
+    if (p->fits_left == 0)
+        return text_fail(p, node->pos, "too many annotations around values");
+    p->fits_left--;
     switch ((int)type->kind) {
     case IC_TYPE_NULL:
         return fit_kind(p, node, TEXT_NULL, type);

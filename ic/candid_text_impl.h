@@ -55,6 +55,7 @@ struct text_parser {
     struct ic_error *err;
     unsigned flags;
     unsigned depth;
+    size_t fits_left; /* the budget of text_fit: a node is charged for each annotation around it */
 };
 
 /* Fail with -EPROTO because of what stands at this place. */

@@ -20,10 +20,11 @@
 static int from_hex(const char *hex, struct ic_buf *out)
 {
     for (; hex[0] && hex[1]; hex += 2) {
-        unsigned byte;
-        if (sscanf(hex, "%2x", &byte) != 1)
+        char pair[3] = {hex[0], hex[1], '\0'}, *end;
+        uint8_t byte = (uint8_t)strtoul(pair, &end, 16);
+        if (*end)
             return -1;
-        ic_buf_append(out, &(uint8_t){(uint8_t)byte}, 1);
+        ic_buf_append(out, &byte, 1);
     }
     return ic_buf_status(out);
 }

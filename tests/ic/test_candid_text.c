@@ -441,6 +441,20 @@ static void test_size(void)
     TAP_INT(ic_candid_parse((const char *)b.bytes, b.len, NULL, 0, 0, &msg, &err), -EPROTO,
             "5000 digits behind the point");
     TAP_OK(!msg, "nothing comes out");
+
+    b.len = 0;
+    for (int i = 0; i < 400; i++)
+        append(&b, "(");
+    append(&b, "vec {");
+    for (int i = 0; i < 100000; i++)
+        append(&b, "1;");
+    append(&b, "}");
+    for (int i = 0; i < 400; i++)
+        append(&b, ": vec int)");
+    TAP_INT(ic_candid_parse((const char *)b.bytes, b.len, NULL, 0, 0, &msg, &err), -EPROTO,
+            "400 annotations around 100000 elements");
+    TAP_OK(strstr(err.message, "too many annotations around values") != NULL, err.message);
+    TAP_OK(!msg, "nothing comes out");
     ic_buf_fini(&b);
 }
 
