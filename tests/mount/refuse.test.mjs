@@ -59,11 +59,19 @@ describe('refused', () => {
   });
 
   test('a clock that is wrong: the words are about the clock alone', async () => {
-    for (const skewMs of [3600000, -3600000]) {
-      await network.options({ skewMs });
-      await check([...networkArgs(network), sample, point], 3, /^(?!.*root key).*\(is the local clock right\?\)$/m);
+    // The server's Date stays right, so that it is the node's clock that differs from ours.
+    const words = [
+      [3600000, /^(?!.*root key).*: 3\d{3} s in the future; this computer's clock agrees with the server's: the node runs ahead$/m],
+      [-3600000, /^(?!.*root key).*: 3\d{3} s old; this computer's clock agrees with the server's: the node lags$/m],
+    ];
+    try {
+      for (const [skewMs, expected] of words) {
+        await network.options({ skewMs });
+        await check([...networkArgs(network), sample, point], 3, expected);
+      }
+    } finally {
+      await network.options({ skewMs: 0 });
     }
-    await network.options({ skewMs: 0 });
   });
 
   test('identity', async () => {
