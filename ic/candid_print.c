@@ -102,8 +102,10 @@ static void put_grouped(struct printer *p, const char *digits, size_t len)
 /* A number too long for a line need not be made of its bytes to see that. */
 static bool is_too_long(const struct printer *p, const struct ic_value *v)
 {
-    bool is_leb = v->type->kind == IC_TYPE_NAT || v->type->kind == IC_TYPE_INT;
-    return p->is_measuring && is_leb && v->as.leb.len > COLUMNS;
+    enum ic_type_kind kind = v->type->kind;
+    if (!p->is_measuring || (kind != IC_TYPE_NAT && kind != IC_TYPE_INT))
+        return false;
+    return candid_leb_len(v->as.leb, kind == IC_TYPE_INT) > COLUMNS;
 }
 
 static void put_number(struct printer *p, const struct ic_value *v)

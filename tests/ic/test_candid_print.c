@@ -335,6 +335,7 @@ static void check_message(const char *hex, const char *text)
 
 static void test_integers(void)
 {
+    struct ic_buf padded = {0};
     check_message("00 01 7d 00", "(0 : nat)");
     check_message("00 01 7d 808000", "(0 : nat)");
     check_message("00 01 7d e807", "(1_000 : nat)");
@@ -351,6 +352,17 @@ static void test_integers(void)
                   "(-10_000_000_000_000_000_000_000_000 : int)");
     check_message("00 02 77 74 80 0000000000000080",
                   "(-128 : int8, -9_223_372_036_854_775_808 : int64)");
+
+    /* Bytes that only pad a number make no line longer. */
+    ic_buf_append(&padded, "00 02 7d 7c ff", 14);
+    for (int i = 0; i < 100; i++)
+        ic_buf_append(&padded, "80", 2);
+    ic_buf_append(&padded, "00 ", 3);
+    for (int i = 0; i < 100; i++)
+        ic_buf_append(&padded, "ff", 2);
+    ic_buf_append(&padded, "7f", 3);
+    check_message((const char *)padded.bytes, "(127 : nat, -1 : int)");
+    ic_buf_fini(&padded);
 }
 
 /* ---- what is not as didc has it ---- */
