@@ -437,7 +437,7 @@ int candid_digits(const struct ic_value *v, struct candid_digits *out)
     case IC_TYPE_FLOAT32:
         memcpy(&single, &v->as.float32, sizeof(single));
         out->is_integer = false;
-        float_digits(single, true, out);
+        float_digits((double)single, true, out);
         return 0;
     case IC_TYPE_FLOAT64:
         memcpy(&value, &v->as.float64, sizeof(value));
