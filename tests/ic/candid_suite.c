@@ -401,7 +401,7 @@ static void check_rows(const char *path,
 /* ---- all ---- */
 
 /* Let what takes more fail: an allocation, or the program. A limit that is lower already stays. */
-static void set_limit(int resource, rlim_t max)
+static void set_limit(unsigned resource, rlim_t max)
 {
     struct rlimit limit;
     if (getrlimit(resource, &limit) < 0)

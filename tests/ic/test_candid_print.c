@@ -273,9 +273,9 @@ static void test_floats(void)
         {0x1p-1022, NULL},
         {0x1.fffffffffffffp1023, NULL},
         {9.5367431640625e-07, "0.00000095367431640625"},
-        {NAN, "NaN"},
-        {INFINITY, "inf"},
-        {-INFINITY, "-inf"},
+        {(double)NAN, "NaN"},
+        {(double)INFINITY, "inf"},
+        {-(double)INFINITY, "-inf"},
     };
     static const struct {
         float value;
