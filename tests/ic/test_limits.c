@@ -16,7 +16,8 @@
 
 TAP_STATE;
 
-#define MIB (1024 * 1024)
+#define MIB         (1024 * 1024)
+#define PATIENCE_MS 30000
 
 /* --- what our code holds --- */
 
@@ -347,7 +348,7 @@ static void check(size_t i, enum kind kind)
     if (kind == UPDATE)
         set_nature((struct nature){.asks = &plan, .n_asks = 1});
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(20000);
+    struct ic_io io = within_ms(PATIENCE_MS);
     struct ic_error err = {0};
     unsigned n = fake_server_n_requests(net.server);
     int64_t start = ic_wait_now_ns();
@@ -363,8 +364,9 @@ static void check(size_t i, enum kind kind)
     TAP_INT(rc, hostile[i].want[kind], what);
     TAP_INT(ic_error_errno(&err), rc, "the same in err");
     TAP_OK(most <= 2 * longest[kind] + 6000000 + 100000, "memory");
-    /* three tries, or for an update three questions of three tries each, with their pauses */
-    TAP_OK(took <= (kind == UPDATE ? 9000 : 3000), "time");
+    /* three tries, or for an update three questions of three tries each, with their pauses: 3 s and
+     * 9 s at most where nothing else runs; a sanitizer on a busy machine takes longer */
+    TAP_OK(took < PATIENCE_MS, "it ends by itself, not at its deadline");
     TAP_OK(n <= (kind == UPDATE ? 10 : 4), "requests");
     printf("# %s, %s: %lld KiB, %d ms, %u requests: %.60s\n", hostile[i].what, names[kind],
            most / 1024, (int)took, n, err.message);
