@@ -134,8 +134,9 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  * however often it arrives. When no outcome comes with the answer (accepted after some ten seconds
  * without one; the answer lost, malformed, not verified) the certified status is asked for, every
  * 0.5 to 2 s, until it is settled or io->deadline_ns, at most 10 min when it is never seen under
- * way. The same bytes go out again when nothing of them was sent, on HTTP 429 and 503, and at most
- * 5 times when a certificate 5 s after they left does not know them.
+ * way. The same bytes go out again when nothing of them was sent, when a connection that was kept
+ * ends before an answer, on HTTP 429 and 503, and at most 5 times when a certificate 5 s after they
+ * left does not know them.
  *
  * IC_E_UNKNOWN_OUTCOME: it was sent, but no certified outcome arrived: it may have run, may run
  * until it expires (4 min after it was made), or never. The caller must find out before making it

@@ -84,7 +84,7 @@ struct ic_endpoint {
 
 /* One attempt; a second one with the older API where the network does not know the present one. 0
  * for status 200 and 202 (see reply->status); other statuses become errors. On failure only
- * reply->sent is set. */
+ * reply->sent and ->resent are set. */
 int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
                   const struct ic_buf *body, size_t reply_max, const struct ic_io *io,
                   struct ic_http_reply *reply, struct ic_error *err)

@@ -127,7 +127,9 @@ int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
     if (is_old || !is_no_route(rc, err))
         return rc;
     struct ic_error second = {0};
+    bool was_resent = reply->resent;
     rc = post(agent, endpoint, true, body, reply_max, io, reply, &second);
+    reply->resent = reply->resent || was_resent;
     if (is_no_route(rc, &second))
         return rc; /* err says it of the present API */
     if (rc == 0)

@@ -202,6 +202,8 @@ static int send_copy(struct ic_agent *agent, struct update *u, const struct ic_i
         u->first_sent_ns = u->last_sent_ns;
     int rc = ic_agent_post(agent, &(struct ic_endpoint){"canister", u->effective, "call"}, &u->body,
                            UPDATE_REPLY_MAX, io, &reply, err);
+    if (reply.resent && u->known == UNSENT)
+        u->known = IN_DOUBT; /* whatever is said of the last copy, the one before may run */
     if (rc == 0) {
         rc = read_answer(agent, u, &reply, io, out, err);
         ic_http_reply_fini(&reply);

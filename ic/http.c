@@ -71,7 +71,6 @@ static bool take_orders(struct ic_http *http)
             drop = t;
         } else if (t->state == IC_TRANSFER_QUEUED) {
             t->state = IC_TRANSFER_RUNNING;
-            t->is_started = true;
             t->picked = start;
             start = t;
         }
@@ -197,7 +196,6 @@ static void run(struct ic_http *http, struct ic_transfer *transfer, const struct
     pthread_mutex_lock(&http->lock);
     if (http->stopping) { /* the network thread may be gone: nobody would finish it */
         transfer->abandoned = -EINTR;
-        transfer->is_started = false;
         transfer->state = IC_TRANSFER_DONE;
         pthread_mutex_unlock(&http->lock);
         return;

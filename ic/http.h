@@ -44,6 +44,9 @@ struct ic_http_request {
 struct ic_http_reply {
     int status; /* 200, 503, ... */
     bool sent;  /* some of the request may have reached the server; set on failure too */
+    /* So may an earlier copy, of which the status says nothing: libcurl sends a request anew when a
+     * connection that was kept ends before an answer. Set on failure too. */
+    bool resent;
     uint32_t retry_after_ms; /* Retry-After header, 0 when there was none */
     int64_t date_ns;         /* Date header, ns since 1970; 0 when there was none */
     uint8_t *body;           /* owned (an ic_body); NULL when empty */
@@ -69,7 +72,8 @@ void ic_http_wake(struct ic_http *http);
 
 /* Send one request and receive the whole response.
  *
- * reply   fills; ic_http_reply_fini() releases it. On failure only `sent` is set, nothing is owned
+ * reply   fills; ic_http_reply_fini() releases it. On failure only `sent` and `resent` are set, and
+ *         nothing is owned
  * io      deadline and cancel flag; borrowed for the call
  *
  * Returns 0 for a complete response of any status, else (code in err):

@@ -74,6 +74,20 @@ static size_t header_cb(char *line, size_t size, size_t n, void *arg)
     return transfer->head_len <= HEAD_MAX_BYTES ? size * n : CURL_WRITEFUNC_ERROR;
 }
 
+/* Bytes out in this exchange: of all copies of the request, and of what was said to a proxy before
+ * (CONNECT). Before the exchange begins: of the one before. */
+static long bytes_out(const struct ic_transfer *transfer)
+{
+    long n = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &n);
+    return n;
+}
+
+static bool is_sent(const struct ic_transfer *transfer)
+{
+    return transfer->begun_at_bytes >= 0 && bytes_out(transfer) > transfer->begun_at_bytes;
+}
+
 /* The first failing option wins; every result is looked at. */
 #define SET(option, value)                                                                         \
     do {                                                                                           \
@@ -88,6 +102,18 @@ static curl_socket_t open_socket_cb(void *arg, curlsocktype purpose, struct curl
     curl_socket_t fd = ic_sockets_open(transfer->sockets, address);
     transfer->is_out_of_memory = fd == CURL_SOCKET_BAD && errno == ENOMEM;
     return fd;
+}
+
+/* The connection is there, libcurl is about to send the request: for the first time, or anew, see
+ * ic_http_reply. */
+static int request_cb(void *arg, char *to, char *from, int to_port, int from_port)
+{
+    struct ic_transfer *transfer = arg;
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    transfer->is_resent = transfer->is_resent || is_sent(transfer);
+    if (transfer->begun_at_bytes < 0)
+        transfer->begun_at_bytes = bytes_out(transfer);
+    return CURL_PREREQFUNC_OK;
 }
 
 static CURLcode set_lasting_options(struct ic_transfer *transfer,
@@ -105,6 +131,8 @@ static CURLcode set_lasting_options(struct ic_transfer *transfer,
     SET(CURLOPT_OPENSOCKETDATA, transfer);
     SET(CURLOPT_CLOSESOCKETFUNCTION, ic_sockets_close_cb);
     SET(CURLOPT_CLOSESOCKETDATA, options->sockets); /* a connection outlives the transfer */
+    SET(CURLOPT_PREREQFUNCTION, request_cb);
+    SET(CURLOPT_PREREQDATA, transfer);
     SET(CURLOPT_HTTPHEADER, options->headers);
     SET(CURLOPT_USERAGENT, "canisterfs");
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -181,7 +209,8 @@ int ic_transfer_prepare(struct ic_transfer *transfer, const struct ic_http_reque
     transfer->head_len = 0;
     transfer->is_too_long = false;
     transfer->is_out_of_memory = false;
-    transfer->is_started = false;
+    transfer->begun_at_bytes = -1;
+    transfer->is_resent = false;
     transfer->moved_bytes = 0;
     transfer->moved_at_ns = ic_wait_now_ns();
     transfer->result = CURLE_OK;
@@ -217,13 +246,11 @@ void ic_transfer_look(struct ic_transfer *transfer, int64_t now_ns)
     curl_off_t up = 0;
     curl_off_t down = 0;
     long header = 0;
-    long request = 0;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &up);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &header);
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
 
-    int64_t moved = up + down + header + request;
+    int64_t moved = up + down + header + bytes_out(transfer);
     bool has_moved = moved != transfer->moved_bytes;
     /* That a request begins to leave only shows that our kernel has room for it. */
     if (has_moved && (transfer->moved_bytes > 0 || down + header > 0))
@@ -240,11 +267,9 @@ void ic_transfer_look(struct ic_transfer *transfer, int64_t now_ns)
  * failed (before 8.6), and allocates little once a request is out: then it is the header. */
 static bool is_head_too_long(const struct ic_transfer *transfer)
 {
-    long request = 0;
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
     if (transfer->head_len > HEAD_MAX_BYTES)
         return true;
-    return request > 0 &&
+    return bytes_out(transfer) > 0 &&
            ((int)transfer->result == CURLE_OUT_OF_MEMORY || (int)transfer->result == TOO_LARGE);
 }
 
@@ -314,9 +339,8 @@ static int64_t date_ns(const struct ic_transfer *transfer)
 int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_http_reply *reply,
                        struct ic_error *err)
 {
-    long request = 0; /* of the exchange before when this one was never started */
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
-    reply->sent = transfer->is_started && request > 0;
+    reply->sent = is_sent(transfer);
+    reply->resent = transfer->is_resent;
 
     int rc = 0;
     if (transfer->abandoned != 0)

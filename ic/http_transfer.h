@@ -26,7 +26,8 @@ struct ic_transfer {
     size_t head_len; /* of all headers, the ones of 1xx answers and of a proxy included */
     bool is_too_long;
     bool is_out_of_memory;
-    bool is_started;     /* reached the multi handle; network thread */
+    long begun_at_bytes; /* bytes out before the request's first; -1: not begun; network thread */
+    bool is_resent;      /* a copy had left when another was begun; network thread */
     int64_t moved_bytes; /* in both directions, at the last look */
     int64_t moved_at_ns; /* when moved_bytes last changed */
     CURLcode result;

@@ -115,6 +115,35 @@ static void test_old_network(void)
                              .words = "before it ran: "});
 }
 
+/* The call arrives on a kept connection that ends before the answer; libcurl sends it anew, and
+ * this second copy is refused. Of the first that says nothing: it ran. */
+static void test_resent_and_refused(void)
+{
+    static const struct plan refusals[] = {
+        {.status = 400},
+        {.status = 403},
+        {.status = 429},
+        {.wrong = REFUSED, .reject_code = 4, .error_code = "IC0406"},
+    };
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        const struct plan calls[] = {{0}, {.fault = FAKE_CLOSE}, refusals[i]};
+        plan_calls(all_good);
+        set_nature((struct nature){.calls = calls, .n_calls = 3});
+        struct ic_agent *agent = open_agent();
+        struct ic_io io = within_ms(5000);
+        struct ic_reply reply = {0};
+        struct ic_error err = {0};
+        TAP_INT(update(agent, &io, &reply, &err), 0, "a call, which keeps a connection");
+        ic_reply_fini(&reply);
+        TAP_INT(update(agent, &io, &reply, &err), 0, "the first copy's outcome");
+        TAP_INT(asked(&net.n_calls), 3, "two copies of the second call");
+        TAP_INT(asked(&net.n_asked), 1, "whose status was asked for");
+        ic_reply_fini(&reply);
+        ic_agent_close(agent);
+        set_nature((struct nature){0});
+    }
+}
+
 struct victim {
     struct ic_agent *agent;
     atomic_bool cancel;
@@ -191,6 +220,7 @@ int main(void)
     test_lost_answers();
     test_not_sent();
     test_old_network();
+    test_resent_and_refused();
     test_cancelled();
     test_counted();
     net_close();

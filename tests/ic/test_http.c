@@ -557,6 +557,39 @@ static void test_pool(void)
     server = first;
 }
 
+/* The first request is answered, the second is read and its connection closed, the rest gets 400.
+ */
+static void answer_and_close(void *arg, const struct fake_request *request,
+                             struct fake_reply *reply)
+{
+    (void)arg;
+    reply->status = request->n < 2 ? 200 : 400;
+    reply->fault = request->n == 1 ? FAKE_CLOSE : FAKE_NONE;
+}
+
+/* libcurl sends a request anew when a kept connection ends before the answer: the caller must know
+ * that two copies may have arrived. */
+static void test_resent(void)
+{
+    struct fake_server *first = server;
+    server = fake_server_open(answer_and_close, NULL);
+    static const struct {
+        int status;
+        bool resent;
+    } posts[] = {{200, false}, {400, true}, {400, false}};
+    for (size_t i = 0; i < sizeof posts / sizeof posts[0]; i++) {
+        struct ic_http_reply reply;
+        TAP_INT(post_now(&reply, NULL), 0, "a request");
+        TAP_INT(reply.status, posts[i].status, "its status");
+        TAP_OK(reply.sent, "it was sent");
+        TAP_INT(reply.resent, posts[i].resent, "and sent anew, or not");
+        ic_http_reply_fini(&reply);
+    }
+    TAP_INT(fake_server_n_requests(server), 4, "so many reached the server");
+    fake_server_close(server);
+    server = first;
+}
+
 static void *stop_soon(void *arg)
 {
     (void)arg;
@@ -632,6 +665,7 @@ int main(void)
     test_urls();
     test_many_threads();
     test_pool();
+    test_resent();
     test_stop();
 
     fake_server_close(server);

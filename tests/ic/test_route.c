@@ -116,6 +116,8 @@ static void close_dead_port(struct dead_port *dead)
     close(dead->listener);
 }
 
+static bool was_sent; /* by the last get */
+
 /* GET with a client of its own. The body as text, and how it went. */
 static enum ic_errc get(const char *url, const char *proxy, char body[64], char message[512])
 {
@@ -136,6 +138,7 @@ static enum ic_errc get(const char *url, const char *proxy, char body[64], char 
         printf("# %s\n", err.message);
     if (message != NULL)
         snprintf(message, sizeof err.message, "%s", err.message);
+    was_sent = reply.sent;
     ic_http_reply_fini(&reply);
     ic_http_close(http);
     return err.code;
@@ -265,6 +268,7 @@ static void test_proxies(void)
     char message[512];
     TAP_INT(get(secure, NULL, got, message), IC_E_TLS, "https through a proxy: a tunnel");
     TAP_OK(strstr(seen_head, "CONNECT 127.0.0.1:") == seen_head, "by CONNECT");
+    TAP_OK(!was_sent, "no request left: the tunnel alone was asked for");
     fake_server_close(proxy);
     fake_server_close(server);
 }
