@@ -33,6 +33,7 @@ struct fs_job {
     int64_t started_ns;
     int64_t ended_ns;
     int error;
+    bool is_unknown;
     char progress[256];
     char cause[512];
 };
@@ -76,12 +77,13 @@ static struct fs_job *find_queued_locked(struct fs_jobs *jobs)
     return job;
 }
 
-/* error  0 or a negative errno, with the cause in words */
-static void end_locked(struct fs_job *job, int error, const char *cause)
+/* result  0 or a negative errno, then with err filled */
+static void end_locked(struct fs_job *job, int result, const struct ic_error *err)
 {
-    job->state = error < 0 ? FS_JOB_FAILED : FS_JOB_DONE;
-    job->error = error;
-    snprintf(job->cause, sizeof(job->cause), "%s", cause);
+    job->state = result < 0 ? FS_JOB_FAILED : FS_JOB_DONE;
+    job->error = result;
+    job->is_unknown = err->code == IC_E_UNKNOWN_OUTCOME;
+    snprintf(job->cause, sizeof(job->cause), "%s", err->message);
     job->ended_ns = clock_ns(CLOCK_REALTIME);
 }
 
@@ -110,7 +112,7 @@ static void do_job(struct fs_jobs *jobs, struct fs_job *job)
     pthread_mutex_unlock(&jobs->lock);
     log_end(job, result, &err, progress);
     pthread_mutex_lock(&jobs->lock);
-    end_locked(job, result, err.message);
+    end_locked(job, result, &err);
     pthread_mutex_unlock(&jobs->lock);
 }
 
@@ -272,6 +274,8 @@ int fs_jobs_submit(struct fs_jobs *jobs, const char *command, fs_job_fn run, voi
 
 int fs_jobs_cancel(struct fs_jobs *jobs, uint64_t id)
 {
+    static const struct ic_error cancelled = {.code = IC_E_CANCELLED,
+                                              .message = "cancelled before it began"};
     int result = 0;
     pthread_mutex_lock(&jobs->lock);
     struct fs_job *job;
@@ -279,7 +283,7 @@ int fs_jobs_cancel(struct fs_jobs *jobs, uint64_t id)
     if (!job || has_ended(job))
         result = -ENOENT;
     else if (job->state == FS_JOB_QUEUED)
-        end_locked(job, -EINTR, "cancelled before it began");
+        end_locked(job, -EINTR, &cancelled);
     else
         cancel_locked(jobs, job);
     pthread_mutex_unlock(&jobs->lock);
@@ -303,6 +307,7 @@ void fs_jobs_for_each(struct fs_jobs *jobs, void (*each)(void *arg, const struct
             .progress = job->progress,
             .error = job->error,
             .cause = job->cause,
+            .is_unknown = job->is_unknown,
         };
         each(arg, &info);
     }

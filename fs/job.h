@@ -31,7 +31,8 @@ struct fs_job;
 
 enum fs_job_state { FS_JOB_QUEUED, FS_JOB_RUNNING, FS_JOB_DONE, FS_JOB_FAILED };
 
-/* Do the job: returns 0, or -errno with err filled. Runs on the worker thread, and must return soon
+/* Do the job: returns 0, or -errno with err filled (IC_E_UNKNOWN_OUTCOME: nobody knows whether it
+ * was done). Runs on the worker thread, and must return soon
  * after its cancel flag (fs_job_io) is set. */
 typedef int (*fs_job_fn)(void *arg, struct fs_job *job, struct ic_error *err);
 
@@ -78,6 +79,7 @@ struct fs_job_info {
     const char *progress; /* what it does or has done, "" when it did not say; borrowed */
     int error;            /* FAILED: a negative errno */
     const char *cause;    /* FAILED: why, in words; borrowed */
+    bool is_unknown;      /* FAILED: what it asked for may have been done, or may still be */
 };
 
 /* Call `each` for every job that is remembered, in the order of their numbers. `each` must not

@@ -9,13 +9,6 @@
  * a large heap goes on over many messages. */
 #define TIMEOUT_NS (UINT64_C(10) * 60 * 1000000000)
 
-/* Nobody can know what became of the call: see ic_agent_update. */
-static bool is_unknown(const struct ic_error *err)
-{
-    return err->code == IC_E_UNKNOWN_OUTCOME ||
-           (err->code == IC_E_CANCELLED && strstr(err->message, "may have run"));
-}
-
 int fs_prepare_judge(const char *method, const uint8_t *reply, size_t len, struct ic_error *err)
 {
     const struct ic_candid_limits limits = {.max_memory = 1 << 20, .max_values = 4 << 20};
@@ -58,14 +51,10 @@ static int call(const struct fs_mount *mount, struct fs_job *job, struct ic_erro
 static int run(void *arg, struct fs_job *job, struct ic_error *err)
 {
     struct fs_mount *mount = arg;
-    struct ic_error cause = {0};
-    int result = call(mount, job, &cause);
+    int result = call(mount, job, err);
     fs_tree_outdate(mount->tree);
-    if (result == 0)
-        return 0;
-    *err = cause;
-    if (is_unknown(&cause))
-        snprintf(err->message, sizeof(err->message), "outcome unknown: %.490s", cause.message);
+    if (result < 0 && err->code == IC_E_UNKNOWN_OUTCOME)
+        ic_error_reword(err, "outcome unknown: %s", err->message);
     return result;
 }
 

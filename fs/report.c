@@ -164,6 +164,7 @@ static void append_job(void *arg, const struct fs_job_info *info)
         error = json_object();
         set(error, "errno", json_string(name ? name : "EIO"));
         set(error, "message", text_or_note(info->cause));
+        set(error, "outcome_unknown", json_boolean(info->is_unknown));
     }
     set(job, "id", number(info->id));
     set(job, "command", text_or_note(info->command));

@@ -140,9 +140,9 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  *
  * IC_E_UNKNOWN_OUTCOME: it was sent, but no certified outcome arrived: it may have run, may run
  * until it expires (4 min after it was made), or never. The caller must find out before making it
- * anew, unless running it twice does no harm. So too after IC_E_CANCELLED when err->message says
- * "may have run". Every other error means that it did not run, or was rejected. IC_E_OVERLOADED
- * also when it is certified that it never ran nor will: it may be made anew.
+ * anew, unless running it twice does no harm. So too when it was cancelled: IC_E_CANCELLED means
+ * that it was not sent. Every other error means that it did not run, or was rejected.
+ * IC_E_OVERLOADED also when it is certified that it never ran nor will: it may be made anew.
  */
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
                     const struct ic_principal *effective, const char *method, const uint8_t *arg,

@@ -87,9 +87,9 @@ static int fail_unknown(struct update *u, struct ic_error *err)
 {
     struct ic_error cause = *err;
     bool has_more = u->trouble[0] != '\0' && strstr(cause.message, u->trouble) == NULL;
-    int rc = ic_fail(err, cause.code == IC_E_CANCELLED ? IC_E_CANCELLED : IC_E_UNKNOWN_OUTCOME,
-                     "update %s may have run: %.220s%s%s", u->method, cause.message,
-                     has_more ? "; before that: " : "", has_more ? u->trouble : "");
+    /* No reject code: whoever saw one would think that it did not run. */
+    int rc = ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s may have run: %.220s%s%s", u->method,
+                     cause.message, has_more ? "; before that: " : "", has_more ? u->trouble : "");
     err->http_status = cause.http_status;
     u->is_settled = true; /* there is nothing more to find out */
     return rc;
@@ -154,9 +154,7 @@ static int refuse(struct update *u, const struct ic_call_response *response, str
 {
     int rc = ic_agent_fail_rejected(response->reject_code, response->error_code,
                                     response->reject_message, err);
-    char words[sizeof err->message];
-    snprintf(words, sizeof words, "before it ran: %.490s", err->message);
-    memcpy(err->message, words, sizeof words);
+    ic_error_reword(err, "before it ran: %s", err->message);
     u->is_settled = u->known == UNSENT;
     return rc;
 }

@@ -84,6 +84,18 @@ int ic_fail(struct ic_error *err, enum ic_errc code, const char *fmt, ...)
     return ic_error_errno(&e);
 }
 
+void ic_error_reword(struct ic_error *err, const char *fmt, ...)
+{
+    char message[sizeof(err->message)];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof(message), fmt, ap);
+    va_end(ap);
+    make_printable(message); /* the end may be half a character */
+    memcpy(err->message, message, sizeof(message));
+}
+
 /* The class of a rejection that carries an error code; IC_OK when the code decides nothing. */
 static enum ic_errc class_of_error_code(unsigned number)
 {

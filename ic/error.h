@@ -38,7 +38,7 @@ enum ic_errc {
     IC_E_HTTP,        /* any other HTTP status */
     IC_E_NO_MEMORY,   /* an allocation of our own failed */
     IC_E_CONFIG,      /* a setting of the user cannot be used: identity file, key, URL, ... */
-    IC_E_UNKNOWN_OUTCOME, /* an update was accepted, its result is not known */
+    IC_E_UNKNOWN_OUTCOME, /* an update was sent and may have run; also when the caller cancelled */
 };
 
 /* A plain value, copied freely; owns nothing. */
@@ -63,6 +63,9 @@ int ic_error_errno(const struct ic_error *e) IC_NONNULL(1);
  * fmt   printf form of the message: name the thing that failed; cut at 511 bytes
  */
 int ic_fail(struct ic_error *err, enum ic_errc code, const char *fmt, ...) IC_PRINTF(3, 4);
+
+/* Say an error in other words, which may quote its message; every other field stays. */
+void ic_error_reword(struct ic_error *err, const char *fmt, ...) IC_PRINTF(2, 3) IC_NONNULL(1, 2);
 
 /* Fill an error from a rejection and return its negative errno.
  *

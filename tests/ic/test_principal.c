@@ -183,6 +183,24 @@ static void test_rejections(void)
     TAP_STR(err.error_code, "IC0503", "error code is kept");
 }
 
+static void test_reworded(void)
+{
+    struct ic_error err;
+    char umlauts[500];
+
+    for (size_t i = 0; i < sizeof(umlauts); i++)
+        umlauts[i] = (char)(i % 2 ? 0xbc : 0xc3);
+    ic_fail_reject(&err, 4, "IC0406", umlauts, sizeof(umlauts));
+    for (int i = 0; i < 3; i++)
+        ic_error_reword(&err, "not %s", err.message);
+    TAP_OK(strncmp(err.message, "not not not rejected (code 4, IC0406): \xc3\xbc", 41) == 0,
+           "an error in other words");
+    TAP_OK(ic_view_is_utf8(ic_view(err.message, strlen(err.message))), "cut between characters");
+    TAP_INT((int64_t)strlen(err.message), sizeof(err.message) - 1, "at the end of the room");
+    TAP_OK(err.code == IC_E_DENIED && err.reject_code == 4 && !strcmp(err.error_code, "IC0406"),
+           "everything else stays");
+}
+
 static void test_leb(void)
 {
     static const uint64_t naturals[] = {0, 1, 127, 128, 624485, UINT64_MAX >> 1, UINT64_MAX};
@@ -275,6 +293,7 @@ int main(int argc, char **argv)
     test_order();
     test_errors();
     test_rejections();
+    test_reworded();
     test_leb();
     test_utf8();
     json_decref(vectors);
