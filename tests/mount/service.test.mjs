@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { networkArgs, program, pread, run, seedBytes, Stage, top } from './harness.mjs';
 import { isMounted, newPoint, pidsOf, start, within } from './process.mjs';
@@ -15,6 +15,11 @@ before(async () => {
   sample = network.canisters.sample;
 });
 after(() => stage.close());
+// However a test ended, the next one finds the network well.
+afterEach(async () => {
+  await network.faults([]);
+  await network.options({ queryMs: 0, skewMs: 0 });
+});
 
 async function assertServes(point, offset = 100) {
   const got = await pread(join(point, 'stable_memory'), offset, 64);
@@ -37,8 +42,6 @@ async function wakeUps(pid) {
 }
 
 describe('a signal during the start', () => {
-  after(() => network.faults([]));
-
   for (const foreground of [['-f'], []]) {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
       test(`${signal}, ${foreground.length ? 'foreground' : 'background'}: cleaned up, and dead of it`, async () => {
@@ -168,8 +171,6 @@ describe('a serving mount', () => {
 
 // What a mount is used for when nobody looks: it must come back by itself.
 describe('surroundings that change', () => {
-  after(() => network.faults([]));
-
   test('a certificate file given by a relative name, in the background', async () => {
     // Faults and log as files: the test's own requests would have to trust the certificate, too.
     const [faults, log] = [join(stage.dir, 'faults.json'), join(stage.dir, 'log.json')];
@@ -189,18 +190,17 @@ describe('surroundings that change', () => {
   });
 
   test('a canister that fails and a reader that goes on: one line, however many reads', async () => {
-    const mount = await stage.mount(network, sample, ['-o', 'timeout=1s']);
+    const mount = await stage.mount(network, sample, ['-o', 'timeout=30s']); // the machine may be busy
     await network.faults([{ kind: 'http', status: 500, method: 'stable_read_at' }]);
     const before = mount.stderr.length;
     const dd = start('dd', [`if=${mount.path('stable_memory')}`, 'of=/dev/null', 'bs=64k', 'conv=noerror']);
     await dd.ended;
-    assert.ok(dd.words.match(/Input\/output error/g).length > 8, dd.words);
+    assert.equal(dd.words.match(/Input\/output error/g)?.length, 16, dd.words);
     const lines = mount.stderr.slice(before).trimEnd().split('\n');
     assert.equal(lines.length, 1, lines.join('\n'));
     assert.match(lines[0], /error: .*HTTP (status )?500/);
     const [entry, ...others] = (await mount.json('status')).last_errors.filter((error) => /500/.test(error.message));
-    assert.ok(entry.count > 8 && others.length === 0, JSON.stringify(entry));
-    await network.faults([]);
+    assert.ok(entry.count >= 1 && others.length === 0, JSON.stringify([entry, others])); // loads, not reads, are counted
     await mount.unmount();
   });
 
@@ -276,7 +276,7 @@ describe('surroundings that change', () => {
     // A clock that is wrong by itself: replies look stale, and nothing is believed until it is right again.
     await writeFile(clock, '+1h');
     assert.equal(await pread(mount.path('stable_memory'), 700000, 64), 'EBADMSG');
-    assert.match(JSON.stringify((await mount.json('status')).last_errors), /this computer's clock is 36\d\d s ahead of the server's: set it right/);
+    assert.match(JSON.stringify((await mount.json('status')).last_errors), /this computer's clock is 3600 s ahead of the server's: set it right/);
     await writeFile(clock, '+0');
     assert.ok(await within(3000, async () => Buffer.isBuffer(await pread(mount.path('stable_memory'), 700000, 64))));
     await assertServes(mount.point, 700000);
