@@ -1,11 +1,13 @@
 /* Vectors of the protocol: cert_vectors DIR, where DIR is laid out as tests/data/vectors (its
  * README tells the forms). Every certificate is judged at its stated time, and with one thing
- * wrong; every recorded request must get its id, every recorded answer verify. Parts that DIR does
- * not have are named. Prints each failure, and last "N passed, N failed".
+ * wrong; every recorded request must get its id, every recorded answer verify, every key file give
+ * its principal. Parts that DIR does not have are named. Prints each failure, and last "N passed, N
+ * failed".
  */
 #include "ic/certificate.h"
 #include "ic/response.h"
 #include "tests/ic/forge.h"
+#include "tests/ic/pem_vectors.h"
 #include "tests/ic/sent_request.h"
 #include "tests/ic/vectors.h"
 
@@ -561,7 +563,50 @@ static void check_delegation_chain(json_t *file)
     ic_buf_fini(&signer);
 }
 
+/* ---- key files ---- */
+
+/* Each file of the index, and no other. */
+static void check_key_files(const char *dir)
+{
+    char path[VECTOR_PATH];
+    const char *name;
+    json_t *index, *files, *expected;
+    struct dirent *e;
+    DIR *d = opendir(dir);
+
+    if (!d)
+        vector_die("cannot open", dir);
+    join(path, dir, "index.json", "");
+    index = vector_load_json(path);
+    files = json_object_get(index, "files");
+    json_object_foreach(files, name, expected)
+    {
+        join(path, dir, name, "");
+        if (!json_is_string(expected))
+            vector_die("not a text in the index", name);
+        pem_vector_check(path, json_string_value(expected), check);
+    }
+    while ((e = readdir(d)))
+        if (strstr(e->d_name, ".pem"))
+            check(json_object_get(files, e->d_name) != NULL, e->d_name, "is in the index", "");
+    closedir(d);
+    json_decref(index);
+}
+
 /* ---- the directory ---- */
+
+static void key_files(const char *top)
+{
+    char dir[VECTOR_PATH];
+
+    join(dir, top, "pem", "");
+    if (access(dir, R_OK) != 0) {
+        printf("no pem\n");
+        return;
+    }
+    n_parts++;
+    check_key_files(dir);
+}
 
 static void each_json(const char *top, const char *sub, void (*fn)(const char *, const char *))
 {
@@ -612,6 +657,7 @@ int main(int argc, char **argv)
     }
     each_json(argv[1], "cert", check_cert_file);
     each_json(argv[1], "client", check_client_file);
+    key_files(argv[1]);
     one_json(argv[1], "bls_signatures.json", check_bls);
     one_json(argv[1], "hash_tree.json", check_hash_tree);
     one_json(argv[1], "request_ids.json", check_request_ids);
