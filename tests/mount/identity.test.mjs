@@ -365,11 +365,22 @@ describe('at the network', () => {
     }
   }
 
-  // A canister that only the identity may read.
-  async function ownCanister(identity) {
+  // A canister that only the identity may read, and change.
+  async function ownCanister(identity, shape = 'factland') {
     const rootKey = new Uint8Array(Buffer.from(network.root_key, 'hex'));
     const agent = await HttpAgent.create({ host: network.url, identity: new Signer(identity), rootKey });
-    return ShapedCanister.install(agent, 'factland', { size: 100_000, controllersOnly: true });
+    return ShapedCanister.install(agent, shape, { size: 100_000, controllersOnly: true });
+  }
+
+  // How the update call that `prepare` makes ends.
+  async function prepared(mount) {
+    await writeFile(mount.path('.canisterfs', 'control'), 'prepare\n');
+    let job;
+    await eventually(async () => {
+      job = (await mount.json('status')).jobs.at(-1);
+      return job.state === 'done' || job.state === 'failed';
+    });
+    return job;
   }
 
   before(async () => {
@@ -430,6 +441,27 @@ describe('at the network', () => {
         assert.match(mount.stderr, /by a delegation until 20\d\d-.* UTC/);
         await mount.unmount();
       }
+    });
+  }
+
+  for (const kind of ['ed25519', 'secp256k1', 'p256']) {
+    test(`a ${kind} key, and a session key by its delegation, sign updates`, async () => {
+      const [identity, session] = [makeIdentity(kind), makeIdentity(kind)];
+      const own = await ownCanister(identity, 'hotornot');
+      const ways = [
+        ['-o', `identity=${await keyFile(`${kind}.pem`, identity.pem)}`],
+        await chainArgs(delegated([identity, session]), session),
+      ];
+      for (const args of ways) {
+        const mount = await stage.mount(network, own.id, args);
+        assert.deepEqual(await prepared(mount).then(({ state, error }) => [state, error]), ['done', null]);
+        await mount.unmount();
+      }
+      const queries = await chainArgs(delegated([identity, session], [{ permissions: 'queries' }]), session);
+      const mount = await stage.mount(network, own.id, queries);
+      const { state, error } = await prepared(mount);
+      assert.deepEqual([state, error.errno], ['failed', 'EACCES'], JSON.stringify(error));
+      await mount.unmount();
     });
   }
 
