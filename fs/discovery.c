@@ -441,6 +441,22 @@ static enum fs_exit end_without_memory(const struct search *search, bool is_name
     return FS_EXIT_OK;
 }
 
+/* A method that a map names and the canister does not have, or NULL. Profiles list alternatives;
+ * who writes a map means each word of it, and a misspelt one would be read with less care than he
+ * asked for. */
+static const struct fs_finding *find_misfit(const struct search *search, const struct fs_map *map)
+{
+    const struct fs_memory *memory = &map->memory;
+    const char *const named[] = {memory->version, memory->read_at, memory->read,
+                                 memory->size,    memory->header,  memory->prepare};
+    for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
+        const struct fs_finding *finding = find_finding(search->out, named[i]);
+        if (finding && !finding->offered)
+            return finding;
+    }
+    return NULL;
+}
+
 /* Memory without a version: nothing can tell whether a copy is of one state. */
 static enum fs_exit check_version(const struct search *search, char *message, size_t message_size)
 {
@@ -448,10 +464,11 @@ static enum fs_exit check_version(const struct search *search, char *message, si
     if (out->n_memories == 0 || fs_memory_has_version(&out->memories[0]))
         return FS_EXIT_OK;
     static const char words[] =
-        "has no stable_version: a copy may mix two states of its memory if it changes meanwhile";
+        "tells no version of its memory: a copy may mix two states if it changes meanwhile";
     const char *canister = search->target->canister_text;
     if (search->options->live == FS_LIVE_FAIL) {
-        snprintf(message, message_size, "canister %s %s (-o live=warn mounts it)", canister, words);
+        snprintf(message, message_size, "not mounted: canister %s %s (-o live=warn mounts it)",
+                 canister, words);
         return FS_EXIT_NETWORK;
     }
     fs_log_print(search->target->log, FS_LOG_WARNING, "canister %s %s", canister, words);
@@ -481,6 +498,12 @@ static enum fs_exit search_memory(struct search *search, struct fs_facts *facts,
     }
     if (found == 0)
         return end_without_memory(search, named > 0, message, message_size);
+    const struct fs_finding *misfit = search->options->map ? find_misfit(search, &map) : NULL;
+    if (misfit) {
+        snprintf(message, message_size, "canister %s does not fit %s: %s: %s",
+                 search->target->canister_text, out->basis, misfit->method, misfit->note);
+        return FS_EXIT_NETWORK;
+    }
     enum fs_exit result = check_version(search, message, message_size);
     if (result == FS_EXIT_OK)
         find_out_about_anyone(search);

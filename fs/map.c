@@ -12,8 +12,11 @@
 
 struct parsing {
     struct fs_map map;
-    char problem[160]; /* with the present line, "" while there is none */
-    uint32_t seen;     /* keys, one bit each */
+    const char *rest, *end; /* of the text */
+    int line;               /* the present one, from 1 */
+    char problem[160];      /* the first one, "" while there is none */
+    int problem_line;
+    uint32_t seen; /* keys, one bit each */
 };
 
 struct word {
@@ -136,11 +139,34 @@ static size_t find_key(const char *name)
     return N_METHODS + N_SETTINGS;
 }
 
-/* inih's handler: 1 to go on, 0 to stop with this line as the culprit. */
+/* inih's reader, which counts lines as inih does: it goes on after a bad one, and tells the number
+ * of the first. */
+static char *read_line(char *line, int size, void *stream)
+{
+    struct parsing *parsing = stream;
+    size_t len = (size_t)(parsing->end - parsing->rest);
+    if (len == 0)
+        return NULL;
+    const char *newline = memchr(parsing->rest, '\n', len);
+    if (newline)
+        len = (size_t)(newline + 1 - parsing->rest);
+    if (len > (size_t)size - 1)
+        len = (size_t)size - 1;
+    memcpy(line, parsing->rest, len);
+    line[len] = '\0';
+    parsing->rest += len;
+    parsing->line++;
+    return line;
+}
+
+/* inih's handler: 1 when the line is good. Only the first problem is told. */
 static int take_line(void *user, const char *section, const char *name, const char *value)
 {
     struct parsing *parsing = user;
     size_t key = find_key(name);
+    if (parsing->problem[0])
+        return 1;
+    parsing->problem_line = parsing->line;
     if (strcmp(section, "stable_memory") != 0) {
         snprintf(parsing->problem, sizeof(parsing->problem), "there is no section [%.60s]",
                  section);
@@ -182,23 +208,24 @@ int fs_map_parse(struct fs_map *out, const char *text, size_t len, char *message
                  size_t message_size)
 {
     struct parsing parsing = {
-        .map.memory = {.number = IC_TYPE_NAT64, .page_size = PAGE_SIZE_DEFAULT}};
+        .map.memory = {.number = IC_TYPE_NAT64, .page_size = PAGE_SIZE_DEFAULT},
+        .rest = text,
+        .end = text + len,
+    };
     if (len > FS_MAP_MAX || memchr(text, '\0', len)) {
         snprintf(message, message_size, "this is not a map: %s",
                  len > FS_MAP_MAX ? "too long" : "it holds zero bytes");
         return -EINVAL;
     }
-    char *copy = strndup(text, len);
-    if (!copy) {
+    int line = ini_parse_stream(read_line, &parsing, take_line, &parsing);
+    if (line < 0) {
         snprintf(message, message_size, "out of memory");
         return -ENOMEM;
     }
-    int line = ini_parse_string(copy, take_line, &parsing);
-    free(copy);
     const char *contradiction = line == 0 ? find_contradiction(&parsing.map.memory) : NULL;
     if (line != 0)
         snprintf(message, message_size, "line %d: %s", line,
-                 parsing.problem[0] ? parsing.problem : "not of the form 'key = value'");
+                 parsing.problem_line == line ? parsing.problem : "not of the form 'key = value'");
     else if (contradiction)
         snprintf(message, message_size, "%s", contradiction);
     else

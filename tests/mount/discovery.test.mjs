@@ -240,6 +240,20 @@ describe('discovery', () => {
       await writeFile(map, text);
       await refusedMount(canister, ['-o', `map=${map}`], 2, words);
     }
+    // A method that is misspelt would be done without: a size searched, a version not proven.
+    const misfits = [
+      ['read = stable_read\nsize = stable_sizes', /does not fit the map .*: stable_sizes: /],
+      ['read = stable_read\nsize = stable_size\nversion = stable_versionn', /does not fit the map .*: stable_versionn: /],
+      ['read = stable_reed\nsize = stable_size', /does not fit the map .*: stable_reed: /],
+    ];
+    const unpublished = await install('live', { size: 1000, metadata: 'none' });
+    for (const [text, words] of misfits) {
+      await writeFile(map, `[stable_memory]\n${text}\n`);
+      await refusedMount(canister, ['-o', `map=${map}`], 3, words);
+      await refusedMount(unpublished, ['-o', `map=${map}`], 3, words);
+    }
+    await writeFile(map, '[stable_memory]\nread = stable_read\nsize = stable_size\nprepare = nosuch\n');
+    await refusedMount(canister, ['-o', `map=${map}`], 3, /does not fit the map .*: nosuch: not in the Candid interface/);
     await refusedMount(canister, ['-o', `map=${stage.dir}/nowhere`], 2, /map .*nowhere.*: No such file/);
     await writeFile(map, 'service : { f : (nat -> () }');
     await refusedMount(canister, ['-o', `did=${map}`], 2, /did .*line 1/);
@@ -295,9 +309,9 @@ sys.stdout.buffer.write(data); sys.stdout.flush()
   test('live memory is mounted with a warning, or not at all', async () => {
     const live = await install('live', { size: 65_536 });
     const mount = await stage.mount(network, live.id);
-    assert.match(mount.stderr, /warning: canister .* has no stable_version: a copy may mix two states/);
+    assert.match(mount.stderr, /warning: canister .* tells no version of its memory: a copy may mix two states/);
     await mount.unmount();
-    await refusedMount(live, ['-o', 'live=fail'], 3, /has no stable_version: .*live=warn mounts it/);
+    await refusedMount(live, ['-o', 'live=fail'], 3, /not mounted: .* tells no version .*live=warn mounts it/);
     const versioned = await install('best_effort', { size: 65_536 });
     const other = await stage.mount(network, versioned.id, ['-o', 'live=fail']);
     assert.doesNotMatch(other.stderr, /no stable_version/);
