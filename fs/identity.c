@@ -170,12 +170,38 @@ static bool is_file(const char *word)
     return strchr(word, '/') || (stat(word, &st) == 0 && !S_ISDIR(st.st_mode));
 }
 
+/* Who one is must not depend on what lies in the current directory. */
+static int check_only_a_file(struct opening *o, const char *word)
+{
+    int result = 0;
+    for (int i = 0; i < FS_IDENTITY_STORES && result == 0; i++) {
+        enum fs_identity_store store = (enum fs_identity_store)i;
+        struct fs_identity_place place = {0};
+        struct ic_error ignored = {0};
+        if (fs_identity_store_find(store, word, &place, &ignored) != -ENOENT)
+            result =
+                ic_fail(o->err, IC_E_CONFIG,
+                        "identity '%.80s' is a file here and an identity of %s: ./%.80s is the "
+                        "file; for the other name its key file%s%.150s%s, or start elsewhere",
+                        word, fs_identity_store_name(store), word, place.key_file ? " (" : "",
+                        place.key_file ? place.key_file : "", place.key_file ? ")" : "");
+        fs_identity_place_fini(&place);
+    }
+    return result;
+}
+
+static int open_file(struct opening *o, const char *word, struct fs_identity *out)
+{
+    int result = strchr(word, '/') ? 0 : check_only_a_file(o, word);
+    if (result == 0)
+        result = open_key(o, word, o->options->delegation, &out->id);
+    return result < 0 ? result : describe(o, out, NULL, NULL, word);
+}
+
 static int open_word(struct opening *o, const char *word, struct fs_identity *out)
 {
-    if (is_file(word)) {
-        int result = open_key(o, word, o->options->delegation, &out->id);
-        return result < 0 ? result : describe(o, out, NULL, NULL, word);
-    }
+    if (is_file(word))
+        return open_file(o, word, out);
     if (strcmp(word, "anonymous") == 0)
         return open_anonymous(o, &out->id);
     return open_by_name(o, word, out);

@@ -321,12 +321,18 @@ describe('by name', () => {
     await run('rm', ['-r', join(home, '.config/dfx/identity/seeded')]);
   });
 
-  test('a file of that name comes first, a directory does not', async () => {
+  test('a file that has the name of an identity leaves open who is meant, a directory does not', async () => {
     const cwd = join(stage.dir, 'here');
     await mkdir(join(cwd, 'default'), { recursive: true });
-    await copyFile(vector('pkcs8_p256.pem'), join(cwd, 'seeded'));
-    await chmod(join(cwd, 'seeded'), 0o600);
-    assert.equal((await whoami('identity=seeded', { cwd })).out, `${P256}\n`);
+    for (const name of ['seeded', 'other']) {
+      await copyFile(vector('pkcs8_p256.pem'), join(cwd, name));
+      await chmod(join(cwd, name), 0o600);
+    }
+    const { code, out, err } = await whoami('identity=seeded', { cwd });
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, /^canisterfs: identity 'seeded' is a file here and an identity of (icp-cli|dfx): \.\/seeded is the file; .*\n$/);
+    assert.equal((await whoami('identity=./seeded', { cwd })).out, `${P256}\n`);
+    assert.equal((await whoami('identity=other', { cwd })).out, `${P256}\n`);
     assert.match((await whoami('identity=default', { cwd })).out, /^5upke-/);
   });
 
