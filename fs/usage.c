@@ -16,7 +16,7 @@ static const struct {
 } exit_table[] = {
     {FS_EXIT_OK, "the mount serves; in the foreground: it was unmounted"},
     {FS_EXIT_USAGE, "the command line is wrong"},
-    {FS_EXIT_CONFIG, "an option's value, an identity or a key cannot be used"},
+    {FS_EXIT_CONFIG, "a file, a profile, an identity or a key that an option names cannot be used"},
     {FS_EXIT_NETWORK, "the network or the canister cannot be reached, verified or found"},
     {FS_EXIT_MOUNT, "the mount point cannot be mounted on, or serving ended by an error"},
 };
