@@ -207,8 +207,7 @@ int fs_identity_chain_apply(const char *path, struct ic_identity *id, int64_t no
     int result = fs_small_file_read(path, FS_IDENTITY_CHAIN_MAX, &text, &len);
     if (result < 0)
         return ic_fail(err, result == -ENOMEM ? IC_E_NO_MEMORY : IC_E_CONFIG,
-                       "delegation file %.250s: %s", path,
-                       result == -EINVAL ? "not a regular file" : strerror(-result));
+                       "delegation file %.250s: %s", path, fs_small_file_words(result));
     struct ic_arena arena;
     ic_arena_init(&arena, 16 * FS_IDENTITY_CHAIN_MAX);
     result = fs_identity_chain_parse(path, text, len, &arena, &chain, err);

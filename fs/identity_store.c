@@ -83,7 +83,7 @@ static int read_json(const char *dir, const char *name, json_t **out, struct ic_
     } else if (result == -ENOMEM) {
         result = fail_memory(err);
     } else if (result < 0) {
-        result = ic_fail(err, IC_E_CONFIG, "%s: %s", path, strerror(-result));
+        result = ic_fail(err, IC_E_CONFIG, "%s: %s", path, fs_small_file_words(result));
     } else {
         *out = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
         if (!*out || !json_is_object(*out)) {

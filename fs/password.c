@@ -104,9 +104,33 @@ static ssize_t read_silently(const char *key_file, char *buf, size_t size, int s
     return len;
 }
 
+/* As the signal does when it is not held back: nothing when it is ignored, or no shell is there to
+ * go on from. */
+static void suspend(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTSTP);
+    (void)raise(SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &set, NULL); /* stops here */
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Asks again after the program was stopped: the shell has set the terminal as it likes it. */
+static ssize_t ask(const char *key_file, char buf[IC_PASSWORD_MAX], int signal_fd, int *number)
+{
+    for (;;) {
+        *number = 0;
+        ssize_t len = read_silently(key_file, buf, IC_PASSWORD_MAX, signal_fd, number);
+        if (*number != SIGTSTP)
+            return len;
+        suspend();
+    }
+}
+
 static int from_terminal(const char *key_file, char buf[IC_PASSWORD_MAX], struct ic_error *err)
 {
-    static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
     sigset_t set, before;
     int number = 0;
     if (!isatty(STDIN_FILENO))
@@ -115,12 +139,11 @@ static int from_terminal(const char *key_file, char buf[IC_PASSWORD_MAX], struct
                        "terminal to ask for the password: -o password_file=FILE",
                        key_file);
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
-        sigaddset(&set, ending[i]);
+    for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+        sigaddset(&set, watched[i]);
     sigprocmask(SIG_BLOCK, &set, &before);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-    ssize_t len =
-        signal_fd < 0 ? -1 : read_silently(key_file, buf, IC_PASSWORD_MAX, signal_fd, &number);
+    ssize_t len = signal_fd < 0 ? -1 : ask(key_file, buf, signal_fd, &number);
     if (signal_fd >= 0)
         close(signal_fd);
     if (number != 0)

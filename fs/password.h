@@ -14,8 +14,8 @@ struct fs_password {
 /* The source of a password for ic_identity_open_pem; arg is a struct fs_password.
  *
  * From a file: its first line. From the terminal: only when standard input is one; the prompt goes
- * to standard error, nothing is echoed, and a signal that ends the program sets the terminal right
- * first. Blocks until a line is typed.
+ * to standard error, nothing is echoed, and a signal that ends or stops the program sets the
+ * terminal right first. Blocks until a line is typed.
  *
  * Returns the length, or -EINVAL with err filled.
  */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,4 +47,11 @@ int fs_small_file_read(const char *path, size_t max, char **text, size_t *len)
     *text = bytes;
     *len = found;
     return 0;
+}
+
+const char *fs_small_file_words(int result)
+{
+    return result == -EINVAL  ? "not a regular file"
+           : result == -EFBIG ? "larger than such a file can be"
+                              : strerror(-result);
 }

@@ -14,4 +14,7 @@
 int fs_small_file_read(const char *path, size_t max, char **text, size_t *len)
     __attribute__((warn_unused_result, nonnull));
 
+/* What a failure of fs_small_file_read means, in words. */
+const char *fs_small_file_words(int result);
+
 #endif

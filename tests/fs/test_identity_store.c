@@ -171,6 +171,9 @@ static void test_damaged(void)
     write_file("odd/identity", "a file");
     set_environment(NULL, "odd", NULL, NULL);
     refused(ICP, "x", -ENOENT, "no ");
+    write_file("dir/identity/identity_list.json/x", "");
+    set_environment(NULL, "dir", NULL, NULL);
+    refused(ICP, "x", -EINVAL, "identity_list.json: not a regular file");
 }
 
 static void test_dfx(void)

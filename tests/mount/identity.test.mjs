@@ -237,6 +237,20 @@ describe('a password typed', () => {
     assert.match(terminal.shown, / echo /);
   });
 
+  test('Ctrl-Z at the prompt gives the terminal back, and fg asks again without echo', async () => {
+    const asking = quoted([program, '--whoami', '-o', `identity=${file}`]);
+    const terminal = onTerminal(`set -m; ${asking}; stty -a; stty sane; fg; echo status $?`);
+    await eventually(() => terminal.shown.includes('Password for'));
+    terminal.type('\x1a');
+    await eventually(() => terminal.shown.match(/Password for/g).length === 2);
+    assert.match(terminal.shown, / echo /, 'while it is stopped');
+    terminal.type('swordfish\n');
+    await terminal.ended;
+    assert.match(terminal.shown, /status 0/);
+    assert.ok(terminal.shown.includes(principal));
+    assert.ok(!terminal.shown.includes('swordfish'), 'no echo');
+  });
+
   test('before the program goes to the background', async () => {
     const network = await stage.network(['--demo', '--demo-size', '1M']);
     const point = await newPoint(stage);
