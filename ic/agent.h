@@ -143,6 +143,10 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  * anew, unless running it twice does no harm. So too when it was cancelled: IC_E_CANCELLED means
  * that it was not sent. Every other error means that it did not run, or was rejected.
  * IC_E_OVERLOADED also when it is certified that it never ran nor will: it may be made anew.
+ *
+ * That an HTTP status of 4xx, or a refusal "before it ran", means "did not run" is the word of the
+ * machine that answered, certified by nobody: one that lies can have a call made twice by a caller
+ * who makes it anew, not more. Where twice does harm, look before that, too.
  */
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
                     const struct ic_principal *effective, const char *method, const uint8_t *arg,
