@@ -71,6 +71,9 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
     conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
     /* With it the kernel waits for a direct read where no signal reaches it, KILL included. */
     conn->want &= ~(unsigned)FUSE_CAP_ASYNC_DIO;
+    /* Without it a lookup that waits for the network holds up all others in its directory. Not on
+     * by itself from libfuse 3.17 on; before, libfuse does not pass it on to the kernel. */
+    conn->want |= conn->capable & FUSE_CAP_PARALLEL_DIROPS;
     if (ops->serving)
         ops->serving(ops->serving_arg);
 }

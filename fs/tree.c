@@ -25,6 +25,7 @@
  * every change that was complete before it. */
 #define FRESH_FOR_OPEN_NS 50000000
 
+#define LASTING_S (30 * 86400.0)
 #define SECOND_NS INT64_C(1000000000)
 
 /* As long as the block cache keeps the error of a block. */
@@ -396,6 +397,15 @@ static double attr_timeout_s(const struct fs_tree *tree, const struct fs_node *n
     return is_live ? 0 : (double)tree->config.attr_timeout_ns / 1e9;
 }
 
+/* How long the kernel may know a name. Directories and generated files stay for ever: while the
+ * lookup of a file waits for the network, others in its directory may wait behind it (ops_init),
+ * and status and control must be there all the same. */
+static double entry_timeout_s(const struct fs_tree *tree, const struct fs_entry *entry)
+{
+    bool is_lasting = entry->kind != FS_ENTRY_FILE;
+    return is_lasting ? LASTING_S : (double)tree->config.attr_timeout_ns / 1e9;
+}
+
 int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pid_t caller,
                    const struct source_io *io, struct fuse_entry_param *out)
 {
@@ -425,7 +435,7 @@ int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pi
         memset(out, 0, sizeof(*out));
         out->ino = node->ino;
         out->attr_timeout = attr_timeout_s(tree, node);
-        out->entry_timeout = (double)tree->config.attr_timeout_ns / 1e9;
+        out->entry_timeout = entry_timeout_s(tree, entry);
         fill_attr_locked(tree, node, &out->attr);
     } else {
         result = -ENOMEM;

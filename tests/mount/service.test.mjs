@@ -220,6 +220,22 @@ describe('surroundings that change', () => {
     await mount.unmount();
   });
 
+  test('status and control answer while a lookup waits for the network', async () => {
+    const mount = await stage.mount(network, sample, ['-o', 'timeout=8s,attr_timeout=100ms']);
+    await mount.json('status');
+    await readFile(mount.path('.canisterfs', 'control'));
+    await sleep(300); // what may be forgotten is
+    await network.faults([{ kind: 'stall' }]);
+    const asked = Date.now();
+    const reading = pread(mount.path('stable_memory'), 0, 64);
+    await sleep(300);
+    assert.equal((await mount.json('status')).jobs.length, 0);
+    await assert.rejects(writeFile(mount.path('.canisterfs', 'control'), 'cancel 1'), { code: 'ENOENT' });
+    assert.ok(Date.now() - asked < 4000, `took ${Date.now() - asked} ms`);
+    assert.equal(await reading, 'ETIMEDOUT');
+    await mount.unmount();
+  });
+
   test('the network is replaced: another process at the same address, with the same keys', async () => {
     const args = ['--demo', '--demo-size', '1M', '--state', join(stage.dir, 'state')];
     const first = await Stage.open();
