@@ -1,5 +1,6 @@
-// Candid text against DFINITY's didc, on random types and values: what we read of a text, it reads, and what we print of a
-// message, it prints, layout included. CANDID_SEED repeats a run; CANDID_ROUNDS is how many argument lists.
+// Candid against DFINITY's didc, on random types and values: what we read of a text, it reads; what we print of a message, it
+// prints, layout included; what we make of a message at other types, it makes. CANDID_SEED repeats a run; CANDID_ROUNDS is how
+// many argument lists.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -33,6 +34,7 @@ async function ask(request, idl, operand) {
   return refused ? null : Buffer.from(line.slice(3), 'hex')
 }
 const print = async (idl, message) => (await ask('print', idl, message))?.toString()
+const coerce = async (idl, message) => (await ask('coerce', idl, message))?.toString()
 const encode = async (idl, text) => (await ask('encode', idl, hexOf(text)))?.toString('hex')
 
 // ---- didc's side ----
@@ -98,12 +100,24 @@ const tags = names.filter(name => !['nat', 'text', 'opt', 'a b', '', '☃', "it'
 
 let typesLeft, valuesLeft // of an argument list, so that none gets long
 
-/** A type: its text, and a maker of values in text. */
+/** What somebody may declare who expects something else: the type, or one that is near to it or of another kind. `same` is the
+ * type with such changes to its parts. Left out is where this didc has rules of before, for opt opt T, opt reserved, reserved at
+ * null and services as principals; and blobs for vecs, which it refuses even without elements. */
+function change(type, same) {
+  if (random(8)) return type === 'nat' && !random(4) ? 'int' : same
+  if (/^(service|reserved)/.test(type)) return same
+  const fresh = makeType(2).type
+  const isOld = /^opt (opt|reserved)|nat8|blob/.test(fresh)
+  return pick(['reserved', /^(opt|reserved)/.test(same) ? same : `opt ${same}`, isOld ? 'opt nat' : fresh])
+}
+
+/** A type: its text, a maker of values in text, and a maker of types that these may or may not fit. */
 function makeType(depth) {
   const scalars = ['bool', 'nat', 'int', ...Object.keys(width), 'float32', 'float64', 'text', 'null', 'reserved', 'principal', 'blob', 'func', 'service']
   const kind = pick(depth > 0 && typesLeft-- > 0 ? [...times(6, () => pick(scalars)), 'opt', 'opt', 'vec', 'vec', 'record', 'record', 'tuple', 'variant', 'variant'] : scalars)
   const inner = () => makeType(depth - 1)
-  const scalar = value => ({ type: kind, value })
+  const made = (type, value, same = () => type) => ({ type, value, other: () => change(type, same()) })
+  const scalar = value => made(kind, value)
   switch (kind) {
     case 'bool': return scalar(() => pick(['true', 'false']))
     case 'nat': return scalar(() => integer(0, false))
@@ -114,26 +128,33 @@ function makeType(depth) {
     case 'null': case 'reserved': return scalar(() => 'null')
     case 'principal': return scalar(() => `principal "${pick(principals)}"`)
     case 'blob': return scalar(() => `blob "${times(random(40), () => pick(['a', 'b', ' ', '\\0a', '\\22', '`', `\\${digits(2)}`])).join('')}"`)
-    case 'func': return { type: 'func () -> () query', value: () => `func "${pick(principals)}".${quoted(pick(names))}` }
-    case 'service': return { type: 'service {}', value: () => `service "${pick(principals)}"` }
+    case 'func': return made('func () -> () query', () => `func "${pick(principals)}".${quoted(pick(names))}`)
+    case 'service': return made('service {}', () => `service "${pick(principals)}"`)
     case 'opt': {
       const t = inner()
-      return { type: `opt ${t.type}`, value: () => (valuesLeft-- > 0 && random(4) ? `opt ${t.value()}` : 'null') }
+      return made(`opt ${t.type}`, () => (valuesLeft-- > 0 && random(4) ? `opt ${t.value()}` : 'null'), () => `opt ${t.other()}`)
     }
     case 'vec': {
       const t = inner()
-      return { type: `vec ${t.type}`, value: () => `vec { ${times(valuesLeft-- > 0 ? random(random(4) ? 6 : 14) : 0, t.value).join('; ')} }` }
+      const count = () => (valuesLeft-- > 0 ? random(random(4) ? 6 : 14) : 0)
+      return made(`vec ${t.type}`, () => `vec { ${times(count(), t.value).join('; ')} }`, () => `vec ${t.other()}`)
     }
     case 'tuple': {
       const parts = times(random(4), inner)
-      return { type: `record { ${parts.map(t => t.type).join('; ')} }`, value: () => `record { ${parts.map(t => t.value()).join('; ')} }` }
+      const record = list => `record { ${list.join('; ')} }`
+      return made(record(parts.map(t => t.type)), () => record(parts.map(t => t.value())), () => record(parts.map(t => t.other())))
     }
     case 'record': case 'variant': {
       const labels = [...new Set(times(random(5) + (kind === 'variant' ? 1 : 0), () => pick(kind === 'variant' ? tags : names)))]
       const fields = labels.map(name => ({ name: quoted(name), ...inner() }))
-      const type = `${kind} { ${fields.map(f => `${f.name} : ${f.type}`).join('; ')} }`
+      const braces = list => `${kind} { ${list.join('; ')} }`
       const one = f => `${f.name} = ${f.value()}`
-      return { type, value: () => `${kind} { ${kind === 'record' ? fields.map(one).join('; ') : one(pick(fields))} }` }
+      const more = () => (random(3) ? [] : [`more : ${pick(['null', 'opt text', 'reserved', 'text'])}`])
+      return made(
+        braces(fields.map(f => `${f.name} : ${f.type}`)),
+        () => braces(kind === 'record' ? fields.map(one) : [one(pick(fields))]),
+        () => braces([...fields.filter(() => random(8)).map(f => `${f.name} : ${f.other()}`), ...more()]),
+      )
     }
     default: return scalar(() => integer(width[kind], kind.startsWith('int')))
   }
@@ -143,7 +164,12 @@ function makeArgs() {
   typesLeft = 30
   valuesLeft = 30
   const types = times(random(4), () => makeType(random(5) === 0 ? 13 : random(5)))
-  return { idl: `service : { m : (${types.map(t => t.type).join(', ')}) -> () }`, text: `(${types.map(t => t.value()).join(', ')})` }
+  const service = list => `service : { m : (${list.join(', ')}) -> () }`
+  return {
+    idl: service(types.map(t => t.type)),
+    text: `(${types.map(t => t.value()).join(', ')})`,
+    other: () => service(types.slice(0, types.length - (random(10) ? 0 : 1)).map(t => t.other())),
+  }
 }
 
 // ---- tests ----
@@ -192,4 +218,20 @@ test('texts with a mistake: what didc refuses, we refuse, and the other way roun
     assert.equal(didcPrint(null, ours), didcPrint(null, message), `${idl}\n${text}`)
   }
   assert.ok(accepted > rounds / 20, `${accepted} accepted`)
+})
+
+test('messages at other types: what didc makes of them, we make', async () => {
+  let accepted = 0
+  for (let i = 0; i < rounds; i++) {
+    const { idl, text: source, other } = makeArgs()
+    const message = didcEncode(idl, source)
+    assert.notEqual(message, null, `didc refuses round ${i}: ${idl}\n${source}`)
+    const expected = other()
+    const theirs = didcPrint(expected, message)
+    const ours = await coerce(expected, message)
+    const note = `${refused ?? didcRefused}: round ${i}: ${idl}\n${source}\nat ${expected}`
+    assert.equal(ours ?? null, theirs, note)
+    accepted += theirs !== null
+  }
+  assert.ok(accepted > rounds / 4 && accepted < rounds, `${accepted} accepted`)
 })

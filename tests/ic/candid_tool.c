@@ -2,11 +2,13 @@
  *
  *     print IDL MESSAGE    "ok TEXT": what the message says
  *     json IDL MESSAGE     "ok JSON"
+ *     coerce IDL MESSAGE   "ok TEXT": what the message says at the types of IDL
  *     encode IDL TEXT      "ok MESSAGE": of an argument list
  *
  * Or "error" and why. All operands are hexadecimal. IDL is a service with a method m, whose
  * arguments they are; "-" when there is none.
  */
+#include "ic/candid_coerce.h"
 #include "ic/candid_json.h"
 #include "ic/candid_print.h"
 #include "ic/candid_text.h"
@@ -62,14 +64,19 @@ static int render(const char *how, const struct context *c, const struct ic_buf 
 {
     struct ic_candid_naming naming = {.all = c->names};
     struct ic_candid *msg = NULL;
-    int ret = ic_candid_decode(message->bytes, message->len, NULL, &msg, err);
+    int ret;
 
-    if (ret < 0)
-        return ret;
     if (c->method) {
         naming.types = c->method->as.func.args;
         naming.n = c->method->as.func.n_args;
     }
+    if (strcmp(how, "coerce") == 0)
+        ret = ic_candid_decode_as(message->bytes, message->len, naming.types, naming.n, NULL, &msg,
+                                  err);
+    else
+        ret = ic_candid_decode(message->bytes, message->len, NULL, &msg, err);
+    if (ret < 0)
+        return ret;
     if (strcmp(how, "json") == 0)
         ret = ic_candid_json(ic_candid_arg(msg, 0), ic_candid_count(msg), &naming, 0, MAX_TEXT, out,
                              err);
