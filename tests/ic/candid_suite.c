@@ -32,6 +32,7 @@
 #endif
 
 static int n_passed, n_failed;
+static int n_assertions; /* of the official suite */
 
 static bool check(bool ok, const char *where, const char *what, const char *detail)
 {
@@ -277,6 +278,7 @@ static void check_assertion(struct scanner *s, const char *definitions)
     if (op == 1 || op == 2)
         holds = holds && accepts(&b, func) && equal_lists(a.values, b.values) == (op == 1);
     check(holds, s->path, (const char *)description.bytes, "");
+    n_assertions++;
     input_fini(&a);
     input_fini(&b);
     ic_buf_fini(&tuple);
@@ -448,6 +450,8 @@ int main(int argc, char **argv)
             check_assertions(path);
     }
     closedir(d);
+    if (n_assertions == 0)
+        die("no assertions", argv[1]);
     join(path, argv[1], "didc-coerce.jsonl");
     check_rows(path, check_coerce);
     join(path, argv[1], "didc-render.jsonl");
