@@ -222,7 +222,7 @@ struct ic_value ic_principal_value(const struct ic_principal *p) IC_NONNULL(1);
  */
 struct ic_candid_limits {
     size_t max_values;  /* values visited, also those of no width; default 65536 + 64 * len */
-    size_t max_memory;  /* bytes of types and values; default 1 MiB + 64 * len */
+    size_t max_memory;  /* bytes of types and values; default 1 MiB + 128 * len */
     unsigned max_depth; /* nesting of values; default 256 */
     size_t max_types;   /* entries of the type table; default 10000 */
 };

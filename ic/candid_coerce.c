@@ -23,7 +23,7 @@
 #define MISMATCH 1
 
 /* Twice as much as at own types: a byte that is an element may be expected as opt of its type. */
-#define MEMORY_PER_BYTE 128
+#define MEMORY_PER_BYTE 256
 
 struct coercer {
     struct candid_reader r;

@@ -88,9 +88,9 @@ int candid_end(struct candid_reader *r, int ret, struct ic_candid *msg, struct i
 
 /* ---- at the message's own types ---- */
 
-/* An element of one byte on the wire, a name of a variant or a record of one nat8, takes 56 bytes:
- * two values. Whoever expects less sets a limit of his own. */
-#define MEMORY_PER_BYTE 64
+/* An element of one byte on the wire takes 24 bytes, and 32 for each level in it: 120 for a record
+ * of a record of a name of a variant. Whoever expects less sets a limit of his own. */
+#define MEMORY_PER_BYTE 128
 
 static int read_args(struct candid_reader *r, struct ic_candid *msg)
 {

@@ -516,6 +516,8 @@ static void test_memory_per_byte(void)
     } rows[] = {
         {"4449444c 02 6d01 6b02 00 7f 01 7f 01 00", "a vec of a variant of two names"},
         {"4449444c 02 6d01 6c01 00 7b 01 00", "a vec of records of one nat8"},
+        {"4449444c 03 6d01 6c01 00 02 6b02 00 7f 01 7f 01 00", "a vec of records of one name"},
+        {"4449444c 04 6d01 6c01 00 02 6c01 00 03 6b02 00 7f 01 7f 01 00", "one level more"},
         {"4449444c 02 6d01 6e 7f 01 00", "a vec of opt null"},
         {"4449444c 02 6d01 6d 7b 01 00", "a vec of blobs"},
         {"4449444c 01 6d 7d 01 00", "a vec of nats"},
@@ -529,7 +531,7 @@ static void test_memory_per_byte(void)
         ic_buf_append(&buf, header, from_hex(rows[i].header, header));
         ic_buf_append_leb64(&buf, n);
         for (size_t k = 0; k < n; k++) /* every element is one byte; a blob of one would be two */
-            ic_buf_append(&buf, i == 3 ? "\0" : "\1", 1);
+            ic_buf_append(&buf, i == 5 ? "\0" : "\1", 1);
         TAP_INT(ic_candid_decode(buf.bytes, buf.len, NULL, &msg, NULL), 0, rows[i].what);
         TAP_INT(msg ? (int64_t)ic_value_count(ic_candid_arg(msg, 0)) : 0, (int64_t)n, "all of it");
         ic_candid_free(msg);
