@@ -210,9 +210,8 @@ uint64_t candid_fixed_bits(const struct ic_value *v) IC_NONNULL(1);
 /* The place of an id among the fields of a record or variant; false when there is none such. */
 bool candid_find_field(const struct ic_type *type, uint32_t id, size_t *out) IC_NONNULL(1, 3);
 
-/* The result of writing a value as text: fills err. Returns ret's meaning: 0, -EFBIG, -EPROTO,
- * -EINVAL, -ENOMEM. */
-int candid_text_status(int ret, struct ic_error *err);
+/* Are the fields of a record those of a tuple: 0, 1, ...? */
+bool candid_is_tuple(const struct ic_type *type) IC_NONNULL(1);
 
 /* ---- names: declared is a type of a description or NULL, type the one the value has ---- */
 

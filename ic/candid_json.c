@@ -3,20 +3,18 @@
 
 #include "ic/candid_impl.h"
 #include "ic/candid_number.h"
-#include "ic/candid_quote.h"
+#include "ic/candid_out.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 struct writer {
-    struct ic_buf *out;
-    size_t end; /* out->len may become this */
+    struct candid_out out;
     const struct ic_candid_names *all;
-    struct ic_error *err;
     unsigned flags;
     unsigned depth;
-    int ret; /* the first failure; writing stops then */
 };
 
 static void put_value(struct writer *w, const struct ic_value *v, const struct ic_type *declared);
@@ -25,23 +23,17 @@ static void put_value(struct writer *w, const struct ic_value *v, const struct i
 
 static void fail(struct writer *w, int ret)
 {
-    if (w->ret == 0)
-        w->ret = ret;
+    candid_out_fail(&w->out, ret);
 }
 
 static void put_bytes(struct writer *w, const void *bytes, size_t len)
 {
-    if (w->ret < 0)
-        return;
-    if (len > w->end - w->out->len)
-        fail(w, -EFBIG);
-    else
-        ic_buf_append(w->out, bytes, len);
+    candid_out_bytes(&w->out, bytes, len, 0);
 }
 
 static void put(struct writer *w, const char *text)
 {
-    put_bytes(w, text, strlen(text));
+    candid_out(&w->out, text);
 }
 
 /* ---- strings ---- */
@@ -61,7 +53,7 @@ static void put_escaped(struct writer *w, uint32_t c)
 static void put_string(struct writer *w, struct ic_view text)
 {
     put(w, "\"");
-    for (size_t i = 0; i < text.len && w->ret == 0;) {
+    for (size_t i = 0; i < text.len && w->out.ret == 0;) {
         size_t len = ic_utf8_char_len(text.bytes + i, text.len - i);
         uint32_t c = len ? candid_scalar(text.bytes + i, len) : 0;
         if (len == 0)
@@ -81,7 +73,7 @@ static void put_hex(struct writer *w, struct ic_view bytes)
 {
     static const char digits[] = "0123456789abcdef";
     put(w, "\"");
-    for (size_t i = 0; i < bytes.len && w->ret == 0; i++)
+    for (size_t i = 0; i < bytes.len && w->out.ret == 0; i++)
         put_bytes(w, (const char[]){digits[bytes.bytes[i] >> 4], digits[bytes.bytes[i] & 15]}, 2);
     put(w, "\"");
 }
@@ -172,22 +164,15 @@ static void put_member(struct writer *w, const struct ic_value *v, size_t i,
     put_value(w, content, candid_declared_part(declared, v->type, i));
 }
 
-static bool is_tuple(const struct ic_type *type)
-{
-    for (size_t i = 0; i < type->as.fields.n; i++)
-        if (type->as.fields.fields[i].id != i)
-            return false;
-    return type->as.fields.n > 0;
-}
-
 static void put_record(struct writer *w, const struct ic_value *v, const struct ic_type *declared)
 {
-    bool is_array = (w->flags & IC_JSON_TUPLES) && is_tuple(v->type);
+    bool is_array =
+        (w->flags & IC_JSON_TUPLES) && v->type->as.fields.n > 0 && candid_is_tuple(v->type);
 
     if (v->as.seq.n != v->type->as.fields.n)
         fail(w, -EINVAL);
     put(w, is_array ? "[" : "{");
-    for (size_t i = 0; i < v->as.seq.n && w->ret == 0; i++) {
+    for (size_t i = 0; i < v->as.seq.n && w->out.ret == 0; i++) {
         const struct ic_value *content = &v->as.seq.items[i];
         if (i > 0)
             put(w, ",");
@@ -221,7 +206,7 @@ static void put_vec(struct writer *w, const struct ic_value *v, const struct ic_
         return;
     }
     put(w, "[");
-    for (size_t i = 0; i < n && w->ret == 0; i++) {
+    for (size_t i = 0; i < n && w->out.ret == 0; i++) {
         struct ic_value elem;
         if (i > 0)
             put(w, ",");
@@ -290,49 +275,33 @@ static void put_value(struct writer *w, const struct ic_value *v, const struct i
 {
     if (w->depth == CANDID_MAX_DEPTH)
         fail(w, -EINVAL);
-    if (w->ret < 0)
+    if (w->out.ret < 0)
         return;
     w->depth++;
     put_content(w, v, declared);
     w->depth--;
 }
 
-static struct writer start(unsigned flags, const struct ic_candid_names *all, size_t max,
-                           struct ic_buf *out, struct ic_error *err)
-{
-    return (struct writer){
-        .out = out,
-        .end = max > SIZE_MAX - out->len ? SIZE_MAX : out->len + max,
-        .all = all,
-        .flags = flags,
-        .err = err,
-    };
-}
-
-static int finish(struct writer *w)
-{
-    return candid_text_status(w->ret < 0 ? w->ret : ic_buf_status(w->out), w->err);
-}
-
 int ic_candid_json(const struct ic_value *args, size_t n, const struct ic_candid_naming *naming,
                    unsigned flags, size_t max, struct ic_buf *out, struct ic_error *err)
 {
-    struct writer w = start(flags, naming ? naming->all : NULL, max, out, err);
+    struct writer w = {
+        .out = candid_out_to(out, max), .all = naming ? naming->all : NULL, .flags = flags};
     put(&w, "[");
-    for (size_t i = 0; i < n && w.ret == 0; i++) {
+    for (size_t i = 0; i < n && w.out.ret == 0; i++) {
         if (i > 0)
             put(&w, ",");
         put_value(&w, &args[i], candid_declared_arg(naming, i));
     }
     put(&w, "]");
-    return finish(&w);
+    return candid_out_status(&w.out, err);
 }
 
 int ic_candid_json_value(const struct ic_value *value, const struct ic_type *declared,
                          const struct ic_candid_names *all, unsigned flags, size_t max,
                          struct ic_buf *out, struct ic_error *err)
 {
-    struct writer w = start(flags, all, max, out, err);
+    struct writer w = {.out = candid_out_to(out, max), .all = all, .flags = flags};
     put_value(&w, value, declared);
-    return finish(&w);
+    return candid_out_status(&w.out, err);
 }

@@ -11,10 +11,9 @@
 
 #include "ic/candid_impl.h"
 #include "ic/candid_number.h"
-#include "ic/candid_quote.h"
-#include "ic/did_impl.h"
+#include "ic/candid_out.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,14 +29,9 @@ enum style {
 };
 
 struct printer {
-    struct ic_buf *out;
-    size_t end; /* out->len may become this */
+    struct candid_out out;
     const struct ic_candid_names *all;
-    struct ic_error *err;
-    size_t column;
     size_t indent;
-    bool is_measuring; /* nothing is written, and it is too long when column passes COLUMNS */
-    int ret;           /* the first failure; writing stops then */
 };
 
 /* Where a value stands. */
@@ -52,58 +46,26 @@ static void put_value(struct printer *p, const struct ic_value *v, struct place 
 
 /* ---- output ---- */
 
-static bool fail(struct printer *p, int ret)
-{
-    if (p->ret == 0)
-        p->ret = ret;
-    return false;
-}
-
-static void put_bytes(struct printer *p, const void *bytes, size_t len, size_t columns)
-{
-    if (p->ret < 0)
-        return;
-    p->column += columns;
-    if (p->is_measuring && p->column > COLUMNS)
-        fail(p, -ERANGE);
-    else if (!p->is_measuring && len > p->end - p->out->len)
-        fail(p, -EFBIG);
-    else if (!p->is_measuring)
-        ic_buf_append(p->out, bytes, len);
-}
-
 static void put(struct printer *p, const char *text)
 {
-    size_t len = strlen(text);
-    put_bytes(p, text, len, len);
+    candid_out(&p->out, text);
 }
 
 static void put_line(struct printer *p)
 {
-    put_bytes(p, "\n", 1, 0);
-    p->column = 0;
+    put(p, "\n");
+    p->out.column = 0;
     for (size_t i = 0; i < p->indent; i++)
         put(p, " ");
 }
 
 /* ---- scalars ---- */
 
-/* 1_000_000 */
-static void put_grouped(struct printer *p, const char *digits, size_t len)
-{
-    size_t first = (len - 1) % 3 + 1;
-    put_bytes(p, digits, first, first);
-    for (size_t i = first; i < len && p->ret == 0; i += 3) {
-        put(p, "_");
-        put_bytes(p, digits + i, 3, 3);
-    }
-}
-
 /* A number too long for a line need not be made of its bytes to see that. */
 static bool is_too_long(const struct printer *p, const struct ic_value *v)
 {
     enum ic_type_kind kind = v->type->kind;
-    if (!p->is_measuring || (kind != IC_TYPE_NAT && kind != IC_TYPE_INT))
+    if (!p->out.is_measure || (kind != IC_TYPE_NAT && kind != IC_TYPE_INT))
         return false;
     return candid_leb_len(v->as.leb, kind == IC_TYPE_INT) > COLUMNS;
 }
@@ -113,36 +75,18 @@ static void put_number(struct printer *p, const struct ic_value *v)
     struct candid_digits d;
     int ret = is_too_long(p, v) ? -ERANGE : candid_digits(v, &d);
     if (ret < 0) {
-        fail(p, ret);
+        candid_out_fail(&p->out, ret);
         return;
     }
     if (d.is_negative)
         put(p, "-");
     if (d.is_integer)
-        put_grouped(p, d.digits, d.len);
+        candid_out_grouped(&p->out, d.digits, d.len);
     else
-        put_bytes(p, d.digits, d.len, d.len);
+        candid_out_bytes(&p->out, d.digits, d.len, d.len);
     put(p, " : ");
     put(p, candid_kind_name(v->type->kind));
     candid_digits_fini(&d);
-}
-
-static void put_quoted(struct printer *p, struct ic_view text, enum style style)
-{
-    enum candid_quote quote = style == STYLE_COMPACT ? CANDID_QUOTE_COMPACT : CANDID_QUOTE_PLAIN;
-
-    if (!p->is_measuring && !ic_view_is_utf8(text))
-        fail(p, -EINVAL);
-    put(p, "\"");
-    for (size_t i = 0; i < text.len && p->ret == 0;) {
-        struct candid_quoted q = candid_quote_at(text, i, quote);
-        if (q.escape[0])
-            put(p, q.escape);
-        else
-            put_bytes(p, text.bytes + i, q.len, q.columns);
-        i += q.len;
-    }
-    put(p, "\"");
 }
 
 static bool is_graphic(uint8_t c)
@@ -157,11 +101,11 @@ static void put_blob(struct printer *p, struct ic_view blob)
     for (size_t i = 0; is_text && i < blob.len; i++)
         is_text = is_graphic(blob.bytes[i]);
     put(p, "blob \"");
-    for (size_t i = 0; i < blob.len && p->ret == 0; i++) {
+    for (size_t i = 0; i < blob.len && p->out.ret == 0; i++) {
         uint8_t c = blob.bytes[i];
         char escape[4];
         if (is_text && c >= 0x20 && !strchr("\"'`\\", c)) {
-            put_bytes(p, &blob.bytes[i], 1, 1);
+            candid_out_bytes(&p->out, &blob.bytes[i], 1, 1);
         } else {
             snprintf(escape, sizeof(escape), "\\%02x", c);
             put(p, escape);
@@ -175,7 +119,7 @@ static void put_principal(struct printer *p, const char *keyword, struct ic_view
     struct ic_principal principal;
     char text[IC_PRINCIPAL_TEXT];
     if (ic_principal_from_bytes(bytes.bytes, bytes.len, &principal) < 0) {
-        fail(p, -EINVAL);
+        candid_out_fail(&p->out, -EINVAL);
         return;
     }
     ic_principal_format(&principal, text);
@@ -185,20 +129,11 @@ static void put_principal(struct printer *p, const char *keyword, struct ic_view
     put(p, "\"");
 }
 
-/* Names of primitive types need no quotes, but didc gives them. */
-static void put_name(struct printer *p, struct ic_view name)
-{
-    if (did_is_plain(name) && !did_primitive(name))
-        put_bytes(p, name.bytes, name.len, name.len);
-    else
-        put_quoted(p, name, STYLE_FLAT);
-}
-
 static void put_func(struct printer *p, const struct ic_func_value *func)
 {
     put_principal(p, "func", func->canister);
     put(p, ".");
-    put_name(p, func->method);
+    candid_out_name(&p->out, func->method);
 }
 
 /* ---- groups ---- */
@@ -218,13 +153,10 @@ static void put_label(struct printer *p, const struct ic_value *v, size_t i,
                       const struct ic_type *declared)
 {
     struct ic_view name = candid_field_name(p->all, declared, v->type, i);
-    char digits[16];
-    if (name.bytes) {
-        put_name(p, name);
-    } else {
-        int len = snprintf(digits, sizeof(digits), "%" PRIu32, v->type->as.fields.fields[i].id);
-        put_grouped(p, digits, (size_t)len);
-    }
+    if (name.bytes)
+        candid_out_name(&p->out, name);
+    else
+        candid_out_id(&p->out, v->type->as.fields.fields[i].id);
 }
 
 static void put_field(struct printer *p, const struct ic_value *v, size_t i, bool has_label,
@@ -253,7 +185,7 @@ static void put_elem(struct printer *p, const struct ic_value *v, size_t i, stru
 {
     struct ic_value elem;
     if (ic_value_at(v, i, &elem) < 0) {
-        fail(p, -EINVAL);
+        candid_out_fail(&p->out, -EINVAL);
         return;
     }
     at.declared = candid_declared_part(at.declared, v->type, i);
@@ -306,7 +238,7 @@ static void put_flat(struct printer *p, const struct group *g, struct place at)
     at.style = STYLE_FLAT;
     put(p, b.open);
     put(p, b.space);
-    for (size_t i = 0; i < g->n && p->ret == 0; i++) {
+    for (size_t i = 0; i < g->n && p->out.ret == 0; i++) {
         if (i > 0) {
             put(p, b.separator);
             put(p, " ");
@@ -323,7 +255,7 @@ static void put_broken(struct printer *p, const struct group *g, struct place at
     at.n_trailing = strlen(b.separator);
     p->indent += INDENT;
     put(p, b.open);
-    for (size_t i = 0; i < g->n && p->ret == 0; i++) {
+    for (size_t i = 0; i < g->n && p->out.ret == 0; i++) {
         put_line(p);
         put_part(p, g, i, at);
         put(p, b.separator);
@@ -336,10 +268,11 @@ static void put_broken(struct printer *p, const struct group *g, struct place at
 static bool fits(const struct printer *p, const struct group *g, struct place at)
 {
     struct printer measure = *p;
-    measure.is_measuring = true;
-    measure.column += at.n_trailing;
+    measure.out.is_measure = true;
+    measure.out.columns = COLUMNS;
+    measure.out.column += at.n_trailing;
     put_flat(&measure, g, at);
-    return measure.ret == 0;
+    return measure.out.ret == 0;
 }
 
 static void put_group(struct printer *p, const struct group *g, struct place at)
@@ -401,7 +334,7 @@ static void put_vec(struct printer *p, const struct ic_value *v, struct place at
         return;
     }
     put(p, "{");
-    for (size_t i = 0; i < g.n && p->ret == 0; i++) {
+    for (size_t i = 0; i < g.n && p->out.ret == 0; i++) {
         put(p, " ");
         put_elem(p, v, i, at);
         put(p, ";");
@@ -409,30 +342,22 @@ static void put_vec(struct printer *p, const struct ic_value *v, struct place at
     put(p, "}");
 }
 
-static bool is_tuple(const struct ic_type *type)
-{
-    for (size_t i = 0; i < type->as.fields.n; i++)
-        if (type->as.fields.fields[i].id != i)
-            return false;
-    return true;
-}
-
 static void put_record(struct printer *p, const struct ic_value *v, struct place at)
 {
     struct group g = {.kind = GROUP_RECORD, .v = v, .n = v->as.seq.n};
 
     if (g.n != v->type->as.fields.n) {
-        fail(p, -EINVAL);
+        candid_out_fail(&p->out, -EINVAL);
         return;
     }
     put(p, "record ");
     if (at.style != STYLE_COMPACT) {
-        g.has_labels = !is_tuple(v->type);
+        g.has_labels = !candid_is_tuple(v->type);
         put_group(p, &g, at);
         return;
     }
     put(p, "{");
-    for (size_t i = 0; i < g.n && p->ret == 0; i++) {
+    for (size_t i = 0; i < g.n && p->out.ret == 0; i++) {
         put(p, " ");
         put_field(p, v, i, v->type->as.fields.fields[i].id != i, at);
         put(p, ";");
@@ -444,7 +369,7 @@ static void put_variant(struct printer *p, const struct ic_value *v, struct plac
 {
     struct group g = {.kind = GROUP_VARIANT, .v = v, .n = 1};
     if (v->as.variant.position >= v->type->as.fields.n || !v->as.variant.payload) {
-        fail(p, -EINVAL);
+        candid_out_fail(&p->out, -EINVAL);
         return;
     }
     put(p, "variant ");
@@ -472,7 +397,8 @@ static void put_content(struct printer *p, const struct ic_value *v, struct plac
         put(p, v->as.boolean ? "true" : "false");
         break;
     case IC_TYPE_TEXT:
-        put_quoted(p, v->as.text, at.style);
+        candid_out_quoted(&p->out, v->as.text,
+                          at.style == STYLE_COMPACT ? CANDID_QUOTE_COMPACT : CANDID_QUOTE_PLAIN);
         break;
     case IC_TYPE_PRINCIPAL:
         put_principal(p, "principal", v->as.bytes);
@@ -496,10 +422,10 @@ static void put_content(struct printer *p, const struct ic_value *v, struct plac
         put_variant(p, v, at);
         break;
     case IC_TYPE_EMPTY:
-        fail(p, -EINVAL);
+        candid_out_fail(&p->out, -EINVAL);
         break;
     case IC_TYPE_FUTURE:
-        fail(p, -EPROTO);
+        candid_out_fail(&p->out, -EPROTO);
         break;
     default:
         put_number(p, v);
@@ -511,57 +437,25 @@ static void put_value(struct printer *p, const struct ic_value *v, struct place 
     if (at.depth == PRETTY_DEPTH)
         at.style = STYLE_COMPACT;
     if (at.depth++ == CANDID_MAX_DEPTH)
-        fail(p, -EINVAL);
-    if (p->ret == 0)
+        candid_out_fail(&p->out, -EINVAL);
+    if (p->out.ret == 0)
         put_content(p, v, at);
-}
-
-int candid_text_status(int ret, struct ic_error *err)
-{
-    switch (ret) {
-    case 0:
-        return 0;
-    case -ENOMEM:
-        return ic_fail(err, IC_E_NO_MEMORY, "candid: out of memory");
-    case -EFBIG:
-        return ic_fail(err, IC_E_TOO_LARGE, "candid: the text is longer than it may be");
-    case -EPROTO:
-        return ic_fail(err, IC_E_MALFORMED, "candid: a value of an unknown type has no text form");
-    default:
-        return ic_fail(err, IC_E_CONFIG, "candid: a value is not of its type");
-    }
-}
-
-static int finish(struct printer *p)
-{
-    return candid_text_status(p->ret < 0 ? p->ret : ic_buf_status(p->out), p->err);
-}
-
-static struct printer start(size_t max, struct ic_buf *out, struct ic_error *err)
-{
-    return (struct printer){
-        .out = out,
-        .end = max > SIZE_MAX - out->len ? SIZE_MAX : out->len + max,
-        .err = err,
-    };
 }
 
 int ic_candid_print(const struct ic_value *args, size_t n, const struct ic_candid_naming *naming,
                     size_t max, struct ic_buf *out, struct ic_error *err)
 {
-    struct printer p = start(max, out, err);
+    struct printer p = {.out = candid_out_to(out, max), .all = naming ? naming->all : NULL};
     struct group g = {.kind = GROUP_ARGS, .v = args, .n = n, .naming = naming};
-    p.all = naming ? naming->all : NULL;
     put_group(&p, &g, (struct place){.style = STYLE_BROKEN});
-    return finish(&p);
+    return candid_out_status(&p.out, err);
 }
 
 int ic_candid_print_value(const struct ic_value *value, const struct ic_type *declared,
                           const struct ic_candid_names *all, size_t max, struct ic_buf *out,
                           struct ic_error *err)
 {
-    struct printer p = start(max, out, err);
-    p.all = all;
+    struct printer p = {.out = candid_out_to(out, max), .all = all};
     put_value(&p, value, (struct place){.declared = declared});
-    return finish(&p);
+    return candid_out_status(&p.out, err);
 }

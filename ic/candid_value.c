@@ -40,6 +40,14 @@ bool candid_find_field(const struct ic_type *type, uint32_t id, size_t *out)
     return false;
 }
 
+bool candid_is_tuple(const struct ic_type *type)
+{
+    for (size_t i = 0; i < type->as.fields.n; i++)
+        if (type->as.fields.fields[i].id != i)
+            return false;
+    return true;
+}
+
 const struct ic_value *ic_value_field_id(const struct ic_value *v, uint32_t id)
 {
     size_t position;

@@ -4,77 +4,30 @@
  * may be recursive, so depth and length are bounded.
  */
 #include "ic/candid_impl.h"
-#include "ic/candid_quote.h"
+#include "ic/candid_out.h"
 #include "ic/did_impl.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 struct printer {
-    struct ic_buf *out;
-    size_t end; /* out->len may become this */
+    struct candid_out out; /* once that fails, what comes is cut */
     unsigned depth;
-    bool is_cut;
 };
 
 static void put_type(struct printer *p, const struct ic_type *type);
 
-static void put_bytes(struct printer *p, const void *bytes, size_t len)
-{
-    if (p->is_cut || len > p->end - p->out->len)
-        p->is_cut = true;
-    else
-        ic_buf_append(p->out, bytes, len);
-}
-
 static void put(struct printer *p, const char *text)
 {
-    put_bytes(p, text, strlen(text));
+    candid_out(&p->out, text);
 }
 
-/* ---- names and numbers ---- */
-
-/* 1_158_359_328 */
-static void put_number(struct printer *p, uint32_t n)
+static bool is_cut(const struct printer *p)
 {
-    char digits[16], grouped[24];
-    size_t len = (size_t)snprintf(digits, sizeof(digits), "%" PRIu32, n), k = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            grouped[k++] = '_';
-        grouped[k++] = digits[i];
-    }
-    put_bytes(p, grouped, k);
-}
-
-static void put_quoted(struct printer *p, struct ic_view text)
-{
-    put(p, "\"");
-    for (size_t i = 0; i < text.len;) {
-        struct candid_quoted q = candid_quote_at(text, i, CANDID_QUOTE_PLAIN);
-        if (q.escape[0])
-            put(p, q.escape);
-        else
-            put_bytes(p, text.bytes + i, q.len);
-        i += q.len;
-    }
-    put(p, "\"");
+    return p->out.ret < 0;
 }
 
 /* A name of a definition, which is an identifier. */
 static void put_plain(struct printer *p, struct ic_view name)
 {
-    put_bytes(p, name.bytes, name.len);
-}
-
-/* A name of a field or method. Those of primitive types need no quotes, but didc gives them. */
-static void put_name(struct printer *p, struct ic_view name)
-{
-    if (did_is_plain(name) && !did_primitive(name))
-        put_plain(p, name);
-    else
-        put_quoted(p, name);
+    candid_out_bytes(&p->out, name.bytes, name.len, name.len);
 }
 
 /* ---- types ---- */
@@ -82,10 +35,10 @@ static void put_name(struct printer *p, struct ic_view name)
 /* Fields without names that are numbered from 0 are a tuple. */
 static bool is_tuple(const struct ic_type *type, const struct ic_type_label *labels)
 {
-    for (size_t i = 0; i < type->as.fields.n; i++)
-        if (type->as.fields.fields[i].id != i || (labels && labels[i].name.bytes))
+    for (size_t i = 0; labels && i < type->as.fields.n; i++)
+        if (labels[i].name.bytes)
             return false;
-    return type->kind == IC_TYPE_RECORD;
+    return type->kind == IC_TYPE_RECORD && candid_is_tuple(type);
 }
 
 static void put_fields(struct printer *p, const struct ic_type *type)
@@ -94,15 +47,15 @@ static void put_fields(struct printer *p, const struct ic_type *type)
     bool tuple = is_tuple(type, labels);
 
     put(p, type->kind == IC_TYPE_RECORD ? "record {" : "variant {");
-    for (size_t i = 0; i < type->as.fields.n && !p->is_cut; i++) {
+    for (size_t i = 0; i < type->as.fields.n && !is_cut(p); i++) {
         const struct ic_type_field *field = &type->as.fields.fields[i];
         bool bare = type->kind == IC_TYPE_VARIANT && field->type->kind == IC_TYPE_NULL &&
                     !field->type->names;
         put(p, i > 0 ? "; " : " ");
         if (!tuple && labels && labels[i].name.bytes)
-            put_name(p, labels[i].name);
+            candid_out_name(&p->out, labels[i].name);
         else if (!tuple)
-            put_number(p, field->id);
+            candid_out_id(&p->out, field->id);
         if (!tuple && !bare)
             put(p, " : ");
         if (!bare)
@@ -114,7 +67,7 @@ static void put_fields(struct printer *p, const struct ic_type *type)
 static void put_list(struct printer *p, const struct ic_type *const *types, size_t n)
 {
     put(p, "(");
-    for (size_t i = 0; i < n && !p->is_cut; i++) {
+    for (size_t i = 0; i < n && !is_cut(p); i++) {
         if (i > 0)
             put(p, ", ");
         put_type(p, types[i]);
@@ -140,7 +93,7 @@ static bool is_named(const struct ic_type *type)
 
 static void put_method(struct printer *p, const struct ic_type_method *method)
 {
-    put_name(p, method->name);
+    candid_out_name(&p->out, method->name);
     put(p, " : ");
     if (is_named(method->type))
         put_plain(p, method->type->names->self.name);
@@ -152,7 +105,7 @@ static void put_methods(struct printer *p, const struct ic_type *type, const cha
 {
     size_t n = type->as.service.n;
     put(p, "{");
-    for (size_t i = 0; i < n && !p->is_cut; i++) {
+    for (size_t i = 0; i < n && !is_cut(p); i++) {
         put(p, i > 0 ? ";" : "");
         put(p, separator);
         put_method(p, &type->as.service.methods[i]);
@@ -201,7 +154,7 @@ static void put_type(struct printer *p, const struct ic_type *type)
     if (is_named(type)) {
         put_plain(p, type->names->self.name);
     } else if (p->depth > IC_DID_MAX_DEPTH) {
-        p->is_cut = true;
+        candid_out_fail(&p->out, -EFBIG);
     } else {
         p->depth++;
         put_content(p, type);
@@ -213,13 +166,13 @@ static void put_type(struct printer *p, const struct ic_type *type)
 
 static struct printer start(struct ic_buf *out)
 {
-    return (struct printer){.out = out, .end = out->len + IC_TYPE_MAX_TEXT};
+    return (struct printer){.out = candid_out_to(out, IC_TYPE_MAX_TEXT)};
 }
 
 static void finish(struct printer *p)
 {
-    if (p->is_cut)
-        ic_buf_append(p->out, "...", 3);
+    if (is_cut(p))
+        ic_buf_append(p->out.buf, "...", 3);
 }
 
 void ic_type_format(const struct ic_type *type, struct ic_buf *out)
@@ -239,7 +192,7 @@ void ic_type_format_list(const struct ic_type *const *types, size_t n, struct ic
 void ic_type_format_method(const struct ic_type_method *method, struct ic_buf *out)
 {
     struct printer p = start(out);
-    put_name(&p, method->name);
+    candid_out_name(&p.out, method->name);
     put(&p, " : ");
     put_func(&p, method->type);
     finish(&p);
@@ -289,10 +242,10 @@ static void put_definition(struct printer *p, const struct ic_type *type)
 
 void ic_did_format(const struct ic_did *did, struct ic_buf *out)
 {
-    struct printer p = {.out = out, .end = SIZE_MAX}; /* a parsed text bounds it */
+    struct printer p = {.out = candid_out_to(out, SIZE_MAX)}; /* a parsed text bounds it */
     for (size_t i = 0; i < did->n_imports; i++) {
         put(&p, did->imports[i].is_service ? "import service " : "import ");
-        put_quoted(&p, did->imports[i].path);
+        candid_out_quoted(&p.out, did->imports[i].path, CANDID_QUOTE_PLAIN);
         put(&p, ";\n");
     }
     for (size_t i = 0; i < did->n_types; i++) {
