@@ -209,12 +209,10 @@ bool ic_value_equal(const struct ic_value *a, const struct ic_value *b) IC_NONNU
 /* Values to encode. Views are borrowed until they have been encoded. */
 struct ic_value ic_bool(bool b);
 struct ic_value ic_nat8(uint8_t n);
-struct ic_value ic_nat16(uint16_t n);
 struct ic_value ic_nat32(uint32_t n);
 struct ic_value ic_nat64(uint64_t n);
 struct ic_value ic_blob(const void *bytes, size_t len);
 struct ic_value ic_text(const char *text) IC_NONNULL(1);
-struct ic_value ic_principal_value(const struct ic_principal *p) IC_NONNULL(1);
 
 /* ---- messages ---- */
 

@@ -105,19 +105,18 @@ static int coerce_opt(struct coercer *c, const struct ic_type *wire, const struc
     struct ic_value content, *kept;
     struct ic_arena_mark mark;
     struct ic_cursor before;
-    uint8_t tag = 1;
-    int ret;
+    bool is_some = true;
+    int ret = 0;
 
     out->as.opt = NULL;
     if (wire->kind == IC_TYPE_NULL || wire->kind == IC_TYPE_RESERVED)
         return 0;
     if (wire->kind == IC_TYPE_OPT) {
-        if (!ic_cursor_u8(&c->r.in, &tag) || tag > 1)
-            return candid_fail(&c->r, -EPROTO, "an opt is neither 0 nor 1");
+        ret = candid_read_opt_tag(&c->r, &is_some);
         wire = wire->as.elem;
     }
-    if (tag == 0)
-        return 0;
+    if (ret < 0 || !is_some)
+        return ret;
     step_into(c, type, 0, depth);
     before = c->r.in;
     mark = ic_arena_mark(c->r.arena);
@@ -257,21 +256,19 @@ static int coerce_variant(struct coercer *c, const struct ic_type *wire, unsigne
 static int coerce_parts(struct coercer *c, const struct ic_type *wire, const struct ic_type *type,
                         unsigned depth, struct ic_value *out)
 {
-    int ret = candid_charge(&c->r, 1);
+    int ret = candid_enter(&c->r, &depth);
     if (ret < 0)
         return ret;
-    if (depth == 0)
-        return candid_fail(&c->r, -EPROTO, "nested too deeply");
     *out = (struct ic_value){.type = type};
     switch ((int)type->kind) {
     case IC_TYPE_OPT:
-        return coerce_opt(c, wire, type, depth - 1, out);
+        return coerce_opt(c, wire, type, depth, out);
     case IC_TYPE_VEC:
-        return coerce_vec(c, wire, depth - 1, out);
+        return coerce_vec(c, wire, depth, out);
     case IC_TYPE_RECORD:
-        return coerce_record(c, wire, depth - 1, out);
+        return coerce_record(c, wire, depth, out);
     default:
-        return coerce_variant(c, wire, depth - 1, out);
+        return coerce_variant(c, wire, depth, out);
     }
 }
 

@@ -161,17 +161,24 @@ static int read_item(struct candid_reader *r, const struct ic_type *type, unsign
     return candid_read_value(r, type, depth, r->is_skipping ? items : &items[i]);
 }
 
+int candid_read_opt_tag(struct candid_reader *r, bool *is_some)
+{
+    uint8_t tag;
+    if (!ic_cursor_u8(&r->in, &tag) || tag > 1)
+        return candid_fail(r, -EPROTO, "an opt is neither 0 nor 1");
+    *is_some = tag;
+    return 0;
+}
+
 static int read_opt(struct candid_reader *r, unsigned depth, struct ic_value *out)
 {
     struct ic_value *content;
-    uint8_t tag;
-    int ret;
+    bool is_some = false;
+    int ret = candid_read_opt_tag(r, &is_some);
 
-    if (!ic_cursor_u8(&r->in, &tag) || tag > 1)
-        return candid_fail(r, -EPROTO, "an opt is neither 0 nor 1");
     out->as.opt = NULL;
-    if (tag == 0)
-        return 0;
+    if (ret < 0 || !is_some)
+        return ret;
     ret = candid_alloc_values(r, 1, &content);
     if (ret < 0)
         return ret;
@@ -284,13 +291,10 @@ int candid_read_value(struct candid_reader *r, const struct ic_type *type, unsig
                       struct ic_value *out)
 {
     size_t width = candid_fixed_width(type->kind);
-    int ret = candid_charge(r, 1);
+    int ret = candid_enter(r, &depth);
 
     if (ret < 0)
         return ret;
-    if (depth == 0)
-        return candid_fail(r, -EPROTO, "nested too deeply");
-    depth--;
     *out = (struct ic_value){.type = type};
     if (width) {
         ret = read_fixed(r, width, out);

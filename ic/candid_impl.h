@@ -91,6 +91,16 @@ static inline IC_MUST_CHECK int candid_charge(struct candid_reader *r, size_t n)
     return 0;
 }
 
+/* A value starts: charge it, and leave a level less for its parts. Returns 0, -EPROTO. */
+static inline IC_MUST_CHECK int candid_enter(struct candid_reader *r, unsigned *depth)
+{
+    int ret = candid_charge(r, 1);
+    if (ret == 0 && *depth == 0)
+        return candid_fail(r, -EPROTO, "nested too deeply");
+    --*depth;
+    return ret;
+}
+
 /* Room for n values; when skipping, for one. Returns 0, -EPROTO, -ENOMEM. */
 int candid_alloc_values(struct candid_reader *r, size_t n, struct ic_value **out)
     IC_NONNULL(1, 3) IC_MUST_CHECK;
@@ -101,6 +111,9 @@ int candid_read_value(struct candid_reader *r, const struct ic_type *type, unsig
                       struct ic_value *out) IC_NONNULL(1, 2, 4) IC_MUST_CHECK;
 int candid_skip(struct candid_reader *r, const struct ic_type *type, unsigned depth)
     IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* Read whether there is something in an opt. Returns 0, -EPROTO. */
+int candid_read_opt_tag(struct candid_reader *r, bool *is_some) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
 /* Read a vec of numbers or bools into out, which has its type already. Returns 0, -EPROTO. */
 int candid_read_packed(struct candid_reader *r, struct ic_value *out)

@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Memory for the types and fields of a message, per byte of it: as in decoding. */
+/* Memory for the types and fields of a message, per byte of it. */
 #define MEMORY_PER_BYTE 64
 
 /* A field of the record, or the vec itself; offsets in the message. */
@@ -116,34 +116,15 @@ static int make_parts(struct chunk *c, const struct ic_type *type, const struct 
 
 /* ---- reading ---- */
 
-/* A value starts, one level deeper. */
-static int enter(struct candid_reader *r, unsigned *depth)
-{
-    int ret = candid_charge(r, 1);
-    if (ret == 0 && *depth == 0)
-        ret = candid_fail(r, -EPROTO, "nested too deeply");
-    --*depth;
-    return ret;
-}
-
-static int read_opt_tag(struct candid_reader *r, bool *some)
-{
-    uint8_t tag;
-    if (!ic_cursor_u8(&r->in, &tag) || tag > 1)
-        return candid_fail(r, -EPROTO, "an opt is neither 0 nor 1");
-    *some = tag;
-    return 0;
-}
-
 /* Past the tags of opts. *some says whether there is something in the innermost. */
 static int read_tags(struct chunk *c, const struct ic_type **type, unsigned *depth, bool *some)
 {
     int ret = 0;
     *some = true;
     while (ret == 0 && *some && (*type)->kind == IC_TYPE_OPT) {
-        ret = enter(&c->r, depth);
+        ret = candid_enter(&c->r, depth);
         if (ret == 0)
-            ret = read_opt_tag(&c->r, some);
+            ret = candid_read_opt_tag(&c->r, some);
         *type = (*type)->as.elem;
     }
     c->tags_end = candid_offset(&c->r);
@@ -171,7 +152,7 @@ static int read_part(struct chunk *c, struct part *part, unsigned depth)
 
 static int read_content(struct chunk *c, bool is_record, unsigned depth)
 {
-    int ret = is_record ? enter(&c->r, &depth) : 0;
+    int ret = is_record ? candid_enter(&c->r, &depth) : 0;
     for (size_t i = 0; ret == 0 && i < c->n_parts; i++)
         ret = read_part(c, &c->parts[i], depth);
     return ret;
@@ -324,9 +305,9 @@ static int unwrap(struct candid_reader *r, struct ic_buf *out)
     int ret = 0;
 
     if (type->kind == IC_TYPE_OPT) {
-        ret = enter(r, &depth);
+        ret = candid_enter(r, &depth);
         if (ret == 0)
-            ret = read_opt_tag(r, &some);
+            ret = candid_read_opt_tag(r, &some);
     } else if (type->kind != IC_TYPE_NULL && type->kind != IC_TYPE_RESERVED) {
         return ic_fail(r->err, IC_E_WRONG_TYPE, "candid: the first argument is no opt");
     }

@@ -340,11 +340,6 @@ struct ic_value ic_nat8(uint8_t n)
     return (struct ic_value){.type = &ic_type_nat8, .as.nat = n};
 }
 
-struct ic_value ic_nat16(uint16_t n)
-{
-    return (struct ic_value){.type = &ic_type_nat16, .as.nat = n};
-}
-
 struct ic_value ic_nat32(uint32_t n)
 {
     return (struct ic_value){.type = &ic_type_nat32, .as.nat = n};
@@ -363,9 +358,4 @@ struct ic_value ic_blob(const void *bytes, size_t len)
 struct ic_value ic_text(const char *text)
 {
     return (struct ic_value){.type = &ic_type_text, .as.text = ic_view(text, strlen(text))};
-}
-
-struct ic_value ic_principal_value(const struct ic_principal *p)
-{
-    return (struct ic_value){.type = &ic_type_principal, .as.bytes = ic_principal_view(p)};
 }
