@@ -128,31 +128,43 @@ void ic_buf_fini(struct ic_buf *b)
     *b = (struct ic_buf){0};
 }
 
-void ic_buf_append_leb64(struct ic_buf *b, uint64_t value)
+size_t ic_leb64_encode(uint64_t value, uint8_t out[IC_LEB64_MAX])
 {
-    uint8_t bytes[10];
     size_t n = 0;
     do {
-        bytes[n] = value & 0x7f;
+        out[n] = value & 0x7f;
         value >>= 7;
         if (value)
-            bytes[n] |= 0x80;
+            out[n] |= 0x80;
         n++;
     } while (value);
-    ic_buf_append(b, bytes, n);
+    return n;
 }
 
-void ic_buf_append_sleb64(struct ic_buf *b, int64_t value)
+size_t ic_sleb64_encode(int64_t value, uint8_t out[IC_LEB64_MAX])
 {
-    uint8_t bytes[10];
     size_t n = 0;
     bool more = true;
     while (more) {
         uint8_t group = value & 0x7f;
         value >>= 7; /* arithmetic in gcc and clang */
         more = !((value == 0 && !(group & 0x40)) || (value == -1 && (group & 0x40)));
-        bytes[n++] = more ? group | 0x80 : group;
+        out[n++] = more ? group | 0x80 : group;
     }
+    return n;
+}
+
+void ic_buf_append_leb64(struct ic_buf *b, uint64_t value)
+{
+    uint8_t bytes[IC_LEB64_MAX];
+    size_t n = ic_leb64_encode(value, bytes);
+    ic_buf_append(b, bytes, n);
+}
+
+void ic_buf_append_sleb64(struct ic_buf *b, int64_t value)
+{
+    uint8_t bytes[IC_LEB64_MAX];
+    size_t n = ic_sleb64_encode(value, bytes);
     ic_buf_append(b, bytes, n);
 }
 

@@ -103,7 +103,12 @@ static inline IC_MUST_CHECK bool ic_cursor_take(struct ic_cursor *c, uint64_t le
 bool ic_cursor_leb64(struct ic_cursor *c, uint64_t *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 bool ic_cursor_sleb64(struct ic_cursor *c, int64_t *out) IC_NONNULL(1, 2) IC_MUST_CHECK;
 
-/* Append the shortest LEB128 form. */
+/* Write the shortest LEB128 form; return its length. */
+#define IC_LEB64_MAX 10
+size_t ic_leb64_encode(uint64_t value, uint8_t out[IC_LEB64_MAX]);
+size_t ic_sleb64_encode(int64_t value, uint8_t out[IC_LEB64_MAX]);
+
+/* Append it. */
 void ic_buf_append_leb64(struct ic_buf *b, uint64_t value) IC_NONNULL(1);
 void ic_buf_append_sleb64(struct ic_buf *b, int64_t value) IC_NONNULL(1);
 

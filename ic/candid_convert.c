@@ -64,45 +64,24 @@ static bool is_whole(const struct ic_type *type)
 struct whole {
     struct ic_view groups;
     bool is_negative;
-    uint8_t small[10]; /* where the groups are when the value holds none */
+    uint8_t small[IC_LEB64_MAX]; /* where the groups are when the value holds none */
 };
-
-static void set_small(struct whole *w, uint64_t bits, bool is_negative)
-{
-    uint64_t sign = is_negative ? UINT64_MAX : 0;
-    size_t n = 0;
-    bool more = true;
-
-    while (more) {
-        uint8_t group = bits & 0x7f;
-        bits = bits >> 7 | (sign & ~(UINT64_MAX >> 7));
-        more = bits != sign || (is_negative && !(group & 0x40));
-        w->small[n++] = more ? group | 0x80 : group;
-    }
-    w->is_negative = is_negative;
-    w->groups = ic_view(w->small, n);
-}
 
 static void whole_init(struct whole *w, const struct ic_value *v)
 {
+    enum ic_type_kind kind = v->type->kind;
     struct ic_view leb = v->as.leb;
-    switch ((int)v->type->kind) {
-    case IC_TYPE_NAT:
-    case IC_TYPE_INT:
+
+    if (kind == IC_TYPE_NAT || kind == IC_TYPE_INT) {
         w->groups = leb;
-        w->is_negative =
-            v->type->kind == IC_TYPE_INT && leb.len > 0 && (leb.bytes[leb.len - 1] & 0x40);
-        break;
-    case IC_TYPE_INT8:
-    case IC_TYPE_INT16:
-    case IC_TYPE_INT32:
-    case IC_TYPE_INT64:
-        set_small(w, (uint64_t)v->as.integer, v->as.integer < 0);
-        break;
-    default:
-        set_small(w, v->as.nat, false);
-        break;
+        w->is_negative = kind == IC_TYPE_INT && leb.len > 0 && (leb.bytes[leb.len - 1] & 0x40);
+        return;
     }
+    w->is_negative = kind >= IC_TYPE_INT8 && v->as.integer < 0;
+    if (w->is_negative)
+        w->groups = ic_view(w->small, ic_sleb64_encode(v->as.integer, w->small));
+    else
+        w->groups = ic_view(w->small, ic_leb64_encode(v->as.nat, w->small));
 }
 
 /* As a nat or int. */

@@ -1,20 +1,20 @@
 /* Candid values as JSON, for programs that do not speak Candid.
  *
- * | Candid                            | JSON |
- * |-----------------------------------|------------------------------------------------------------|
- * | nat, int, nat64, int64            | string of decimal digits: "18446744073709551615", "-1" | |
- * nat8..nat32, int8..int32          | number                                                     |
- * | float32, float64                  | number, in the fewest digits; "NaN", "inf", "-inf" | | bool
- * | true, false                                                | | text | string | | null, reserved
- * | null                                                       | | principal, service | string:
- * "aaaaa-aa"                                         | | func                              |
- * {"principal": "aaaaa-aa", "method": "name"}                | | opt | none: [], some v: [v]; so
- * opt opt T shows both levels      | | blob, any vec nat8                | string of hexadecimal
- * digits: "00ff"                       | | any other vec                     | array | | record |
- * object; a key is the field's name, or its id: "24860"      | | record of the fields 0, 1, ... |
- * the same: {"0": a, "1": b}; with IC_JSON_TUPLES [a, b]     | | variant | object with one key, the
- * tag: {"ok": v}; v is often null   | | of a type not known here (future) | {"opcode": "-25",
- * "bytes": "00ff"}                         |
+ * - nat, int, nat64, int64: a string of decimal digits: "18446744073709551615", "-1"
+ * - nat8 to nat32, int8 to int32: a number
+ * - float32, float64: a number, in the fewest digits; "NaN", "inf", "-inf"
+ * - bool: true, false
+ * - text: a string
+ * - null, reserved: null
+ * - principal, service: a string: "aaaaa-aa"
+ * - func: {"principal": "aaaaa-aa", "method": "name"}
+ * - opt: none is [], some v is [v]; so opt opt T shows both levels
+ * - blob, any vec nat8: a string of hexadecimal digits: "00ff"
+ * - any other vec: an array
+ * - record: an object; a key is the field's name, or its id: "24860". One of the fields 0, 1, ...
+ * is no exception: {"0": a, "1": b}; with IC_JSON_TUPLES it is [a, b]
+ * - variant: an object with one key, the tag: {"ok": v}; v is often null
+ * - of a type not known here (future): {"opcode": "-25", "bytes": "00ff"}
  *
  * Nothing is lost but NaN payloads, and which type a value had: numbers over 2^53 are strings
  * because many readers of JSON keep numbers as float64. A field whose name consists of digits is

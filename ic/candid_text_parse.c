@@ -34,35 +34,11 @@ static int next(struct text_parser *p)
     return did_lex_next(&p->lex);
 }
 
-static int expected(struct text_parser *p, const char *what)
-{
-    char shown[DID_SHOWN];
-    did_lex_show(&p->lex, shown);
-    return text_fail(p, p->lex.token.pos, "expected %s, found %s", what, shown);
-}
-
-static int expect(struct text_parser *p, enum did_token_kind kind)
-{
-    return kind_of(p) == kind ? next(p) : expected(p, did_spelling(kind));
-}
-
-static int expect_separator(struct text_parser *p, enum did_token_kind separator,
-                            enum did_token_kind end)
-{
-    char what[32];
-    if (kind_of(p) == separator)
-        return next(p);
-    if (kind_of(p) == end)
-        return 0;
-    snprintf(what, sizeof(what), "%s or %s", did_spelling(separator), did_spelling(end));
-    return expected(p, what);
-}
-
 /* Take a string. */
 static int take_string(struct text_parser *p, struct ic_view *out)
 {
     *out = p->lex.token.text;
-    return expect(p, DID_STRING);
+    return did_expect(&p->lex, DID_STRING);
 }
 
 /* ---- values with an annotation ---- */
@@ -96,7 +72,7 @@ static int parse_number(struct text_parser *p, struct text_node *node)
     if (ret < 0)
         return ret;
     if (token->kind != DID_NUMBER && token->kind != DID_FLOAT)
-        return expected(p, did_spelling(DID_NUMBER));
+        return did_expected(&p->lex, did_spelling(DID_NUMBER));
     node->kind = token->kind == DID_FLOAT ? TEXT_FLOAT : TEXT_INTEGER;
     node->number = IC_TYPE_NULL;
     node->bytes = ic_view(p->source.text.bytes + token->pos, token->len);
@@ -135,11 +111,11 @@ static int parse_func(struct text_parser *p, struct text_node *node)
 {
     int ret = parse_principal(p, node);
     if (ret == 0)
-        ret = expect(p, DID_DOT);
+        ret = did_expect(&p->lex, DID_DOT);
     if (ret < 0)
         return ret;
     if (kind_of(p) != DID_ID && kind_of(p) != DID_STRING)
-        return expected(p, "a method (a keyword needs quotes)");
+        return did_expected(&p->lex, "a method (a keyword needs quotes)");
     node->method = p->lex.token.text;
     return next(p);
 }
@@ -199,7 +175,7 @@ static int parse_field(struct text_parser *p, const struct text_node *last, stru
     if (labelled) {
         ret = take_id(p, &id);
         if (ret == 0)
-            ret = expect(p, DID_EQUALS);
+            ret = did_expect(&p->lex, DID_EQUALS);
     } else {
         ret = next_id(p, last, &id);
     }
@@ -261,7 +237,7 @@ static int parse_list(struct text_parser *p, struct text_node *list, enum did_to
                       enum did_token_kind separator, enum did_token_kind close)
 {
     struct text_node **end = &list->first, *last = NULL;
-    int ret = expect(p, open);
+    int ret = did_expect(&p->lex, open);
 
     while (ret == 0 && kind_of(p) != close) {
         ret = list->kind == TEXT_RECORD ? parse_field(p, last, end) : parse_annotated(p, end);
@@ -270,7 +246,7 @@ static int parse_list(struct text_parser *p, struct text_node *list, enum did_to
         last = *end;
         end = &last->next;
         list->n++;
-        ret = expect_separator(p, separator, close);
+        ret = did_expect_separator(&p->lex, separator, close);
     }
     return ret < 0 ? ret : next(p);
 }
@@ -279,12 +255,12 @@ static int parse_variant(struct text_parser *p, struct text_node *node)
 {
     size_t pos;
     uint32_t id = 0;
-    int ret = expect(p, DID_OPEN_BRACE);
+    int ret = did_expect(&p->lex, DID_OPEN_BRACE);
 
     if (ret < 0)
         return ret;
     if (!is_id(p))
-        return expected(p, "a tag (a keyword needs quotes)");
+        return did_expected(&p->lex, "a tag (a keyword needs quotes)");
     pos = p->lex.token.pos;
     ret = take_id(p, &id);
     if (ret < 0)
@@ -300,7 +276,7 @@ static int parse_variant(struct text_parser *p, struct text_node *node)
         return ret;
     node->first->id = id;
     node->n = 1;
-    return expect(p, DID_CLOSE_BRACE);
+    return did_expect(&p->lex, DID_CLOSE_BRACE);
 }
 
 /* ---- values ---- */
@@ -361,7 +337,7 @@ static int parse_in_parens(struct text_parser *p, struct text_node **out)
     int ret = next(p);
     if (ret == 0)
         ret = parse_annotated(p, out);
-    return ret < 0 ? ret : expect(p, DID_CLOSE_PAREN);
+    return ret < 0 ? ret : did_expect(&p->lex, DID_CLOSE_PAREN);
 }
 
 static int parse_nested(struct text_parser *p, struct text_node **out)
@@ -385,7 +361,7 @@ static int parse_nested(struct text_parser *p, struct text_node **out)
         return ret < 0 ? ret : take_string(p, &(*out)->bytes);
     default:
         if (!find_keyword(token, &kind))
-            return expected(p, "a value");
+            return did_expected(&p->lex, "a value");
         ret = text_new_node(p, kind, pos, out);
         if (ret == 0)
             ret = next(p);
@@ -409,7 +385,7 @@ static int parse_value(struct text_parser *p, struct text_node **out)
 
 static int expect_end(struct text_parser *p)
 {
-    return kind_of(p) == DID_END ? 0 : expected(p, did_spelling(DID_END));
+    return kind_of(p) == DID_END ? 0 : did_expected(&p->lex, did_spelling(DID_END));
 }
 
 int text_parse_args(struct text_parser *p, struct text_node *list)

@@ -86,7 +86,7 @@ static int leb_to_nat64(struct ic_view leb, uint64_t *out)
     uint64_t value = 0;
     size_t n = candid_leb_len(leb, false);
 
-    if (n > 10 || (n == 10 && (leb.bytes[9] & 0x7f) > 1))
+    if (n == 0 || n > 10 || (n == 10 && (leb.bytes[9] & 0x7f) > 1))
         return -EPROTO;
     for (size_t i = n; i > 0; i--)
         value = value << 7 | (leb.bytes[i - 1] & 0x7f);
@@ -96,12 +96,12 @@ static int leb_to_nat64(struct ic_view leb, uint64_t *out)
 
 static int leb_to_int64(struct ic_view leb, int64_t *out)
 {
-    bool is_negative = leb.bytes[leb.len - 1] & 0x40;
-    uint64_t value = is_negative ? UINT64_MAX : 0;
     size_t n = candid_leb_len(leb, true);
+    bool is_negative = n > 0 && (leb.bytes[n - 1] & 0x40);
+    uint64_t value = is_negative ? UINT64_MAX : 0;
 
     /* Of the tenth group only the lowest bit is left, and it must agree with the sign. */
-    if (n > 10 || (n == 10 && (leb.bytes[9] & 0x7f) != (is_negative ? 0x7f : 0)))
+    if (n == 0 || n > 10 || (n == 10 && (leb.bytes[9] & 0x7f) != (is_negative ? 0x7f : 0)))
         return -EPROTO;
     for (size_t i = n; i > 0; i--)
         value = value << 7 | (leb.bytes[i - 1] & 0x7f);

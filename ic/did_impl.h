@@ -1,9 +1,9 @@
 /* Shared by the files of did: tokens, and the state while descriptions are read. Private to
  * ic/did*.c, and to ic/candid_text*.c: values in text form have the same tokens, and types in them.
  *
- * did_lex.c makes tokens; did_parse.c makes types of them, with did_list.c; did_resolve.c has the
- * names, and completes the types once all text is read; did_import.c follows imports; did.c starts
- * it all.
+ * did_lex.c makes tokens, did_expect.c asks for one; did_parse.c makes types of them, with
+ * did_list.c; did_resolve.c has the names, and completes the types once all text is read;
+ * did_import.c follows imports; did.c starts it all.
  */
 #ifndef CANISTERFS_IC_DID_IMPL_H
 #define CANISTERFS_IC_DID_IMPL_H
@@ -98,9 +98,14 @@ int did_check_utf8(struct ic_error *err, const struct did_source *source)
 /* Step to the next token. Returns 0, -EPROTO, -ENOMEM. */
 int did_lex_next(struct did_lexer *lex) IC_NONNULL(1) IC_MUST_CHECK;
 
-/* What stands at the current token, in words for a message. */
-#define DID_SHOWN 48
-void did_lex_show(const struct did_lexer *lex, char shown[DID_SHOWN]) IC_NONNULL(1);
+/* Fail with -EPROTO, because something else stands at the current token. */
+int did_expected(const struct did_lexer *lex, const char *what) IC_NONNULL(1, 2) IC_MUST_CHECK;
+
+/* Step behind a token of this kind; after an element of a list: behind the separator, unless there
+ * is the end of the list. Return 0, -EPROTO, -ENOMEM. */
+int did_expect(struct did_lexer *lex, enum did_token_kind kind) IC_NONNULL(1) IC_MUST_CHECK;
+int did_expect_separator(struct did_lexer *lex, enum did_token_kind separator,
+                         enum did_token_kind end) IC_NONNULL(1) IC_MUST_CHECK;
 
 /* How a token is written; a description for those that vary. */
 const char *did_spelling(enum did_token_kind kind);

@@ -85,16 +85,6 @@ void did_note_memory(struct ic_error *err, int ret)
         ic_fail(err, IC_E_MALFORMED, "did: needs more than %zu bytes of memory", IC_DID_MAX_MEMORY);
 }
 
-void did_lex_show(const struct did_lexer *lex, char shown[DID_SHOWN])
-{
-    const struct did_token *token = &lex->token;
-    if (token->kind == DID_END)
-        snprintf(shown, DID_SHOWN, "%s", did_spelling(DID_END));
-    else
-        snprintf(shown, DID_SHOWN, "'%.*s%s", (int)(token->len > 36 ? 36 : token->len),
-                 (const char *)lex->source->text.bytes + token->pos, token->len > 36 ? "..." : "'");
-}
-
 int did_check_utf8(struct ic_error *err, const struct did_source *source)
 {
     struct ic_view text = source->text;

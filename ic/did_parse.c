@@ -37,32 +37,6 @@ static int next(struct parser *p)
     return did_lex_next(&p->lex);
 }
 
-static int expected(struct parser *p, const char *what)
-{
-    char shown[DID_SHOWN];
-    did_lex_show(&p->lex, shown);
-    return did_fail(p->lex.err, p->lex.source, p->lex.token.pos, "expected %s, found %s", what,
-                    shown);
-}
-
-static int expect(struct parser *p, enum did_token_kind kind)
-{
-    return kind_of(p) == kind ? next(p) : expected(p, did_spelling(kind));
-}
-
-/* After an element of a list: a separator, or the end. */
-static int expect_separator(struct parser *p, enum did_token_kind separator,
-                            enum did_token_kind end)
-{
-    char what[32];
-    if (kind_of(p) == separator)
-        return next(p);
-    if (kind_of(p) == end)
-        return 0;
-    snprintf(what, sizeof(what), "%s or %s", did_spelling(separator), did_spelling(end));
-    return expected(p, what);
-}
-
 /* The current token uses a name. */
 static int use_name(struct parser *p, enum ic_type_kind expects, struct did_symbol **out)
 {
@@ -157,11 +131,11 @@ static int parse_field(struct parser *p, bool is_variant, size_t base)
     if (ret < 0)
         return ret;
     if (!has_id && is_variant)
-        return expected(p, "a case (a keyword needs quotes)");
+        return did_expected(&p->lex, "a case (a keyword needs quotes)");
     if (!has_id)
         ret = next_id(p, base, &item.id);
     else if (!is_variant || kind_of(p) == DID_COLON)
-        ret = expect(p, DID_COLON);
+        ret = did_expect(&p->lex, DID_COLON);
     else
         return did_push(p->reader, item); /* a case without a payload */
     if (ret == 0)
@@ -172,11 +146,11 @@ static int parse_field(struct parser *p, bool is_variant, size_t base)
 static int parse_fields(struct parser *p, struct ic_type *type)
 {
     size_t base = p->reader->n_items;
-    int ret = expect(p, DID_OPEN_BRACE);
+    int ret = did_expect(&p->lex, DID_OPEN_BRACE);
     while (ret == 0 && kind_of(p) != DID_CLOSE_BRACE) {
         ret = parse_field(p, type->kind == IC_TYPE_VARIANT, base);
         if (ret == 0)
-            ret = expect_separator(p, DID_SEMICOLON, DID_CLOSE_BRACE);
+            ret = did_expect_separator(&p->lex, DID_SEMICOLON, DID_CLOSE_BRACE);
     }
     if (ret == 0)
         ret = did_finish_fields(p->reader, p->lex.source, base, type);
@@ -210,7 +184,7 @@ static int parse_argument(struct parser *p)
             item.label.name = p->lex.token.text;
         ret = next(p);
         if (ret == 0)
-            ret = expect(p, DID_COLON);
+            ret = did_expect(&p->lex, DID_COLON);
     }
     if (ret == 0)
         ret = parse_type(p, &item.type);
@@ -221,11 +195,11 @@ static int parse_argument(struct parser *p)
 static int parse_tuple(struct parser *p)
 {
     size_t base = p->reader->n_items;
-    int ret = expect(p, DID_OPEN_PAREN);
+    int ret = did_expect(&p->lex, DID_OPEN_PAREN);
     while (ret == 0 && kind_of(p) != DID_CLOSE_PAREN) {
         ret = parse_argument(p);
         if (ret == 0)
-            ret = expect_separator(p, DID_COMMA, DID_CLOSE_PAREN);
+            ret = did_expect_separator(&p->lex, DID_COMMA, DID_CLOSE_PAREN);
     }
     if (ret == 0)
         ret = did_check_arguments(p->reader, p->lex.source, base);
@@ -266,7 +240,7 @@ static int parse_func(struct parser *p, struct ic_type *type)
 
     n_args = p->reader->n_items - base;
     if (ret == 0)
-        ret = expect(p, DID_ARROW);
+        ret = did_expect(&p->lex, DID_ARROW);
     if (ret == 0)
         ret = parse_tuple(p);
     if (ret == 0)
@@ -295,12 +269,12 @@ static int parse_method(struct parser *p)
     int ret;
 
     if (kind_of(p) != DID_ID && kind_of(p) != DID_STRING)
-        return expected(p, "a method (a keyword needs quotes)");
+        return did_expected(&p->lex, "a method (a keyword needs quotes)");
     ret = did_copy_doc(p->reader, p->lex.token.doc, &item.label.doc);
     if (ret == 0)
         ret = next(p);
     if (ret == 0)
-        ret = expect(p, DID_COLON);
+        ret = did_expect(&p->lex, DID_COLON);
     if (ret < 0)
         return ret;
     if (kind_of(p) == DID_ID) {
@@ -311,7 +285,7 @@ static int parse_method(struct parser *p)
             ret = parse_func(p, type);
         item.type = type;
     } else {
-        return expected(p, "'(' or the name of a func");
+        return did_expected(&p->lex, "'(' or the name of a func");
     }
     return ret < 0 ? ret : did_push(p->reader, item);
 }
@@ -319,11 +293,11 @@ static int parse_method(struct parser *p)
 static int parse_methods(struct parser *p, struct ic_type *type)
 {
     size_t base = p->reader->n_items;
-    int ret = expect(p, DID_OPEN_BRACE);
+    int ret = did_expect(&p->lex, DID_OPEN_BRACE);
     while (ret == 0 && kind_of(p) != DID_CLOSE_BRACE) {
         ret = parse_method(p);
         if (ret == 0)
-            ret = expect_separator(p, DID_SEMICOLON, DID_CLOSE_BRACE);
+            ret = did_expect_separator(&p->lex, DID_SEMICOLON, DID_CLOSE_BRACE);
     }
     if (ret == 0)
         ret = did_finish_service(p->reader, p->lex.source, base, type);
@@ -350,7 +324,7 @@ static int parse_constructor(struct parser *p, const struct ic_type **out)
     int ret;
 
     if (kind == IC_TYPE_NULL)
-        return expected(p, "a type");
+        return did_expected(&p->lex, "a type");
     ret = new_type(p, kind, &type);
     if (ret == 0)
         ret = next(p);
@@ -442,7 +416,7 @@ static int parse_definition(struct parser *p)
     if (ret < 0)
         return ret;
     if (kind_of(p) != DID_ID)
-        return expected(p, "a name that is no keyword");
+        return did_expected(&p->lex, "a name that is no keyword");
     ret = did_define(r, p->file, &p->lex.token, &symbol);
     if (ret < 0)
         return ret;
@@ -450,7 +424,7 @@ static int parse_definition(struct parser *p)
     if (ret == 0)
         ret = next(p);
     if (ret == 0)
-        ret = expect(p, DID_EQUALS);
+        ret = did_expect(&p->lex, DID_EQUALS);
     return ret < 0 ? ret : parse_body(p, symbol);
 }
 
@@ -465,7 +439,7 @@ static int parse_import(struct parser *p)
     if (ret < 0)
         return ret;
     path = p->lex.token;
-    ret = expect(p, DID_STRING);
+    ret = did_expect(&p->lex, DID_STRING);
     return ret < 0 ? ret : did_import(p->reader, p->file, path.pos, path.text, is_service);
 }
 
@@ -476,7 +450,7 @@ static int parse_definitions(struct parser *p)
         ret = kind_of(p) == DID_TYPE ? parse_definition(p) : parse_import(p);
         if (ret < 0 || kind_of(p) == DID_END || kind_of(p) == DID_SERVICE)
             break;
-        ret = expect(p, DID_SEMICOLON);
+        ret = did_expect(&p->lex, DID_SEMICOLON);
     }
     return ret;
 }
@@ -495,7 +469,7 @@ static int parse_init(struct parser *p)
         ret = did_finish_func(p->reader, base, p->reader->n_items - base, type);
     drop_items(p, base);
     p->file->init = type;
-    return ret < 0 ? ret : expect(p, DID_ARROW);
+    return ret < 0 ? ret : did_expect(&p->lex, DID_ARROW);
 }
 
 static int parse_main(struct parser *p)
@@ -508,7 +482,7 @@ static int parse_main(struct parser *p)
     if (ret == 0 && kind_of(p) == DID_ID)
         ret = next(p); /* a name of no meaning */
     if (ret == 0)
-        ret = expect(p, DID_COLON);
+        ret = did_expect(&p->lex, DID_COLON);
     if (ret == 0 && kind_of(p) == DID_OPEN_PAREN)
         ret = parse_init(p);
     if (ret < 0)
@@ -521,7 +495,7 @@ static int parse_main(struct parser *p)
             ret = parse_methods(p, type);
         p->file->service = type;
     } else {
-        return expected(p, "'{' or the name of a service");
+        return did_expected(&p->lex, "'{' or the name of a service");
     }
     if (ret == 0 && kind_of(p) == DID_SEMICOLON)
         ret = next(p);
@@ -541,7 +515,8 @@ int did_parse_text(struct did_reader *r, struct did_file *file)
     if (ret == 0 && kind_of(&p) == DID_SERVICE)
         ret = parse_main(&p);
     if (ret == 0 && kind_of(&p) != DID_END)
-        return expected(&p, file->service ? "the end of the text"
-                                          : "'type', 'import', 'service' or the end of the text");
+        return did_expected(&p.lex, file->service
+                                        ? "the end of the text"
+                                        : "'type', 'import', 'service' or the end of the text");
     return ret;
 }

@@ -407,6 +407,11 @@ static void test_unbounded(void)
         TAP_INT(n, ints[i].integer, "its value");
         ic_candid_free(msg);
     }
+    const struct ic_value no_nat = {.type = &ic_type_nat}, no_int = {.type = &ic_type_int};
+    uint64_t n;
+    int64_t integer;
+    TAP_INT(ic_value_nat64(&no_nat, &n), -EPROTO, "a nat without bytes");
+    TAP_INT(ic_value_int64(&no_int, &integer), -EPROTO, "an int without bytes");
 }
 
 /* 8192 bytes of one number are the most; opts may nest 255 deep around a value. */
