@@ -50,10 +50,21 @@ static int fail(char why[IC_DER_WHY], const char *text)
     return -EINVAL;
 }
 
-static int fail_kind(char why[IC_DER_WHY], const char *what, const struct algorithm *alg)
+#define USABLE "and only Ed25519, secp256k1 and P-256 can be used"
+
+static int fail_key(char why[IC_DER_WHY], const struct algorithm *alg)
 {
-    snprintf(why, IC_DER_WHY, "it is %s %s, and only Ed25519, secp256k1 and P-256 can be used",
-             what, alg ? alg->name : "of an unknown kind");
+    if (!alg)
+        return fail(why, "it is a key of an unknown kind, " USABLE);
+    const char *article = strchr("DP", alg->name[0]) ? "a" : "an"; /* as the letter is spoken */
+    snprintf(why, IC_DER_WHY, "it is %s %s key, " USABLE, article, alg->name);
+    return -EINVAL;
+}
+
+static int fail_curve(char why[IC_DER_WHY], const struct algorithm *curve)
+{
+    snprintf(why, IC_DER_WHY, "it is an ECDSA key on %s%s, " USABLE,
+             curve ? "curve " : "an unknown curve", curve ? curve->name : "");
     return -EINVAL;
 }
 
@@ -131,7 +142,7 @@ static int read_curve(struct ic_view params, struct ic_private_key *out, char *w
         return fail(why, DAMAGED);
     curve = find_algorithm(oid);
     if (curve != ALG_SECP256K1 && curve != ALG_P256)
-        return fail_kind(why, "an ECDSA key on a curve", curve);
+        return fail_curve(why, curve);
     out->kind = curve == ALG_P256 ? IC_KEY_P256 : IC_KEY_SECP256K1;
     return 0;
 }
@@ -228,5 +239,5 @@ int ic_identity_der_pkcs8(struct ic_view der, struct ic_private_key *out, char w
         return read_ed25519(inner, &key, out, why);
     if (kind == ALG_ECDSA)
         return ic_identity_der_sec1(inner, ic_view(alg.pos, ic_cursor_left(&alg)), out, why);
-    return fail_kind(why, "a key", kind);
+    return fail_key(why, kind);
 }

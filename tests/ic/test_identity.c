@@ -315,13 +315,19 @@ static const struct {
     {BLOCK("RSA PRIVATE KEY", "MAAA"), "RSA"},
     {BLOCK("ANY PRIVATE KEY", "MAAA"), "unknown kind"},
     /* PKCS#8 with the algorithms RSA, X25519, Ed448, none that anybody knows */
-    {BLOCK("PRIVATE KEY", "MBQCAQAwDQYJKoZIhvcNAQEBBQAEAA=="), "a key RSA"},
+    {BLOCK("PRIVATE KEY", "MBQCAQAwDQYJKoZIhvcNAQEBBQAEAA=="), "it is an RSA key, and only"},
     {BLOCK("PRIVATE KEY", "MC4CAQAwBQYDK2VuBCIEIKmQZLWPgPW+fmjdNqTdvpIM8uHSqEbtjDyGKU8ssRLG"),
-     "X25519"},
+     "it is an X25519 key, and only"},
     {BLOCK("PRIVATE KEY", "MC4CAQAwBQYDK2VxBCIEIKmQZLWPgPW+fmjdNqTdvpIM8uHSqEbtjDyGKU8ssRLG"),
-     "Ed448"},
+     "it is an Ed448 key, and only"},
     {BLOCK("PRIVATE KEY", "MC4CAQAwBQYDKwEBBCIEIKmQZLWPgPW+fmjdNqTdvpIM8uHSqEbtjDyGKU8ssRLG"),
-     "unknown kind"},
+     "it is a key of an unknown kind, and only"},
+    {BLOCK("PRIVATE KEY", "MBACAQAwCQYHKoZIzjgEAQQA"), "it is a DSA key, and only"},
+    /* SEC 1 on P-384, and on a curve that nobody knows */
+    {BLOCK("EC PRIVATE KEY", "MBACAQEEAgECoAcGBSuBBAAi"),
+     "it is an ECDSA key on curve P-384, and only"},
+    {BLOCK("EC PRIVATE KEY", "MBACAQEEAgECoAcGBSuBBAB/"),
+     "it is an ECDSA key on an unknown curve, and only"},
     /* SEC 1, secp256k1, with the scalars zero and the curve's order */
     {BLOCK("EC PRIVATE KEY", "MC4CAQEEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAoAcGBSuBBAAK"),
      "not a number of its curve"},

@@ -133,8 +133,8 @@ describe('key files', () => {
     const ed = pem('ed25519');
     const { publicKey } = generateKeyPairSync('ed25519');
     const cases = [
-      [pem('rsa', { modulusLength: 2048 }), /RSA/],
-      [pem('ec', { namedCurve: 'P-384' }), /P-384/],
+      [pem('rsa', { modulusLength: 2048 }), /it is an RSA key/],
+      [pem('ec', { namedCurve: 'P-384' }), /an ECDSA key on curve P-384/],
       [pem('x25519'), /X25519/],
       [pem('ed448'), /Ed448/],
       [publicKey.export({ type: 'spki', format: 'pem' }), /holds a public key/],
