@@ -324,7 +324,7 @@ static int parse_with(const char *text, size_t len, parse_fn *parse,
                       struct ic_candid **out, struct ic_error *err)
 {
     struct ic_candid *msg;
-    struct text_parser p = {.err = err, .flags = flags, .source.language = "candid"};
+    struct text_parser p = {.err = err, .flags = flags, .source.prefix = "candid: "};
     int ret;
 
     if (len > IC_CANDID_MAX_TEXT)

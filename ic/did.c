@@ -68,7 +68,7 @@ int ic_did_parse(const char *text, size_t len, const struct ic_did_loader *loade
     int ret;
 
     if (len > IC_DID_MAX_TEXT)
-        return ic_fail(err, IC_E_MALFORMED, "did: the text is over %d bytes", IC_DID_MAX_TEXT);
+        return ic_fail(err, IC_E_MALFORMED, "the text is over %d bytes", IC_DID_MAX_TEXT);
     did = calloc(1, sizeof(*did));
     if (!did)
         return did_fail_memory(err, -ENOMEM);
@@ -201,7 +201,8 @@ int ic_did_parse_file(const char *path, struct ic_did **out, struct ic_error *er
     if (ret == -ENOMEM)
         ret = did_fail_memory(err, ret);
     else if (ret < 0)
-        ret = ic_fail(err, IC_E_CONFIG, "did: cannot read %s: %s", path, strerror(-ret));
+        ret = ic_fail(err, IC_E_CONFIG, "cannot be read: %s",
+                      ret == -EINVAL ? "not a regular file" : strerror(-ret));
     else
         ret = ic_did_parse((const char *)text.bytes, text.len, &loader, out, err);
     if (dir >= 0)

@@ -88,7 +88,8 @@ int ic_did_parse(const char *text, size_t len, const struct ic_did_loader *loade
 /* Parse a file. What it imports is read from its directory and below, never from elsewhere:
  * symbolic links there are not followed.
  *
- * Returns as ic_did_parse, and -EINVAL when the file itself cannot be read.
+ * Returns as ic_did_parse, and -EINVAL when the file itself cannot be read. No message names the
+ * file: its caller does.
  */
 int ic_did_parse_file(const char *path, struct ic_did **out, struct ic_error *err)
     IC_NONNULL(1, 2) IC_MUST_CHECK;

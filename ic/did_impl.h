@@ -62,8 +62,8 @@ struct did_token {
 
 /* The text of one file, or values. */
 struct did_source {
-    const char *language; /* what errors begin with: "did", or "candid" for values */
-    struct ic_view path;  /* relative to the first file's directory; empty for the first */
+    const char *prefix;  /* what errors begin with: "", or "candid: " for values */
+    struct ic_view path; /* relative to the first file's directory; empty for the first */
     struct ic_view text;
 };
 

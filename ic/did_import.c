@@ -92,7 +92,7 @@ static int new_file(struct did_reader *r, struct ic_view path, struct ic_view te
     if (text.len)
         memcpy(copy, text.bytes, text.len);
     *file = (struct did_file){
-        .source = {"did", path, ic_view(copy, text.len)},
+        .source = {"", path, ic_view(copy, text.len)},
         .order = UINT_MAX,
     };
     *r->last_file = file;

@@ -71,7 +71,7 @@ void did_note(struct ic_error *err, const struct did_source *source, size_t pos,
     va_start(ap, fmt);
     vsnprintf(message, sizeof(message), fmt, ap);
     va_end(ap);
-    ic_fail(err, IC_E_MALFORMED, "%s: %.*s%sline %zu, column %zu: %s", source->language,
+    ic_fail(err, IC_E_MALFORMED, "%s%.*s%sline %zu, column %zu: %s", source->prefix,
             (int)(source->path.len > 128 ? 128 : source->path.len),
             source->path.len ? (const char *)source->path.bytes : "", source->path.len ? ", " : "",
             line, column, message);
@@ -80,9 +80,9 @@ void did_note(struct ic_error *err, const struct did_source *source, size_t pos,
 void did_note_memory(struct ic_error *err, int ret)
 {
     if (ret == -ENOMEM)
-        ic_fail(err, IC_E_NO_MEMORY, "did: out of memory");
+        ic_fail(err, IC_E_NO_MEMORY, "out of memory");
     else
-        ic_fail(err, IC_E_MALFORMED, "did: needs more than %zu bytes of memory", IC_DID_MAX_MEMORY);
+        ic_fail(err, IC_E_MALFORMED, "needs more than %zu bytes of memory", IC_DID_MAX_MEMORY);
 }
 
 int did_check_utf8(struct ic_error *err, const struct did_source *source)

@@ -393,11 +393,9 @@ static void test_errors(void)
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         struct ic_did *did = NULL;
         struct ic_error err = {0};
-        char message[512];
-        snprintf(message, sizeof(message), "did: %s", refused[i].message);
         TAP_INT(ic_did_parse(refused[i].text, strlen(refused[i].text), NULL, &did, &err), -EPROTO,
                 "refused");
-        if (!TAP_STR(err.message, message, refused[i].message))
+        if (!TAP_STR(err.message, refused[i].message, "in these words"))
             printf("# got %s\n", err.message);
         TAP_OK(!did && err.code == IC_E_MALFORMED, "nothing comes out");
     }

@@ -88,6 +88,7 @@ describe('refused', () => {
     const nobody = ['-o', `network=http://127.0.0.1:9,root_key=${network.root_key},timeout=5s`];
     await check([...nobody, sample, point], 3, /127\.0\.0\.1:9/);
     await check([...networkArgs(network), 'ryjl3-tyaaa-aaaaa-aaaba-cai', point], 3, /canister/);
+    await check([...networkArgs(network), '-o', 'did=/nope', sample, point], 2, /: did '\/nope': cannot be read: No such file or directory$/m);
   });
 
   test('mount point', async () => {
