@@ -332,6 +332,14 @@ static int read_file(const char *path, uint8_t *bytes, size_t cap, size_t *len, 
     return ret;
 }
 
+/* The key cannot be used here, but others may know how: tell who could have read it. */
+static void add_exposure(struct ic_view pem, struct ic_error *err)
+{
+    static const char mark[] = "PRIVATE KEY-----";
+    if (err && memmem(pem.bytes, pem.len, mark, sizeof(mark) - 1))
+        ic_error_reword(err, "%.400s; others can read the key file: chmod 600 it", err->message);
+}
+
 int ic_identity_open_pem(const char *path, const struct ic_password *password,
                          struct ic_identity **out, struct ic_error *err)
 {
@@ -346,6 +354,8 @@ int ic_identity_open_pem(const char *path, const struct ic_password *password,
     ret = read_file(path, pem, PEM_FILE_MAX, &len, &is_exposed, err);
     if (ret == 0)
         ret = ic_identity_parse_pem(path, ic_view(pem, len), password, &id, err);
+    if (ret < 0 && is_exposed)
+        add_exposure(ic_view(pem, len), err);
     if (id) {
         id->is_exposed = is_exposed;
         *out = id;

@@ -40,7 +40,7 @@ struct ic_password {
  *
  * Returns 0; -EINVAL (IC_E_CONFIG), the message naming the file and what it holds instead: another
  * kind of key, no key, several, a damaged or cut one, a wrong password, no regular file; what the
- * password's source failed with; -ENOMEM.
+ * password's source failed with; -ENOMEM. The message also says when others can read the key.
  */
 int ic_identity_open_pem(const char *path, const struct ic_password *password,
                          struct ic_identity **out, struct ic_error *err)

@@ -489,6 +489,14 @@ static void test_files(const char *data_dir, const char *dir)
     ic_identity_free(id);
     id = NULL;
 
+    struct ic_buf locked = vector_file(data_dir, "pem/encrypted_pkcs8_k256.pem");
+    write_file(path, locked.bytes, locked.len, 0604);
+    check_refused(path, "; others can read the key file: chmod 600 it");
+    write_file(path, "no key\n", 7, 0644);
+    TAP_INT(ic_identity_open_pem(path, NULL, &id, &err), -EINVAL, "a file without a key");
+    TAP_OK(strstr(err.message, "others can read") == NULL, "may be read by anybody");
+    ic_buf_fini(&locked);
+
     while (big.len < 65535)
         ic_buf_append(&big, "\n", 1);
     write_file(path, big.bytes, big.len, 0600);

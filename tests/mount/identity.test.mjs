@@ -169,6 +169,8 @@ describe('key files', () => {
     assert.equal(code, 0);
     assert.equal(out, '5upke-tazvi-6ufqc-i3v6r-j4gpu-dpwti-obhal-yb5xj-ue32x-ktkql-rqe\n');
     assert.match(err, /warning: identity '.*open\.pem' can be read by others: chmod 600 it\n.*warning: password file '.*open' can be read/);
+    const wrong = await keyFile('wrong', 'sword');
+    await assertRefused(`identity=${file},password_file=${wrong}`, /wrong password.*; others can read the key file: chmod 600 it/);
   });
 
   test('password files', async () => {
