@@ -214,26 +214,48 @@ static bool is_proxy(const char *text)
            (host != text && host[host_len + strspn(host + host_len, "/")] == '\0');
 }
 
+#define BOUND_TEXT 24 /* 20 digits, a unit and the end */
+
+/* A bound as it can be given. */
+static void format_bound(const struct option_row *row, uint64_t value, char out[BOUND_TEXT])
+{
+    static const uint64_t gibibyte = 1024 * MEBIBYTE;
+    if (row->type == OPTION_SIZE && value % gibibyte == 0)
+        snprintf(out, BOUND_TEXT, "%lluG", (unsigned long long)(value / gibibyte));
+    else if (row->type == OPTION_SIZE)
+        snprintf(out, BOUND_TEXT, "%lluM", (unsigned long long)(value / MEBIBYTE));
+    else if (row->type == OPTION_TIME && value % SECOND_NS == 0)
+        snprintf(out, BOUND_TEXT, "%llus", (unsigned long long)(value / SECOND_NS));
+    else if (row->type == OPTION_TIME)
+        snprintf(out, BOUND_TEXT, "%llums", (unsigned long long)(value / 1000000));
+    else
+        snprintf(out, BOUND_TEXT, row->type == OPTION_MODE ? "%llo" : "%llu",
+                 (unsigned long long)value);
+}
+
+static void format_range(const struct option_row *row, char out[FS_RANGE_TEXT])
+{
+    char min[BOUND_TEXT], max[BOUND_TEXT];
+    format_bound(row, row->min, min);
+    format_bound(row, row->max, max);
+    snprintf(out, FS_RANGE_TEXT, "%s to %s", min, max);
+}
+
 static void describe_range(const struct option_row *row, char *buf, size_t size)
 {
+    char range[FS_RANGE_TEXT];
+    format_range(row, range);
     if (row->type == OPTION_LOG_LEVEL)
         snprintf(buf, size, "error, warning, info, debug or trace");
     else if (row->type == OPTION_LIVE)
         snprintf(buf, size, "warn or fail");
-    else if (row->type == OPTION_SIZE)
-        snprintf(buf, size, "a size from %lluM to %lluG, such as 256M or 2G",
-                 (unsigned long long)(row->min / MEBIBYTE),
-                 (unsigned long long)(row->max / (1024 * MEBIBYTE)));
-    else if (row->type == OPTION_TIME)
-        snprintf(buf, size, "a time from %llums to %llus, such as 500ms or 30s",
-                 (unsigned long long)(row->min / 1000000),
-                 (unsigned long long)(row->max / SECOND_NS));
+    else if (row->type == OPTION_SIZE || row->type == OPTION_TIME)
+        snprintf(buf, size, "a %s from %s, such as %s", row->type == OPTION_SIZE ? "size" : "time",
+                 range, row->fallback);
     else if (row->type == OPTION_MODE)
-        snprintf(buf, size, "an octal number from 0 to %llo, such as 077",
-                 (unsigned long long)row->max);
+        snprintf(buf, size, "an octal number from %s, such as 077", range);
     else
-        snprintf(buf, size, "a number from %llu to %llu", (unsigned long long)row->min,
-                 (unsigned long long)row->max);
+        snprintf(buf, size, "a number from %s", range);
 }
 
 static enum fs_exit set_text(char **slot, const char *value, char *message, size_t message_size)
@@ -289,7 +311,7 @@ static enum fs_exit set_value(struct fs_options *options, const struct option_ro
               : row->type == OPTION_LIVE    ? parse_live(value, &number)
                                             : parse_number(value, row, &number);
     if (!ok) {
-        char range[80];
+        char range[128];
         describe_range(row, range, sizeof(range));
         snprintf(message, message_size, "option '%s': '%s' is not %s", row->name, value, range);
         return FS_EXIT_USAGE;
@@ -472,5 +494,7 @@ bool fs_option_describe(size_t i, struct fs_option_words *out)
         .fallback = row->fallback,
         .help = row->help,
     };
+    if (row->min > 0) /* the others take any user, group or permission bits */
+        format_range(row, out->range);
     return true;
 }

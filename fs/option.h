@@ -78,12 +78,15 @@ enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char
 
 void fs_option_fini(struct fs_options *options);
 
-/* An option in words. The texts are constants. */
+#define FS_RANGE_TEXT 56
+
+/* An option in words. The texts behind pointers are constants. */
 struct fs_option_words {
     const char *name;
     const char *value_name; /* NULL when it takes no value */
     const char *fallback;   /* NULL when it has no default */
     const char *help;
+    char range[FS_RANGE_TEXT]; /* "1s to 3600s"; "" when any value of its kind is taken */
 };
 
 /* The i-th option of the table; false beyond the last. */

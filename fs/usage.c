@@ -68,7 +68,8 @@ void fs_usage_print_help(FILE *to)
     for (size_t i = 0; fs_option_describe(i, &words); i++) {
         char synopsis[64];
         format_synopsis(&words, synopsis, sizeof(synopsis));
-        fprintf(to, "  %-24s %s", synopsis, words.help);
+        fprintf(to, "  %-24s %s%s%s", synopsis, words.help, words.range[0] ? "; " : "",
+                words.range);
         if (words.fallback)
             fprintf(to, " [%s]", words.fallback);
         fputc('\n', to);
@@ -123,6 +124,8 @@ void fs_usage_print_man_page(FILE *to)
         print_roff(to, synopsis);
         fputc('\n', to);
         print_roff(to, words.help);
+        if (words.range[0])
+            fprintf(to, "; %s", words.range);
         if (words.fallback) {
             fprintf(to, " (default: ");
             print_roff(to, words.fallback);

@@ -198,6 +198,13 @@ static void test_refusals(void)
         {{"canisterfs", "-o", "cache_size=18446744073709551615T", "c", "m"}, 5, "is not a size"},
         {{"canisterfs", "-o", "timeout=5h", "c", "m"}, 5, "'5h' is not a time"},
         {{"canisterfs", "-o", "timeout=0", "c", "m"}, 5, "'0' is not a time"},
+        {{"canisterfs", "-o", "timeout=500ms", "c", "m"},
+         5,
+         "'500ms' is not a time from 1s to 3600s, such as 30s"},
+        {{"canisterfs", "-o", "attr_timeout=99ms", "c", "m"},
+         5,
+         "'99ms' is not a time from 100ms to 86400s, such as 1s"},
+        {{"canisterfs", "-o", "max_threads=1", "c", "m"}, 5, "not a number from 2 to 512"},
         {{"canisterfs", "-o", "max_inflight=33", "c", "m"}, 5, "not a number from 1 to 32"},
         {{"canisterfs", "-o", "umask=8", "c", "m"}, 5, "'8' is not an octal number from 0 to 777"},
         {{"canisterfs", "-o", "umask=1000", "c", "m"}, 5, "from 0 to 777"},
@@ -238,11 +245,18 @@ static void test_texts(void)
     TAP_OK(strstr(page, "\\-h") && strstr(page, "\\-V") && strstr(page, "SIGUSR2") &&
                strstr(page, "EXIT STATUS"),
            "which has the short options, the signals and the exit statuses");
+    static const char *const ranges[] = {"; 4M to 1024G", "; 1 to 32", "; 1s to 3600s",
+                                         "; 100ms to 86400s", "; 2 to 512"};
+    for (int i = 0; i < N(ranges); i++)
+        TAP_OK(strstr(help, ranges[i]) && strstr(page, ranges[i]), ranges[i]);
     struct fs_option_words words;
-    unsigned n_missing = 0;
-    for (size_t i = 0; fs_option_describe(i, &words); i++)
+    unsigned n_missing = 0, n_ranges = 0;
+    for (size_t i = 0; fs_option_describe(i, &words); i++) {
         n_missing += !strstr(help, words.name) || !strstr(page, words.name);
+        n_ranges += words.range[0] != '\0';
+    }
     TAP_INT(n_missing, 0, "no option is missing in either");
+    TAP_INT(n_ranges, N(ranges), "no other has a range");
     free(help);
     free(page);
 }
