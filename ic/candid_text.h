@@ -52,7 +52,7 @@ enum {
  * out       to be freed with ic_candid_free
  *
  * Returns 0, -EPROTO (not Candid, does not fit the types, nests over 256, text or numbers too long,
- * many annotations around each other: the message has line and column), -ENOMEM.
+ * too many annotations around values: the message has line and column), -ENOMEM.
  *
  * Memory and time are linear in len (and in the fields of the types, where text leaves them out).
  * Thread safety: any number of concurrent calls.
