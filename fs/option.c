@@ -1,7 +1,9 @@
 /* The option table and everything that is derived from it. */
 #include "fs/option.h"
 
+#include "fs/edit_distance.h"
 #include "fs/log.h"
+#include "fs/url.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -128,6 +130,22 @@ static const struct option_row *find_row(const char *name, size_t name_len)
     return NULL;
 }
 
+/* The option that a mistyped name was meant to be: at most two letters wrong, of short names one.
+ * NULL when none is near. */
+static const struct option_row *find_near(const char *name, size_t name_len)
+{
+    const struct option_row *near = NULL;
+    size_t best = 3;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        size_t distance = fs_edit_distance(name, name_len, option_table[i].name);
+        if (distance < best && 2 * distance < strlen(option_table[i].name)) {
+            near = &option_table[i];
+            best = distance;
+        }
+    }
+    return near;
+}
+
 /* A decimal (modes: octal) number with one of the suffixes; false on anything else, overflow
  * included. */
 static bool parse_number(const char *text, const struct option_row *row, uint64_t *out)
@@ -174,44 +192,6 @@ static bool parse_live(const char *text, uint64_t *out)
 {
     *out = strcmp(text, "fail") == 0 ? FS_LIVE_FAIL : FS_LIVE_WARN;
     return *out == FS_LIVE_FAIL || strcmp(text, "warn") == 0;
-}
-
-/* The syntax of a URL as far as it concerns the user; the agent looks at the rest. A password must
- * not get into status, syslog and the process list, so none is taken. */
-static bool is_url(const char *text)
-{
-    size_t scheme_len = strncmp(text, "https://", 8) == 0  ? 8
-                        : strncmp(text, "http://", 7) == 0 ? 7
-                                                           : 0;
-    const char *host = text + scheme_len;
-    size_t host_len = strcspn(host, "/");
-    if (scheme_len == 0 || host_len == 0 || host[0] == ':')
-        return false;
-    if (memchr(host, '@', host_len) || strpbrk(host, "?#\\"))
-        return false;
-    for (const char *p = host; *p; p++)
-        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
-            return false;
-    const char *colon = memrchr(host, ':', host_len);
-    if (!colon || memchr(colon, ']', host_len - (size_t)(colon - host)))
-        return true;
-    char *end;
-    unsigned long port = strtoul(colon + 1, &end, 10);
-    return colon[1] >= '0' && colon[1] <= '9' && end == host + host_len && port <= UINT16_MAX;
-}
-
-static bool is_network(const char *text)
-{
-    return strcmp(text, "ic") == 0 || strcmp(text, "local") == 0 || is_url(text);
-}
-
-/* The name and port of a proxy, or `none`. */
-static bool is_proxy(const char *text)
-{
-    const char *host = is_url(text) ? strstr(text, "://") + 3 : text;
-    size_t host_len = strcspn(host, "/");
-    return strcmp(text, "none") == 0 ||
-           (host != text && host[host_len + strspn(host + host_len, "/")] == '\0');
 }
 
 #define BOUND_TEXT 24 /* 20 digits, a unit and the end */
@@ -288,7 +268,7 @@ static enum fs_exit set_value(struct fs_options *options, const struct option_ro
                  row->value_name);
         return FS_EXIT_USAGE;
     }
-    if (row->type == OPTION_NETWORK && !is_network(value)) {
+    if (row->type == OPTION_NETWORK && !fs_url_is_network(value)) {
         /* Without the value: it may hold a password. */
         snprintf(message, message_size,
                  "option '%s': not ic, local, or a URL such as https://host:8000 (http or https, "
@@ -296,7 +276,7 @@ static enum fs_exit set_value(struct fs_options *options, const struct option_ro
                  row->name);
         return FS_EXIT_USAGE;
     }
-    if (row->type == OPTION_PROXY && !is_proxy(value)) {
+    if (row->type == OPTION_PROXY && !fs_url_is_proxy(value)) {
         snprintf(
             message, message_size,
             "option '%s': not none, or a URL such as http://host:3128 (http or https, no user, "
@@ -350,9 +330,16 @@ static enum fs_exit apply_option(struct fs_options *options, const char *text, b
             options->wants_rw = true;
             return FS_EXIT_OK;
         }
+        if (strcmp(text, "remount") == 0) {
+            snprintf(message, message_size,
+                     "a mount's options cannot be changed ('remount'): unmount it, and mount it "
+                     "again");
+            return FS_EXIT_USAGE;
+        }
     }
-    snprintf(message, message_size, "unknown option '%.*s' (see canisterfs --help)", (int)name_len,
-             text);
+    const struct option_row *near = find_near(text, name_len);
+    snprintf(message, message_size, "unknown option '%.*s' (%s%s)", (int)name_len, text,
+             near ? near->name : "see canisterfs --help", near ? "?" : "");
     return FS_EXIT_USAGE;
 }
 
@@ -441,6 +428,39 @@ static enum fs_exit apply_dashed(struct fs_options *options, int argc, char **ar
     return FS_EXIT_OK;
 }
 
+static enum fs_exit check_mount(const struct fs_options *options, char *message,
+                                size_t message_size)
+{
+    if (options->mountpoint)
+        return FS_EXIT_OK;
+    /* No canister's name has a slash. */
+    const char *missing = !options->canister               ? "no canister and no mount point"
+                          : strchr(options->canister, '/') ? "no canister"
+                                                           : "no mount point";
+    snprintf(message, message_size, "%s; usage: canisterfs [options] CANISTER MOUNTPOINT", missing);
+    return FS_EXIT_USAGE;
+}
+
+static enum fs_exit check_together(const struct fs_options *options, char *message,
+                                   size_t message_size)
+{
+    if (options->map && options->profile)
+        snprintf(message, message_size, "options 'map' and 'profile' exclude each other");
+    else if (options->root_key && options->insecure_root_key)
+        snprintf(message, message_size,
+                 "options 'root_key' and 'insecure_root_key' exclude each other");
+    else if (options->insecure_root_key && strcmp(options->network, "ic") == 0)
+        snprintf(message, message_size,
+                 "option 'insecure_root_key' is for test networks: the root key of network=ic is "
+                 "built in");
+    else if (!options->identity && (options->password_file || options->delegation))
+        snprintf(message, message_size, "option '%s' needs 'identity', the key it is for",
+                 options->delegation ? "delegation" : "password_file");
+    else
+        return FS_EXIT_OK;
+    return FS_EXIT_USAGE;
+}
+
 enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char *message,
                              size_t message_size)
 {
@@ -456,19 +476,10 @@ enum fs_exit fs_option_parse(int argc, char **argv, struct fs_options *out, char
         else
             result = apply_positional(out, arg, message, message_size);
     }
-    if (result == FS_EXIT_OK && out->action == FS_ACTION_MOUNT && !out->mountpoint) {
-        snprintf(message, message_size, "usage: canisterfs [options] CANISTER MOUNTPOINT");
-        return FS_EXIT_USAGE;
-    }
-    if (result == FS_EXIT_OK && out->map && out->profile) {
-        snprintf(message, message_size, "options 'map' and 'profile' exclude each other");
-        return FS_EXIT_USAGE;
-    }
-    if (result == FS_EXIT_OK && !out->identity && (out->password_file || out->delegation)) {
-        snprintf(message, message_size, "option '%s' needs 'identity', the key it is for",
-                 out->delegation ? "delegation" : "password_file");
-        return FS_EXIT_USAGE;
-    }
+    if (result == FS_EXIT_OK && out->action == FS_ACTION_MOUNT)
+        result = check_mount(out, message, message_size);
+    if (result == FS_EXIT_OK)
+        result = check_together(out, message, message_size);
     return result;
 }
 

@@ -30,7 +30,9 @@ describe('refused', () => {
   };
 
   test('command line', async () => {
-    await check([], 1, /usage: canisterfs/);
+    await check([], 1, /: no canister and no mount point; usage: canisterfs/);
+    await check([sample], 1, /: no mount point; usage: canisterfs/);
+    await check(['-o', 'identiy=x', sample, point], 1, /unknown option 'identiy' \(identity\?\)/);
     await check(['-o', 'colour=red', sample, point], 1, /unknown option 'colour'/);
     await check(['-o', 'cache_size=lots', sample, point], 1, /'lots' is not a size/);
     await check([...networkArgs(network), 'not-a-principal', point], 1, /not the text form of a principal/);
@@ -40,6 +42,7 @@ describe('refused', () => {
   });
 
   test('root key', async () => {
+    await check([...networkArgs(network), '-o', 'insecure_root_key', sample, point], 1, /'root_key' and 'insecure_root_key' exclude each other/);
     await check(['-o', `network=${network.url}`, sample, point], 2, /needs its root key/);
     await check(['-o', `network=${network.url},root_key=00ff`, sample, point], 2, /neither 266 hex digits nor a file/);
     const file = join(stage.dir, 'key');
