@@ -294,7 +294,8 @@ static void test_directory(void)
     check_file("in/fifo.did", -EPROTO, "cannot read", "a FIFO");
     check_file("in/through.did", -EPROTO, "cannot read", "a file as a directory");
     check_file("in/gone.did", -EINVAL, "cannot be read: No such file", "no first file");
-    check_file("in", -EINVAL, "cannot be read: not a regular file", "a directory as the first file");
+    check_file("in", -EINVAL, "cannot be read: not a regular file",
+               "a directory as the first file");
     check_file("in/pipe", -EINVAL, "cannot be read", "a FIFO as the first file");
 
     snprintf(command, sizeof(command), "rm -r %s", top);
