@@ -1,5 +1,6 @@
 #include "ic/http_transfer.h"
 
+#include "ic/proxy.h"
 #include "ic/wait.h"
 
 #include <errno.h>
@@ -179,6 +180,7 @@ int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *
     }
     transfer->bodies = options->bodies;
     transfer->sockets = options->sockets;
+    transfer->proxy = options->proxy;
     CURLcode result = set_lasting_options(transfer, options);
     if (result != CURLE_OK) {
         ic_transfer_free(transfer);
@@ -326,6 +328,15 @@ static const char *describe(const struct ic_transfer *transfer)
     return curl_easy_strerror(transfer->result);
 }
 
+static int fail_transfer(const struct ic_transfer *transfer, const char *url, struct ic_error *err)
+{
+    char way[IC_PROXY_WAY];
+    ic_proxy_describe(url, transfer->proxy, way);
+    if (transfer->is_stalled)
+        return ic_fail(err, IC_E_UNREACHABLE, "%s: %sstalled", url, way);
+    return ic_fail(err, classify(transfer), "%s: %s%s", url, way, describe(transfer));
+}
+
 /* The Date header, ns since 1970; 0 when there is none that is one. */
 static int64_t date_ns(const struct ic_transfer *transfer)
 {
@@ -345,10 +356,8 @@ int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_
     int rc = 0;
     if (transfer->abandoned != 0)
         rc = ic_wait_fail(err, transfer->abandoned, url);
-    else if (transfer->is_stalled)
-        rc = ic_fail(err, IC_E_UNREACHABLE, "%s: stalled", url);
-    else if (transfer->result != CURLE_OK)
-        rc = ic_fail(err, classify(transfer), "%s: %s", url, describe(transfer));
+    else if (transfer->is_stalled || transfer->result != CURLE_OK)
+        rc = fail_transfer(transfer, url, err);
     if (rc != 0) {
         ic_body_free(transfer->body);
         transfer->body = NULL;

@@ -13,9 +13,10 @@
 #include <pthread.h>
 
 struct ic_transfer {
-    CURL *easy;                         /* immutable after new */
-    struct ic_bodies *bodies;           /* immutable after new; borrowed */
-    struct ic_sockets *sockets;         /* immutable after new; borrowed; network thread */
+    CURL *easy;                 /* immutable after new */
+    struct ic_bodies *bodies;   /* immutable after new; borrowed */
+    struct ic_sockets *sockets; /* immutable after new; borrowed; network thread */
+    const char *proxy;          /* immutable after new; borrowed; as ic_http_config has it */
     char curl_message[CURL_ERROR_SIZE]; /* libcurl's words for the last failure */
 
     /* Reused from exchange to exchange: reset by ic_transfer_prepare. */
@@ -45,7 +46,7 @@ struct ic_transfer {
 /* What every transfer of one ic_http shares. */
 struct ic_transfer_options {
     const char *ca_file; /* may be NULL */
-    const char *proxy;   /* may be NULL, and empty */
+    const char *proxy;   /* may be NULL, and empty; outlives the transfers */
     long connect_ms;
     struct curl_slist *headers;
     struct ic_bodies *bodies;   /* outlives the transfers */

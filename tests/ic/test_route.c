@@ -268,22 +268,61 @@ static void test_proxies(void)
     char message[512];
     TAP_INT(get(secure, NULL, got, message), IC_E_TLS, "https through a proxy: a tunnel");
     TAP_OK(strstr(seen_head, "CONNECT 127.0.0.1:") == seen_head, "by CONNECT");
+    snprintf(given, sizeof given,
+             ": by way of the proxy 127.0.0.1:%u (all_proxy in the environment): ",
+             fake_server_port(proxy));
+    TAP_OK(strstr(message, given) != NULL, "the message says by way of which");
     TAP_OK(!was_sent, "no request left: the tunnel alone was asked for");
     fake_server_close(proxy);
     fake_server_close(server);
+}
+
+/* Nobody listens there: what is said of the way. */
+static void check_way(const char *url, const char *proxy, const char *way)
+{
+    char got[64];
+    char message[512];
+    TAP_INT(get(url, proxy, got, message), IC_E_UNREACHABLE, way);
+    if (!TAP_OK(strstr(message, way) != NULL, "is what is said"))
+        printf("# said: %s\n", message);
+}
+
+static void test_ways(void)
+{
+    static const char url[] = "http://127.0.0.1:1/";
+    static const char secure[] = "https://127.0.0.1:1/";
+    set_environment("http_proxy", "http://user:secret@127.0.0.1:9");
+    check_way(url, NULL,
+              "/: by way of the proxy 127.0.0.1:9 (http_proxy in the environment): Failed");
+    check_way(secure, NULL, "/: Failed to connect");
+    check_way(url, "", "/: Failed to connect");
+    check_way(url, "http://127.0.0.1:7",
+              "/: by way of the proxy 127.0.0.1:7 (option proxy): Failed");
+    (void)setenv("no_proxy", "example.org", 1);
+    check_way(url, NULL,
+              "9 (http_proxy in the environment, unless no_proxy has an exception): Failed");
+    check_way(url, "http://127.0.0.1:7",
+              "/: by way of the proxy 127.0.0.1:7 (option proxy): Failed");
+    set_environment("HTTPS_PROXY", "127.0.0.1:9");
+    check_way(secure, NULL, "by way of the proxy 127.0.0.1:9 (HTTPS_PROXY in the environment): ");
+    check_way(url, NULL, "/: Failed to connect");
+    (void)setenv("https_proxy", "https://127.0.0.1:8", 1);
+    check_way(secure, NULL, "by way of the proxy 127.0.0.1:8 (https_proxy in the environment): ");
+    set_environment("ALL_PROXY", "[::1]:9");
+    check_way(url, NULL, "by way of the proxy [::1]:9 (ALL_PROXY in the environment): ");
+    set_environment("all_proxy", "http://user:secret@no-such-host.invalid");
+    check_way(url, NULL, "by way of the proxy no-such-host.invalid:1080 (all_proxy in the env");
+    set_environment(NULL, NULL);
 }
 
 /* Proxies that cannot be used, and what is said of them. */
 static void test_secrets(void)
 {
     static const char *const proxies[] = {
-        "http://user:secret@127.0.0.1:1",
-        "http://user:secret@no-such-host.invalid:1",
-        "ftp://user:secret@127.0.0.1:1",
-        "http://user:secret@[::1",
-        "http://user:secret@host:99999999",
-        "user:secret@127.0.0.1:1",
-        "user:secret@ho st:1",
+        "http://user:secret@127.0.0.1:1",    "http://user:secret@no-such-host.invalid:1",
+        "ftp://user:secret@127.0.0.1:1",     "http://user:secret@[::1",
+        "http://user:secret@host:99999999",  "user:secret@127.0.0.1:1",
+        "http://user:65/secret@127.0.0.1:1", "user:secret@ho st:1",
         "nosuch://user:secret@127.0.0.1:1",
     };
     for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++) {
@@ -294,7 +333,10 @@ static void test_secrets(void)
             enum ic_errc code =
                 get(is_secure ? "https://127.0.0.1:9/" : "http://127.0.0.1:9/", NULL, got, message);
             TAP_INT(code, IC_E_UNREACHABLE, "a proxy that cannot be used");
-            TAP_OK(strstr(message, "secret") == NULL, "the message does not tell its password");
+            TAP_OK(strstr(message, "by way of the proxy ") != NULL,
+                   "the message says that it is one");
+            TAP_OK(strstr(message, "secret") == NULL && strstr(message, "65") == NULL,
+                   "the message does not tell its password");
         }
     }
     set_environment(NULL, NULL);
@@ -308,6 +350,7 @@ int main(void)
     test_dead_family();
     test_names_come_back();
     test_proxies();
+    test_ways();
     test_secrets();
     curl_global_cleanup();
     return tap_done();

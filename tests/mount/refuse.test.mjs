@@ -90,6 +90,13 @@ describe('refused', () => {
   test('network and canister', async () => {
     const nobody = ['-o', `network=http://127.0.0.1:9,root_key=${network.root_key},timeout=5s`];
     await check([...nobody, sample, point], 3, /127\.0\.0\.1:9/);
+    process.env.http_proxy = 'http://user:secret@127.0.0.1:9';
+    try {
+      const words = /^(?!.*secret).*by way of the proxy 127\.0\.0\.1:9 \(http_proxy in the environment\): Failed to connect/m;
+      await check([...networkArgs(network), '-o', 'timeout=5s', sample, point], 3, words);
+    } finally {
+      delete process.env.http_proxy;
+    }
     await check([...networkArgs(network), 'ryjl3-tyaaa-aaaaa-aaaba-cai', point], 3, /canister/);
     await check([...networkArgs(network), '-o', 'did=/nope', sample, point], 2, /: did '\/nope': cannot be read: No such file or directory$/m);
   });
