@@ -4,6 +4,7 @@
 #include "ic/wait.h"
 
 #include <errno.h>
+#include <openssl/x509_vfy.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,6 +181,7 @@ int ic_transfer_new(struct ic_transfer **out, const struct ic_transfer_options *
     }
     transfer->bodies = options->bodies;
     transfer->sockets = options->sockets;
+    transfer->ca_file = options->ca_file;
     transfer->proxy = options->proxy;
     CURLcode result = set_lasting_options(transfer, options);
     if (result != CURLE_OK) {
@@ -328,13 +330,50 @@ static const char *describe(const struct ic_transfer *transfer)
     return curl_easy_strerror(transfer->result);
 }
 
+/* Did the server, or an https proxy, show a certificate that no trusted authority signed? */
+static bool is_untrusted(const struct ic_transfer *transfer)
+{
+    if (transfer->result != CURLE_PEER_FAILED_VERIFICATION)
+        return false;
+    long result = X509_V_OK;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &result);
+    if (result == X509_V_OK)
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &result);
+    return result == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
+           result == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+           result == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE ||
+           result == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+           result == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
+}
+
+/* What came is no TLS record: OpenSSL's words for it, before 3.2 and since. */
+static bool is_no_tls(const struct ic_transfer *transfer)
+{
+    return transfer->result == CURLE_SSL_CONNECT_ERROR &&
+           (strstr(transfer->curl_message, "wrong version number") != NULL ||
+            strstr(transfer->curl_message, "packet length too long") != NULL);
+}
+
+/* What to do about it; begins with a blank, or is empty. */
+static const char *advise(const struct ic_transfer *transfer)
+{
+    if (is_no_tls(transfer))
+        return " (what answers there does not speak TLS: is it http, not https?)";
+    if (!is_untrusted(transfer))
+        return "";
+    return transfer->ca_file != NULL
+               ? " (its authority is not in the file of option ca_file)"
+               : " (a network with an authority of its own needs -o ca_file=FILE)";
+}
+
 static int fail_transfer(const struct ic_transfer *transfer, const char *url, struct ic_error *err)
 {
     char way[IC_PROXY_WAY];
     ic_proxy_describe(url, transfer->proxy, way);
     if (transfer->is_stalled)
         return ic_fail(err, IC_E_UNREACHABLE, "%s: %sstalled", url, way);
-    return ic_fail(err, classify(transfer), "%s: %s%s", url, way, describe(transfer));
+    return ic_fail(err, classify(transfer), "%s: %s%s%s", url, way, describe(transfer),
+                   advise(transfer));
 }
 
 /* The Date header, ns since 1970; 0 when there is none that is one. */

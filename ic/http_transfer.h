@@ -16,6 +16,7 @@ struct ic_transfer {
     CURL *easy;                 /* immutable after new */
     struct ic_bodies *bodies;   /* immutable after new; borrowed */
     struct ic_sockets *sockets; /* immutable after new; borrowed; network thread */
+    const char *ca_file;        /* immutable after new; borrowed; may be NULL */
     const char *proxy;          /* immutable after new; borrowed; as ic_http_config has it */
     char curl_message[CURL_ERROR_SIZE]; /* libcurl's words for the last failure */
 
@@ -45,7 +46,7 @@ struct ic_transfer {
 
 /* What every transfer of one ic_http shares. */
 struct ic_transfer_options {
-    const char *ca_file; /* may be NULL */
+    const char *ca_file; /* may be NULL; outlives the transfers */
     const char *proxy;   /* may be NULL, and empty; outlives the transfers */
     long connect_ms;
     struct curl_slist *headers;

@@ -435,7 +435,7 @@ static void test_refused(void)
     check_body("the server is back", false, 1000);
 }
 
-static void check_url(const char *url, enum ic_errc code, const char *what)
+static void check_url(const char *url, enum ic_errc code, const char *words, const char *what)
 {
     struct ic_http_request request = {.url = url, .reply_max = 100};
     struct ic_io io = within_ms(5000);
@@ -443,19 +443,20 @@ static void check_url(const char *url, enum ic_errc code, const char *what)
     struct ic_error err = {0};
     TAP_OK(ic_http_perform(http, &request, &io, &reply, &err) != 0, what);
     TAP_INT(err.code, code, "code");
-    if (err.code != code)
+    if (!TAP_OK(strstr(err.message, words) != NULL, "words"))
         printf("# %s\n", err.message);
 }
 
 static void test_urls(void)
 {
-    check_url("http://", IC_E_CONFIG, "no host");
-    check_url("http://127.0.0.1:99999/", IC_E_CONFIG, "no such port");
-    check_url("http://no-such-host.invalid/", IC_E_UNREACHABLE, "no such host");
+    check_url("http://", IC_E_CONFIG, "", "no host");
+    check_url("http://127.0.0.1:99999/", IC_E_CONFIG, "", "no such port");
+    check_url("http://no-such-host.invalid/", IC_E_UNREACHABLE, "no-such-host", "no such host");
     char url[128];
     snprintf(url, sizeof url, "https%s", fake_server_url(server) + 4);
     answer_with((struct fake_reply){.status = 200});
-    check_url(url, IC_E_TLS, "https to a server that does not speak TLS");
+    check_url(url, IC_E_TLS, "(what answers there does not speak TLS: is it http, not https?)",
+              "https to a server that does not speak TLS");
 }
 
 struct worker {

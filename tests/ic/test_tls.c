@@ -86,6 +86,9 @@ static void stop(struct server *s)
 
 /* --- the client --- */
 
+/* What the last failure of get was, in words. */
+static char said[512];
+
 static enum ic_errc get(const struct server *s, const char *host, const char *ca_file)
 {
     char url[128];
@@ -101,7 +104,9 @@ static enum ic_errc get(const struct server *s, const char *host, const char *ca
     int rc = ic_http_perform(http, &request, &io, &reply, &err);
     if (rc != 0)
         printf("# %s\n", err.message);
-    else if (reply.status != 200 || reply.len != BODY_LEN || reply.body[BODY_LEN - 1] != 'x')
+    snprintf(said, sizeof said, "%s", err.message);
+    if (rc == 0 &&
+        (reply.status != 200 || reply.len != BODY_LEN || reply.body[BODY_LEN - 1] != 'x'))
         err.code = IC_E_MALFORMED;
     ic_http_reply_fini(&reply);
     ic_http_close(http);
@@ -160,7 +165,16 @@ int main(void)
     start(&s, "IP:127.0.0.1", 7200, POLITE);
     TAP_INT(get(&s, "127.0.0.1", s.ca_file), IC_OK, "a trusted server: the whole body");
     TAP_INT(get(&s, "127.0.0.1", NULL), IC_E_TLS, "a server that the system does not trust");
+    TAP_OK(strstr(said, "(a network with an authority of its own needs -o ca_file=FILE)") != NULL,
+           "the message says what to do");
+    char other_ca[sizeof s.ca_file];
+    SSL_CTX_free(fake_tls_context("IP:127.0.0.1", 7200, other_ca));
+    TAP_INT(get(&s, "127.0.0.1", other_ca), IC_E_TLS, "another authority");
+    TAP_OK(strstr(said, "(its authority is not in the file of option ca_file)") != NULL,
+           "the message says that it is another");
+    unlink(other_ca);
     TAP_INT(get(&s, "localhost", s.ca_file), IC_E_TLS, "a certificate for another name");
+    TAP_OK(strstr(said, "ca_file") == NULL, "is not a matter of authorities");
     TAP_INT(get(&s, "127.0.0.1", "/no/such/file"), IC_E_CONFIG, "a CA file that is not there");
     TAP_INT(get(&s, "127.0.0.1", "/dev/null"), IC_E_CONFIG, "a CA file without certificates");
     TAP_INT(atomic_load(&s.n_requests), 1, "only the first one sent its request");
@@ -169,6 +183,7 @@ int main(void)
 
     start(&s, "IP:127.0.0.1", -3600, POLITE);
     TAP_INT(get(&s, "127.0.0.1", s.ca_file), IC_E_TLS, "an expired certificate");
+    TAP_OK(strstr(said, "ca_file") == NULL, "no matter of authorities either");
     TAP_INT(atomic_load(&s.n_requests), 0, "nothing was sent");
     stop(&s);
 

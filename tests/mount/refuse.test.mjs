@@ -89,6 +89,8 @@ describe('refused', () => {
 
   test('network and canister', async () => {
     const nobody = ['-o', `network=http://127.0.0.1:9,root_key=${network.root_key},timeout=5s`];
+    const secure = ['-o', `network=https${network.url.slice(4)},root_key=${network.root_key},timeout=5s`];
+    await check([...secure, sample, point], 3, /does not speak TLS: is it http, not https\?/);
     await check([...nobody, sample, point], 3, /127\.0\.0\.1:9/);
     process.env.http_proxy = 'http://user:secret@127.0.0.1:9';
     try {
