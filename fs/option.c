@@ -42,7 +42,8 @@ struct option_row {
 
 static const struct option_row option_table[] = {
     {"network", OPTION_NETWORK, AT(network), "ic|local|URL", "ic", 0, 0,
-     "the network: the Internet Computer, a local network at http://127.0.0.1:8000, or any URL"},
+     "the network: the Internet Computer, a local network at http://127.0.0.1:8000, or any http or "
+     "https URL without a password"},
     {"root_key", OPTION_TEXT, AT(root_key), "FILE|HEX", NULL, 0, 0,
      "root key of that network (DER, as a file or as hex digits); built in for network=ic"},
     {"insecure_root_key", OPTION_FLAG, AT(insecure_root_key), NULL, NULL, 0, 0,

@@ -103,19 +103,81 @@ static void print_roff(FILE *to, const char *text)
     }
 }
 
+/* Sections of the manual page that no table has. */
+static const char identities_text[] =
+    ".SH IDENTITIES\n"
+    "What\n.B identity\nnames:\n"
+    ".TP\na word with a slash, or the name of a file that is there\n"
+    "the private key in this PEM file, as icp\\-cli, dfx and OpenSSL write it\n"
+    ".TP\n.B anonymous\nanybody, as without the option\n"
+    ".TP\nany other word\n"
+    "the identity of that name in icp\\-cli or dfx; when both have it, it must be the same\n"
+    "principal\n"
+    ".PP\n"
+    ".B canisterfs \\-\\-whoami \\-o identity=...\n"
+    "prints the principal, without a canister or a network: give it to whoever controls the\n"
+    "canister. The password of a protected key is the first line of\n.BR password_file ,\n"
+    "else it is asked for on the terminal. With\n.B delegation\n"
+    "the key speaks for another one, for a time and perhaps for some canisters only; the chain\n"
+    "is verified before anything is mounted. Keep key and password files to yourself\n"
+    "(chmod 600).\n";
+
+static const char files_text[] =
+    ".SH FILES\nBelow the mount point:\n"
+    ".TP\n.B stable_memory\n"
+    "the stable memory, when the canister has methods to read it\n"
+    ".TP\n.BR vmem/000 \" ... \" 254\n"
+    "instead of it, where the methods take a memory id: each memory that is not empty\n"
+    ".TP\n.B canister/\n"
+    "certified facts:\n.IR id \", \" subnet \", \" module_hash \", \" controllers \", \" "
+    "candid.did\n"
+    ".TP\n.B .canisterfs/status\n"
+    "JSON: what is mounted, what the canister offers and why not, jobs, last errors in words\n"
+    ".TP\n.B .canisterfs/stats\n"
+    "JSON: calls, bytes, retries, latencies, cache\n"
+    ".TP\n.B .canisterfs/control\n"
+    "takes commands, one a line; reading it lists them\n"
+    ".PP\nElsewhere, only read:\n"
+    ".TP\n.B $ICP_HOME/identity, $XDG_DATA_HOME/icp\\-cli/identity, "
+    "~/.local/share/icp\\-cli/identity\n"
+    "identities of icp\\-cli: the first of these whose variable is set\n"
+    ".TP\n.B $DFX_CONFIG_ROOT/.config/dfx/identity, ~/.config/dfx/identity\n"
+    "identities of dfx, likewise\n";
+
+static const char examples_text[] =
+    ".SH EXAMPLES\n"
+    "Mount a canister of the Internet Computer, copy its memory, unmount:\n"
+    ".PP\n.nf\n.RS\n"
+    "canisterfs ryjl3\\-tyaaa\\-aaaaa\\-aaaba\\-cai mnt\n"
+    "cp mnt/stable_memory backup\n"
+    "fusermount3 \\-u mnt\n"
+    ".RE\n.fi\n.PP\n"
+    "With a key, refusing memory of which a copy may mix two states:\n"
+    ".PP\n.nf\n.RS\n"
+    "canisterfs \\-o identity=backup.pem,live=fail ryjl3\\-tyaaa\\-aaaaa\\-aaaba\\-cai mnt\n"
+    ".RE\n.fi\n.PP\n"
+    "A network of your own, whose root key\n.B icp network status \\-\\-json\nprints:\n"
+    ".PP\n.nf\n.RS\n"
+    "canisterfs \\-o network=http://127.0.0.1:8000,root_key=308182301d... "
+    "ryjl3\\-tyaaa\\-aaaaa\\-aaaba\\-cai mnt\n"
+    ".RE\n.fi\n";
+
 void fs_usage_print_man_page(FILE *to)
 {
     fprintf(to,
             ".TH CANISTERFS 1 \"\" \"canisterfs " CANISTERFS_VERSION "\"\n"
+            ".nh\n" /* paths are to be copied */
             ".SH NAME\ncanisterfs \\- mount an Internet Computer canister as a directory\n"
-            ".SH SYNOPSIS\n.B canisterfs\n[options] CANISTER MOUNTPOINT\n"
+            ".SH SYNOPSIS\n.B canisterfs\n[options] CANISTER MOUNTPOINT\n.br\n"
+            ".B canisterfs \\-\\-whoami\n[\\-o identity=...]\n"
             ".SH DESCRIPTION\n"
             "The stable memory of the canister appears as one seekable file,\n"
             ".IR stable_memory ,\nwith certified facts beside it in\n.IR canister/ .\n"
             "Only what is read is fetched. Every reply is verified against the root key of the\n"
             "network. A read returns exactly the bytes of the canister or an error.\n"
             ".SH OPTIONS\nGiven as \\fB\\-o\\fR \\fIname\\fR[=\\fIvalue\\fR],... or "
-            "\\fB\\-\\-\\fIname\\fR[=\\fIvalue\\fR].\n");
+            "\\fB\\-\\-\\fIname\\fR[=\\fIvalue\\fR]. "
+            "Of an option\ngiven twice the last counts.\n");
     struct fs_option_words words;
     for (size_t i = 0; fs_option_describe(i, &words); i++) {
         char synopsis[64];
@@ -152,6 +214,7 @@ void fs_usage_print_man_page(FILE *to)
         print_roff(to, command->help);
         fputc('\n', to);
     }
+    fprintf(to, "%s%s", identities_text, files_text);
     fprintf(to, ".SH SIGNALS\n"
                 ".TP\n.BR SIGINT \", \" SIGTERM \", \" SIGHUP\n"
                 "give up what is under way and unmount; before the mount serves, the program\n"
@@ -169,5 +232,6 @@ void fs_usage_print_man_page(FILE *to)
     for (size_t i = 0; i < N_ERRORS; i++)
         fprintf(to, ".TP\n.B %s\n%s\n", strerrorname_np(error_table[i].number),
                 error_table[i].situation);
+    fprintf(to, "%s", examples_text);
     fprintf(to, ".SH SEE ALSO\n.BR fusermount3 (1),\n.BR mount (8)\n");
 }

@@ -267,6 +267,16 @@ static void test_texts(void)
                                          "; 100ms to 86400s", "; 2 to 512"};
     for (int i = 0; i < N(ranges); i++)
         TAP_OK(strstr(help, ranges[i]) && strstr(page, ranges[i]), ranges[i]);
+    static const char *const parts[] = {".B canisterfs \\-\\-whoami",
+                                        ".SH IDENTITIES\n",
+                                        ".SH FILES\n",
+                                        ".B stable_memory\n",
+                                        ".B .canisterfs/status\n",
+                                        "$DFX_CONFIG_ROOT/.config/dfx/identity",
+                                        ".SH EXAMPLES\n",
+                                        "or any http or https URL without a password"};
+    for (int i = 0; i < N(parts); i++)
+        TAP_OK(strstr(page, parts[i]), parts[i]);
     struct fs_option_words words;
     unsigned n_missing = 0, n_ranges = 0;
     for (size_t i = 0; fs_option_describe(i, &words); i++) {
