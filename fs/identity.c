@@ -217,7 +217,9 @@ enum fs_exit fs_identity_open(struct fs_identity *out, const struct fs_options *
     if (open_word(&opening, options->identity ? options->identity : "anonymous", &identity) < 0 ||
         !identity.id) {
         fs_identity_close(&identity);
-        snprintf(message, message_size, "%s", err.message);
+        snprintf(message, message_size, "%s%s", err.message,
+                 opening.password.is_exposed ? "; others can read the password file: chmod 600 it"
+                                             : "");
         return FS_EXIT_CONFIG;
     }
     if (opening.password.is_exposed)

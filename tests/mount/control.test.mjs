@@ -6,7 +6,8 @@ import { chmod, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Client } from './client.mjs';
-import { errnoName, eventually, run, Stage } from './harness.mjs';
+import { errnoName, eventually, networkArgs, refused, run, Stage } from './harness.mjs';
+import { newPoint } from './process.mjs';
 import { ShapedCanister } from './shapes.mjs';
 
 const NOBODY = 65534;
@@ -148,22 +149,18 @@ describe('prepare', () => {
   test('not offered', async () => {
     const canister = await install('hotornot');
     const map = join(stage.dir, 'arguments.map');
-    const refusals = [
-      ['[stable_memory]\nread = download_snapshot\n', undefined],
-      ['[stable_memory]\nread = download_snapshot\nprepare = fill\n', 'it cannot be called without arguments'],
-      ['[stable_memory]\nread = download_snapshot\nprepare = dump\n', 'not in the Candid interface'],
+    const misfits = [
+      ['fill', 'it cannot be called without arguments'],
+      ['dump', 'not in the Candid interface'],
     ];
-    const mounts = [['-o', 'profile=none']];
-    for (const [text, note] of refusals) {
-      await writeFile(map, text);
-      mounts.push(['-o', `map=${map}`]);
-      const mount = await stage.mount(network, canister.id, [...owner(), ...mounts.at(-1)]);
-      const { stable_memory: found } = await mount.json('status');
-      assert.equal(found.prepare, undefined);
-      const method = /prepare = (\w+)/.exec(text)?.[1];
-      assert.equal(found.methods[method], note);
-      await mount.unmount();
+    for (const [method, words] of misfits) {
+      await writeFile(map, `[stable_memory]\nread = download_snapshot\nprepare = ${method}\n`);
+      const { code, stderr } = await refused([...networkArgs(network), ...owner(), '-o', `map=${map}`, canister.id, await newPoint(stage)]);
+      assert.equal(code, 3);
+      assert.match(stderr, new RegExp(`does not fit the map .*: ${method}: ${words}`));
     }
+    await writeFile(map, '[stable_memory]\nread = download_snapshot\n');
+    const mounts = [['-o', 'profile=none'], ['-o', `map=${map}`]];
     const requests = await network.requestsDuring(async () => {
       for (const args of mounts) {
         const mount = await stage.mount(network, canister.id, [...owner(), ...args]);

@@ -186,6 +186,10 @@ describe('key files', () => {
     await assertRefused(`identity=${file}`, /no terminal to ask for the password: -o password_file=FILE/);
     const err = await assertRefused(await with_('secret words'), /wrong password/);
     assert.doesNotMatch(err, /secret/);
+    assert.doesNotMatch(err, /can read the password file/);
+    const exposed = await with_('secret words');
+    await chmod(join(stage.dir, 'given'), 0o644);
+    await assertRefused(exposed, /wrong password.*; others can read the password file: chmod 600 it$/m);
   });
 });
 
