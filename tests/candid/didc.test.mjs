@@ -107,7 +107,7 @@ function change(type, same) {
   if (random(8)) return type === 'nat' && !random(4) ? 'int' : same
   if (/^(service|reserved)/.test(type)) return same
   const fresh = makeType(2).type
-  const isOld = /^opt (opt|reserved)|nat8|blob/.test(fresh)
+  const isOld = /opt (opt|reserved)|nat8|blob/.test(fresh)
   return pick(['reserved', /^(opt|reserved)/.test(same) ? same : `opt ${same}`, isOld ? 'opt nat' : fresh])
 }
 
