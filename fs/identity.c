@@ -193,8 +193,9 @@ static int check_only_a_file(struct opening *o, const char *word)
 static int open_file(struct opening *o, const char *word, struct fs_identity *out)
 {
     int result = strchr(word, '/') ? 0 : check_only_a_file(o, word);
-    if (result == 0)
-        result = open_key(o, word, o->options->delegation, &out->id);
+    if (result != 0)
+        return result;
+    result = open_key(o, word, o->options->delegation, &out->id);
     return result < 0 ? result : describe(o, out, NULL, NULL, word);
 }
 
