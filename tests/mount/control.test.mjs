@@ -6,7 +6,7 @@ import { chmod, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Client } from './client.mjs';
-import { errnoName, eventually, networkArgs, refused, run, Stage } from './harness.mjs';
+import { errnoName, eventually, networkArgs, refused, run, Stage, top } from './harness.mjs';
 import { newPoint } from './process.mjs';
 import { ShapedCanister } from './shapes.mjs';
 
@@ -144,6 +144,25 @@ describe('prepare', () => {
     assert.match(await lastWords(mount), /job 1 \(prepare\): .*denied: only a controller/);
     await assertMemory(mount, canister);
     await mount.unmount();
+  });
+
+  test("README's lines: a backup of what was prepared, or none", async () => {
+    const readme = await readFile(join(top, 'README.md'), 'utf8');
+    const [, lines] = /```\n(echo prepare [^]*?)```/.exec(readme);
+    const canister = await install('hotornot', { controllersOnly: false });
+    const backup = join(stage.dir, 'backup');
+    for (const [args, isOwner] of [[[], false], [owner(), true]]) {
+      const mount = await stage.mount(network, canister.id, args);
+      await writeFile(backup, 'the old one');
+      const script = lines.replaceAll('mnt/', `${mount.point}/`);
+      const result = run('bash', ['-c', script], { cwd: stage.dir }).then(() => 0, ({ code }) => code);
+      assert.equal(await result, isOwner ? 0 : 1);
+      canister.readable = canister.filled;
+      const memory = canister.memories.stable_memory;
+      const expected = isOwner ? memory.read(0, memory.size) : Buffer.from('the old one');
+      assert.equal(Buffer.compare(await readFile(backup), expected), 0);
+      await mount.unmount();
+    }
   });
 
   test('not offered', async () => {
