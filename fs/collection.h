@@ -1,12 +1,16 @@
-/* Named backup endpoints: methods that give items instead of bytes, recognised by name and type in
- * the canister's Candid interface.
+/* Named backup endpoints: methods that give items instead of bytes.
  *
- *   ITEMS  (start, limit) -> items with their total length      backup_NAME_chunk(s)
- *   WHOLE  () -> everything                                      backup_NAME, backup
- *   INDEX  (size, index) -> a chunk, beside a count method       backupChunk, getChunkCount
- *   LAST   (id, index) -> (blob, whether it is the last)         getChunk
+ *   ITEMS  (start, limit) -> items                      backup_NAME_chunk(s), backup_NAME, backup
+ *   WHOLE  () -> everything                             backup_NAME, backup
+ *   INDEX  (size, index) -> a chunk, beside a method that counts them
+ *                                                       backupChunk, getChunkCount
+ *   LAST   (id, index) -> (blob, whether it is the last)  getChunk
  *
- * Source: the published interfaces of DSCVR, power-equalizer and ZenVoich's backup.
+ * Recognised by name and type in the canister's Candid interface, or described by a map or profile
+ * (fs/map.h). A description is plain data, immutable once it is in use. Its types belong to the
+ * interface, which outlives it.
+ *
+ * Source: the published interfaces of DSCVR, Factland, power-equalizer and ZenVoich's backup.
  */
 #ifndef CANISTERFS_FS_COLLECTION_H
 #define CANISTERFS_FS_COLLECTION_H
@@ -21,12 +25,40 @@ enum fs_collection_style {
     FS_COLLECTION_LAST,
 };
 
+/* How the number of items (ITEMS) or chunks (INDEX, LAST) is known. */
+enum fs_collection_end {
+    FS_END_NONE,  /* WHOLE: there is one file */
+    FS_END_TOTAL, /* ITEMS: a field of each reply tells it */
+    FS_END_COUNT, /* a method tells it: ITEMS () -> (nat), INDEX (size) -> (nat) */
+    FS_END_EMPTY, /* ITEMS: there is nothing at and beyond it: it is searched for */
+    FS_END_LAST,  /* LAST: the last chunk says so: it is searched for */
+};
+
 #define FS_COLLECTIONS_MAX 64
+#define FS_LATEST_MAX      4
 
 struct fs_collection {
-    char name[FS_METHOD_NAME_MAX]; /* "content" of backup_content_chunks */
+    char name[FS_METHOD_NAME_MAX]; /* of its directory: "content" of backup_content_chunks; never
+                                      empty, ".", "..", or with a '/' */
     char method[FS_METHOD_NAME_MAX];
     enum fs_collection_style style;
+    enum fs_collection_end end;
+    enum ic_type_kind numbers[2];   /* of the arguments: nat, nat8 ... nat64 */
+    uint64_t id;                    /* LAST: the first argument */
+    char count[FS_METHOD_NAME_MAX]; /* END_COUNT */
+    enum ic_type_kind count_number; /* INDEX: of its argument */
+
+    /* ITEMS: the fields of the record that a reply is, after its opts; ids (ic_candid_hash). */
+    bool is_record; /* false: the reply is the vec of items (or the blob) itself */
+    bool is_bytes;  /* what `items` names is a blob: items are bytes, files hold them raw */
+    uint32_t items; /* is_record: the vec whose elements start and limit count */
+    uint32_t total; /* END_TOTAL */
+    uint32_t latest[FS_LATEST_MAX]; /* further fields that may differ from reply to reply */
+    size_t n_latest;
+
+    /* The declared results of the method, for names of fields; NULL when they are not known. */
+    const struct ic_type *const *results;
+    size_t n_results;
 };
 
 /* Look through a description. Returns the number found, at most max. No I/O. */

@@ -44,11 +44,15 @@ struct fs_options {
     char *password_file; /* of that key */
     char *delegation;    /* JSON file: delegations to that key */
     char *ca_file;
-    char *proxy;           /* "none" or an http(s) URL without user and password */
-    char *map;             /* file that says which methods to read with */
-    char *profile;         /* or the name of a built-in one */
-    char *did;             /* file with the canister's Candid interface */
-    uint64_t cache_size;   /* bytes */
+    char *proxy;          /* "none" or an http(s) URL without user and password */
+    char *map;            /* file that says which methods to read with */
+    char *profile;        /* or the name of a built-in one */
+    char *did;            /* file with the canister's Candid interface */
+    uint64_t cache_size;  /* bytes */
+    char *cache_dir;      /* for what does not fit, and when contents were first seen */
+    uint64_t cache_disk;  /* bytes */
+    uint64_t chunk_items; /* in a file of backup/ */
+    uint64_t chunk_timeout_ns;
     uint64_t max_inflight; /* queries */
     uint64_t max_threads;
     uint64_t timeout_ns;
