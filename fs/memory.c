@@ -1,46 +1,17 @@
 #include "fs/memory.h"
 
 #include "cache/cache.h"
+#include "fs/argument.h"
 #include "fs/query.h"
 #include "fs/size_search.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* --- arguments --- */
-
-/* An argument list under construction. A nat is LEB128 bytes that must outlive the encoding. */
-struct arguments {
-    struct ic_value values[4];
-    size_t n;
-    uint8_t leb[4][10];
-};
-
-static bool add_number(struct arguments *args, enum ic_type_kind kind, uint64_t number)
-{
-    uint8_t *leb = args->leb[args->n];
-    struct ic_value *value = &args->values[args->n++];
-    size_t len = 0;
-    if (kind == IC_TYPE_NAT) {
-        do {
-            leb[len++] = (uint8_t)((number & 0x7f) | (number > 0x7f ? 0x80 : 0));
-            number >>= 7;
-        } while (number > 0);
-        *value = (struct ic_value){.type = &ic_type_nat, .as.leb = {leb, len}};
-        return true;
-    }
-    if (kind == IC_TYPE_NAT64) {
-        *value = ic_nat64(number);
-        return true;
-    }
-    *value = kind == IC_TYPE_NAT8 ? ic_nat8((uint8_t)number) : ic_nat32((uint32_t)number);
-    return number <= (kind == IC_TYPE_NAT8 ? UINT8_MAX : UINT32_MAX);
-}
-
-static void add_id(const struct fs_memory *memory, struct arguments *args)
+static void add_id(const struct fs_memory *memory, struct fs_arguments *args)
 {
     if (memory->has_id)
-        (void)add_number(args, IC_TYPE_NAT8, memory->id);
+        (void)!fs_arguments_add(args, IC_TYPE_NAT8, memory->id); /* fits */
 }
 
 /* --- size and version --- */
@@ -75,7 +46,7 @@ static int stat_version(const struct fs_memory *memory, const struct fs_target *
 static int stat_size(const struct fs_memory *memory, const struct fs_target *target,
                      const struct ic_io *io, struct fs_memory_state *out, struct ic_error *err)
 {
-    struct arguments args = {0};
+    struct fs_arguments args = {0};
     add_id(memory, &args);
     struct fs_answer answer;
     int result = fs_query(target, memory->size, args.values, args.n, io, &answer, err);
@@ -232,17 +203,17 @@ struct range {
 };
 
 static bool add_range(const struct fs_memory *memory, const struct range *range,
-                      struct arguments *args)
+                      struct fs_arguments *args)
 {
     if (fs_memory_proves(memory))
-        return add_number(args, IC_TYPE_NAT64, range->version) &&
-               add_number(args, IC_TYPE_NAT64, range->off) &&
-               add_number(args, IC_TYPE_NAT64, range->len);
+        return fs_arguments_add(args, IC_TYPE_NAT64, range->version) &&
+               fs_arguments_add(args, IC_TYPE_NAT64, range->off) &&
+               fs_arguments_add(args, IC_TYPE_NAT64, range->len);
     add_id(memory, args);
     if (memory->style == FS_MEMORY_PAGE)
-        return add_number(args, memory->number, range->off / memory->page_size);
-    return add_number(args, memory->number, range->off) &&
-           (memory->style == FS_MEMORY_FROM || add_number(args, memory->number, range->len));
+        return fs_arguments_add(args, memory->number, range->off / memory->page_size);
+    return fs_arguments_add(args, memory->number, range->off) &&
+           (memory->style == FS_MEMORY_FROM || fs_arguments_add(args, memory->number, range->len));
 }
 
 /* The bytes from range->off on that the reply carries; or -ESTALE, or another -errno with err. */
@@ -276,7 +247,7 @@ int fs_memory_read(const struct fs_memory *memory, const struct fs_target *targe
                    const struct ic_io *io, struct fs_memory_got *out, struct ic_error *err)
 {
     const struct range range = {version, off, len};
-    struct arguments args = {0};
+    struct fs_arguments args = {0};
     if (!add_range(memory, &range, &args))
         return ic_fail(err, IC_E_MALFORMED, "%s takes 32-bit numbers, offset %llu is larger",
                        memory->read, (unsigned long long)off);

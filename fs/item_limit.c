@@ -1,0 +1,129 @@
+#include "fs/item_limit.h"
+
+#include "ic/wait.h"
+
+/* Successes before more is tried, and before a number that failed is tried again: the canister may
+ * have been upgraded, but a wasted call must stay rare. */
+#define GOOD_TO_GROW  32
+#define GOOD_TO_RETRY 1024
+
+/* Failures in a row of what worked before, each of another range, until it counts as too much. */
+#define REFUSED_TO_SHRINK 3
+
+int fs_item_limit_init(struct fs_item_limit *limit, uint64_t max)
+{
+    *limit = (struct fs_item_limit){.max = max, .current = max, .failed = UINT64_MAX};
+    int result = ic_wait_cond_init(&limit->probed);
+    if (result < 0)
+        return result;
+    pthread_mutex_init(&limit->lock, NULL);
+    return 0;
+}
+
+void fs_item_limit_fini(struct fs_item_limit *limit)
+{
+    pthread_cond_destroy(&limit->probed);
+    pthread_mutex_destroy(&limit->lock);
+}
+
+uint64_t fs_item_limit_get(struct fs_item_limit *limit)
+{
+    pthread_mutex_lock(&limit->lock);
+    uint64_t current = limit->current;
+    pthread_mutex_unlock(&limit->lock);
+    return current;
+}
+
+int fs_item_limit_begin(struct fs_item_limit *limit, uint64_t want, const struct ic_io *io,
+                        struct fs_item_call *out)
+{
+    int result = 0;
+    pthread_mutex_lock(&limit->lock);
+    for (;;) {
+        *out = (struct fs_item_call){.n = want < limit->current ? want : limit->current};
+        if (out->n <= limit->good)
+            break;
+        if (!limit->is_probing) {
+            out->is_probe = limit->is_probing = true;
+            break;
+        }
+        if (limit->good > 0) { /* more calls, but now */
+            out->n = limit->good;
+            break;
+        }
+        result = ic_wait_cond(&limit->probed, &limit->lock, INT64_MAX, io);
+        if (result < 0)
+            break;
+    }
+    pthread_mutex_unlock(&limit->lock);
+    return result;
+}
+
+static void learn_good_locked(struct fs_item_limit *limit, uint64_t n)
+{
+    if (n > limit->good)
+        limit->good = n;
+    if (n < limit->current)
+        return;
+    limit->n_refused = 0;
+    if (limit->current >= limit->max)
+        return;
+    limit->n_good++;
+    if (limit->n_good >= GOOD_TO_RETRY)
+        limit->failed = UINT64_MAX;
+    uint64_t larger = limit->current + (limit->current + 3) / 4;
+    if (larger > limit->max)
+        larger = limit->max;
+    if (limit->n_good >= GOOD_TO_GROW && larger < limit->failed) {
+        limit->current = larger;
+        limit->n_good = 0;
+    }
+}
+
+static void shrink_locked(struct fs_item_limit *limit, uint64_t n)
+{
+    uint64_t half = n > 1 ? n / 2 : 1;
+    if (n < limit->failed)
+        limit->failed = n;
+    if (limit->good >= n)
+        limit->good = 0;
+    if (n <= limit->current) {
+        limit->current = limit->good > half ? limit->good : half;
+        limit->n_good = 0;
+        limit->n_refused = 0;
+    }
+}
+
+static void learn_too_much_locked(struct fs_item_limit *limit, uint64_t n, bool is_again)
+{
+    if (n > limit->good)
+        shrink_locked(limit, n);
+    else if (!is_again && ++limit->n_refused >= REFUSED_TO_SHRINK)
+        shrink_locked(limit, n);
+}
+
+void fs_item_limit_end(struct fs_item_limit *limit, const struct fs_item_call *call,
+                       enum fs_item_outcome outcome, bool is_again)
+{
+    pthread_mutex_lock(&limit->lock);
+    if (outcome == FS_ITEM_GOOD)
+        learn_good_locked(limit, call->n);
+    else if (outcome == FS_ITEM_TOO_MUCH)
+        learn_too_much_locked(limit, call->n, is_again);
+    if (call->is_probe) {
+        limit->is_probing = false;
+        pthread_cond_broadcast(&limit->probed);
+    }
+    pthread_mutex_unlock(&limit->lock);
+}
+
+void fs_item_limit_forget(struct fs_item_limit *limit)
+{
+    pthread_mutex_lock(&limit->lock);
+    if (limit->good == 0) {
+        limit->current = limit->max;
+        limit->failed = UINT64_MAX;
+        limit->n_good = limit->n_refused = 0;
+    }
+    pthread_mutex_unlock(&limit->lock);
+}

@@ -1,0 +1,307 @@
+/* Items of a file in as few calls as it takes: see items.h. */
+#include "fs/items_impl.h"
+#include "ic/candid_split.h"
+#include "ic/wait.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* What a reply should carry at most, by the size of items seen of late: a sixteenth less than it
+ * may, for items are uneven. */
+#define REPLY_GOAL (FS_QUERY_REPLY_MAX / 16 * 15)
+
+/* From here on a fetch waits for its turn. */
+#define LONG_BYTES ((size_t)4 << 20)
+
+/* Times that replies may disagree. */
+#define AGAIN_MAX 3
+
+/* A fetch under way: the replies so far. */
+struct fetch {
+    struct fs_items *items;
+    const struct ic_io *io;
+    struct ic_error *err;
+    struct ic_reply *replies;
+    size_t n_replies;
+    size_t size; /* of the array */
+    size_t bytes;
+    uint64_t total;  /* what the first reply said, or what is assumed */
+    uint64_t cap;    /* items to ask for at most: halved after a failure, doubled after a success */
+    bool has_turn;   /* of the long ones */
+    bool was_halved; /* something of it was too much */
+    bool is_checked; /* that a single item does work */
+    unsigned n_calls;
+};
+
+static void drop_replies(struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->n_replies; i++)
+        ic_reply_fini(&fetch->replies[i]);
+    fetch->n_replies = 0;
+    fetch->bytes = 0;
+    if (fetch->has_turn)
+        fs_turn_leave(fetch->items->turn);
+    fetch->has_turn = false;
+}
+
+static int keep_reply(struct fetch *fetch, const struct ic_reply *reply)
+{
+    struct fs_items *items = fetch->items;
+    if (reply->len > items->max - fetch->bytes)
+        return ic_fail(fetch->err, IC_E_TOO_LARGE,
+                       "the items of one file are more than %zu bytes: take a smaller chunk_items",
+                       items->max);
+    if (!fetch->has_turn && fetch->bytes + reply->len > LONG_BYTES) {
+        int result = fs_turn_take(items->turn, fetch->io);
+        if (result < 0)
+            return ic_wait_fail(fetch->err, result, "waiting for another long fetch");
+        fetch->has_turn = true;
+    }
+    if (fetch->n_replies == fetch->size) {
+        size_t size = fetch->size ? 2 * fetch->size : 8;
+        struct ic_reply *grown = realloc(fetch->replies, size * sizeof(*grown));
+        if (!grown)
+            return ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory");
+        fetch->replies = grown;
+        fetch->size = size;
+    }
+    fetch->replies[fetch->n_replies++] = *reply;
+    fetch->bytes += reply->len;
+    return 0;
+}
+
+/* How many of the items that are left one call should ask for: not more than fit by their size of
+ * late, and all calls about the same number. */
+static uint64_t choose(struct fetch *fetch, uint64_t left)
+{
+    struct fs_items *items = fetch->items;
+    uint64_t n = fs_item_limit_get(&items->limit);
+    pthread_mutex_lock(&items->lock);
+    uint64_t fitting = items->item_size ? REPLY_GOAL / items->item_size : UINT64_MAX;
+    pthread_mutex_unlock(&items->lock);
+    if (n > fetch->cap)
+        n = fetch->cap;
+    if (n > fitting)
+        n = fitting > 0 ? fitting : 1;
+    if (n >= left)
+        return left;
+    uint64_t n_calls = left / n + (left % n != 0);
+    return left / n_calls + (left % n_calls != 0);
+}
+
+static void learn(struct fs_items *items, size_t len, uint64_t n)
+{
+    pthread_mutex_lock(&items->lock);
+    items->stats.bytes += len;
+    uint64_t size = len / n + 1;
+    items->item_size = items->item_size ? (3 * items->item_size + size) / 4 : size;
+    pthread_mutex_unlock(&items->lock);
+}
+
+/* A failure that does not speak of a limit: does the canister give the first of the items? */
+static int check_one(struct fetch *fetch, uint64_t start)
+{
+    struct ic_reply reply;
+    struct ic_error err = {0};
+    fetch->is_checked = true;
+    fetch->n_calls++;
+    int result = items_call(fetch->items, start, 1, fetch->io, &reply, &err);
+    items_note_call(fetch->items, false);
+    if (result == 0)
+        ic_reply_fini(&reply);
+    return result;
+}
+
+/* A call for more than one item failed. Returns 0 when fewer should be tried, else the failure. */
+static int judge(struct fetch *fetch, uint64_t start, const struct fs_item_call *limited,
+                 int result)
+{
+    struct fs_items *items = fetch->items;
+    const struct ic_error *err = fetch->err;
+    bool is_limit = ic_error_is_limit(err);
+    bool was_again = fetch->was_halved;
+    const struct fs_item_call again = {.n = limited->n};
+    if (!is_limit && !fetch->is_checked && items_is_own_failure(err) && limited->n > 1) {
+        /* Others need not wait for this. */
+        fs_item_limit_end(&items->limit, limited, FS_ITEM_UNKNOWN, false);
+        items_note_call(items, true);
+        if (check_one(fetch, start) < 0)
+            return result;
+        limited = &again;
+    } else {
+        items_note_call(items, is_limit || items_is_own_failure(err));
+        if (limited->n == 1 || !(is_limit || items_is_own_failure(err))) {
+            fs_item_limit_end(&items->limit, limited, FS_ITEM_UNKNOWN, false);
+            return result;
+        }
+    }
+    fs_item_limit_end(&items->limit, limited, FS_ITEM_TOO_MUCH, was_again);
+    fetch->was_halved = true;
+    fetch->cap = limited->n / 2;
+    return 0;
+}
+
+/* Words for an item that fails alone. */
+static void explain(struct fetch *fetch, uint64_t start, uint64_t n)
+{
+    struct ic_error *err = fetch->err;
+    if (n != 1 || !ic_error_is_limit(err))
+        return;
+    fs_item_limit_forget(&fetch->items->limit);
+    ic_error_reword(err, "%s: item %llu alone is more than a reply can carry: %.250s",
+                    fetch->items->collection->method, (unsigned long long)start, err->message);
+}
+
+/* One call for items [start, end) or the first of them. *n: how many came; 0: fewer have to be
+ * asked for. */
+static int fetch_some(struct fetch *fetch, uint64_t start, uint64_t end, uint64_t *n)
+{
+    struct fs_items *items = fetch->items;
+    struct ic_reply reply;
+    struct ic_chunk_info info;
+    struct fs_item_call limited;
+    int result =
+        fs_item_limit_begin(&items->limit, choose(fetch, end - start), fetch->io, &limited);
+    if (result < 0)
+        return ic_wait_fail(fetch->err, result, "waiting for how much a reply may carry");
+    *n = 0;
+    fetch->n_calls++;
+    result = items_call(items, start, limited.n, fetch->io, &reply, fetch->err);
+    if (result < 0) {
+        uint64_t asked = limited.n;
+        result = judge(fetch, start, &limited, result);
+        if (result < 0)
+            explain(fetch, start, asked);
+        return result;
+    }
+    fs_item_limit_end(&items->limit, &limited, FS_ITEM_GOOD, false);
+    items_note_call(items, false);
+    fetch->cap = fetch->cap > UINT64_MAX / 2 ? UINT64_MAX : 2 * fetch->cap;
+    result = items_look(items, &reply, &info, fetch->err);
+    bool has_total = items->collection->end == FS_END_TOTAL;
+    if (result == 0 && fetch->n_replies == 0 && has_total && !info.is_none)
+        fetch->total = info.total;
+    if (result == 0 && info.n_items > limited.n)
+        result = ic_fail(fetch->err, IC_E_MALFORMED, "%s gave %llu items when asked for %llu",
+                         items->collection->method, (unsigned long long)info.n_items,
+                         (unsigned long long)limited.n);
+    else if (result == 0 && (info.is_none || (has_total && info.total != fetch->total)))
+        result = ic_fail(fetch->err, IC_E_CHANGED, "%s: the number of items changed meanwhile",
+                         items->collection->method);
+    else if (result == 0 && info.n_items == 0 && start < fetch->total)
+        result = ic_fail(fetch->err, IC_E_CHANGED, "%s gave none of the items from %llu on",
+                         items->collection->method, (unsigned long long)start);
+    if (result == 0 && info.n_items > 0) {
+        learn(items, reply.len, info.n_items);
+        result = keep_reply(fetch, &reply);
+        *n = info.n_items;
+    } else {
+        ic_reply_fini(&reply);
+        return result;
+    }
+    if (result < 0)
+        ic_reply_fini(&reply);
+    return result;
+}
+
+static uint64_t end_of(const struct fs_items *items, uint64_t start, uint64_t total)
+{
+    return total - start < items->per_file ? total : start + items->per_file;
+}
+
+/* The replies as one. */
+static int put_together(const struct fetch *fetch, struct ic_buf *out)
+{
+    const struct fs_collection *collection = fetch->items->collection;
+    struct ic_view *views = calloc(fetch->n_replies, sizeof(*views));
+    if (!views)
+        return ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory");
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < fetch->n_replies; i++) {
+        const struct ic_reply *reply = &fetch->replies[i];
+        struct ic_chunk_info info = {0};
+        views[i] = ic_view(reply->arg, reply->len);
+        if (!collection->is_bytes)
+            continue;
+        result = items_look(fetch->items, reply, &info, fetch->err);
+        if (result == 0)
+            ic_buf_append(out, info.blob.bytes, info.blob.len);
+    }
+    if (!collection->is_bytes && fetch->n_replies == 1) {
+        ic_buf_append(out, views[0].bytes, views[0].len);
+    } else if (!collection->is_bytes) {
+        uint32_t latest[FS_LATEST_MAX + 1];
+        size_t n = 0;
+        for (; n < collection->n_latest; n++)
+            latest[n] = collection->latest[n];
+        if (collection->end == FS_END_TOTAL)
+            latest[n++] = collection->total;
+        const struct ic_chunk_rule rule = {.latest = latest, .n_latest = n};
+        result = ic_candid_merge(views, fetch->n_replies, &rule, NULL, out, fetch->err);
+    }
+    free(views);
+    if (result == 0 && ic_buf_status(out) < 0)
+        result = ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory");
+    return result;
+}
+
+/* Fetch the items of a file once. -ESTALE: the replies do not agree. */
+static int fetch_once(struct fetch *fetch, uint64_t start, struct ic_buf *out)
+{
+    struct fs_items *items = fetch->items;
+    uint64_t pos = start;
+    int result = 0;
+    while (result == 0 && (pos == start || pos < end_of(items, start, fetch->total))) {
+        uint64_t n = 0;
+        if (start >= fetch->total)
+            return ic_fail(fetch->err, IC_E_NOT_FOUND, "%s: there are no items from %llu on",
+                           items->collection->method, (unsigned long long)start);
+        result = fetch_some(fetch, pos, end_of(items, start, fetch->total), &n);
+        pos += n;
+    }
+    return result < 0 ? result : put_together(fetch, out);
+}
+
+/* Did it fail because there are not so many items any more? Then the total is the new one. */
+static bool has_changed(struct fetch *fetch, uint64_t was)
+{
+    struct ic_error err = {0};
+    uint64_t now = 0;
+    if (fs_items_count(fetch->items, was, fetch->io, &now, &err) < 0)
+        return false;
+    fetch->total = now;
+    return now != was;
+}
+
+static int fetch_items(struct fetch *fetch, uint64_t start, struct ic_buf *out)
+{
+    for (unsigned n = 1;; n++) {
+        uint64_t was = fetch->total;
+        fetch->cap = UINT64_MAX;
+        int result = fetch_once(fetch, start, out);
+        drop_replies(fetch);
+        bool changed = result == -ESTALE || (result < 0 && items_is_own_failure(fetch->err));
+        if (!changed || n >= AGAIN_MAX)
+            return result;
+        struct ic_error cause = *fetch->err;
+        if (!has_changed(fetch, was) && result != -ESTALE) {
+            *fetch->err = cause;
+            return result;
+        }
+        ic_buf_fini(out);
+        pthread_mutex_lock(&fetch->items->lock);
+        fetch->items->stats.n_again++;
+        pthread_mutex_unlock(&fetch->items->lock);
+    }
+}
+
+int items_fetch(struct fs_items *items, uint64_t start, uint64_t *total, const struct ic_io *io,
+                struct ic_buf *out, unsigned *n_calls, struct ic_error *err)
+{
+    struct fetch fetch = {.items = items, .io = io, .err = err, .total = *total};
+    int result = fetch_items(&fetch, start, out);
+    free(fetch.replies);
+    *total = fetch.total;
+    *n_calls = fetch.n_calls;
+    return result;
+}
