@@ -61,9 +61,52 @@ struct fs_collection {
     size_t n_results;
 };
 
-/* Look through a description. Returns the number found, at most max. No I/O. */
-size_t fs_collection_find(const struct ic_did *did, struct fs_collection *out, size_t max)
-    __attribute__((nonnull));
+#define FS_REASON_MAX 200
+
+/* What of a description is given, and not to be found out from types. */
+enum fs_collection_given {
+    FS_GIVEN_STYLE = 1,
+    FS_GIVEN_NUMBERS = 2,
+    FS_GIVEN_ITEMS = 4, /* the field; also is_bytes, if true */
+    FS_GIVEN_TOTAL = 8,
+};
+
+/* Fill what is left open in a description: from the type of its method, or by convention.
+ *
+ * c       in: name, method, what is given, and count, id and latest, which are never found out (""
+ *         and 0 for none); out: complete
+ * given   enum fs_collection_given, or'ed
+ * did     the canister's interface; NULL: it is not known
+ * reason  fills when false: why this cannot be shown, in words
+ *
+ * Returns false when it cannot be: the method or count method is not there, is no query, or is of
+ * another type. c is then as it was. No I/O. */
+bool fs_collection_complete(struct fs_collection *c, unsigned given, const struct ic_did *did,
+                            char *reason, size_t reason_size) __attribute__((nonnull(1, 4)));
+
+enum fs_recognised {
+    FS_NOT_A_COLLECTION, /* its name means nothing */
+    FS_A_COLLECTION,
+    FS_NOT_SHOWN, /* its name says so, but its type cannot be read, or a map has to say more */
+};
+
+/* Is this method of a description a collection?
+ *
+ * out     fills when it is
+ * reason  fills when it is not shown
+ *
+ * No I/O. */
+enum fs_recognised fs_collection_recognise(const struct ic_did *did,
+                                           const struct ic_type_method *method,
+                                           struct fs_collection *out, char *reason,
+                                           size_t reason_size) __attribute__((nonnull));
+
+/* Is this the type of a method that tells the version of all collections: a query
+ * () -> (record {version; mtime_ns; ...})? func: an IC_TYPE_FUNC. */
+bool fs_collection_tells_version(const struct ic_type *func) __attribute__((nonnull));
+
+/* Can a directory of collections have an entry of this name? */
+bool fs_collection_name_is_valid(const char *name, size_t len) __attribute__((nonnull));
 
 /* One line about how it is read, for people. */
 const char *fs_collection_words(enum fs_collection_style style);

@@ -4,6 +4,7 @@
 
 #include "fs/id_sweep.h"
 #include "fs/profile.h"
+#include "fs/small_file.h"
 #include "ic/did.h"
 
 #include <errno.h>
@@ -15,10 +16,10 @@ struct search {
     struct fs_discovery *out;
     const struct fs_target *target;
     const struct fs_options *options;
-    struct ic_did *did;   /* NULL: the interface is not known */
-    bool number_is_given; /* by the map that is being tried */
-    char refused_by[448]; /* the first method that is there but refused, and why; "" if none */
-    struct ic_error err;  /* of the network, when the search cannot go on */
+    const struct ic_did *did; /* out's; NULL: the interface is not known */
+    bool number_is_given;     /* by the map that is being tried */
+    char refused_by[448];     /* the first method that is there but refused, and why; "" if none */
+    struct ic_error err;      /* of the network, when the search cannot go on */
 };
 
 /* --- findings --- */
@@ -343,40 +344,112 @@ static int try_known_names(struct search *search)
 
 /* --- the interface --- */
 
+/* A text that imports others does not say what its types are: it is kept as one with them. */
+static int parse_with_imports(const char *path, struct fs_discovery *out, struct ic_error *err)
+{
+    struct ic_buf text = {0};
+    ic_did_free(out->did);
+    out->did = NULL;
+    int result = ic_did_parse_file(path, &out->did, err);
+    if (result < 0)
+        return result;
+    ic_did_format(out->did, &text);
+    ic_buf_append(&text, "", 1);
+    result = ic_buf_status(&text);
+    if (result < 0) {
+        ic_buf_fini(&text);
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    }
+    free(out->did_text);
+    out->did_text = (char *)text.bytes;
+    out->did_text_len = text.len - 1;
+    return 0;
+}
+
+static int load_file(const char *path, struct fs_discovery *out, char *message, size_t message_size)
+{
+    struct ic_error err = {0};
+    int result = fs_small_file_read(path, IC_DID_MAX_TEXT, &out->did_text, &out->did_text_len);
+    if (result < 0) {
+        snprintf(message, message_size, "did '%s': %s", path, fs_small_file_words(result));
+        return -EINVAL;
+    }
+    result = ic_did_parse(out->did_text, out->did_text_len, NULL, &out->did, &err);
+    if (result == 0 && out->did->n_imports > 0)
+        result = parse_with_imports(path, out, &err);
+    if (result < 0 || !out->did->service) {
+        snprintf(message, message_size, "did '%s': %s", path,
+                 result < 0 ? err.message : "it describes no service");
+        return -EINVAL;
+    }
+    snprintf(out->basis, sizeof(out->basis), "the Candid interface in %.120s", path);
+    return 0;
+}
+
+static void forget_interface(struct fs_discovery *out)
+{
+    ic_did_free(out->did);
+    free(out->did_text);
+    out->did = NULL;
+    out->did_text = NULL;
+    out->did_text_len = 0;
+}
+
 /* From the user's file, else from the canister. A description that cannot be parsed is an error
  * only when the user gave it. */
 static int load_interface(struct search *search, struct fs_facts *facts, char *message,
                           size_t message_size)
 {
+    struct fs_discovery *out = search->out;
     struct ic_error err = {0};
-    const char *path = search->options->did;
-    if (path) {
-        if (ic_did_parse_file(path, &search->did, &err) < 0 || !search->did->service) {
-            snprintf(message, message_size, "did '%s': %s", path,
-                     err.code ? err.message : "it describes no service");
-            return -EINVAL;
-        }
-        snprintf(search->out->basis, sizeof(search->out->basis), "the Candid interface in %.120s",
-                 path);
+    if (search->options->did)
+        return load_file(search->options->did, out, message, message_size);
+    if (fs_facts_take_candid(facts, &out->did_text, &out->did_text_len) < 0 || !out->did_text)
         return 0;
-    }
-    char *text = NULL;
-    size_t len = 0;
-    if (fs_facts_take_candid(facts, &text, &len) < 0 || !text)
-        return 0;
-    if (ic_did_parse(text, len, NULL, &search->did, &err) < 0)
+    if (ic_did_parse(out->did_text, out->did_text_len, NULL, &out->did, &err) < 0)
         fs_log_print(search->target->log, FS_LOG_WARNING,
                      "the Candid interface that the canister publishes is not valid: %s",
                      err.message);
-    free(text);
-    if (search->did && !search->did->service) {
-        ic_did_free(search->did);
-        search->did = NULL;
-    }
-    if (search->did)
-        snprintf(search->out->basis, sizeof(search->out->basis),
+    if (!out->did || !out->did->service)
+        forget_interface(out);
+    else
+        snprintf(out->basis, sizeof(out->basis),
                  "the Candid interface that the canister publishes");
     return 0;
+}
+
+/* --- collections --- */
+
+static void not_shown(struct fs_discovery *out, struct ic_view method, const char *reason)
+{
+    if (out->n_not_shown == FS_NOT_SHOWN_MAX) {
+        out->n_not_listed++;
+        return;
+    }
+    struct fs_not_shown *entry = &out->not_shown[out->n_not_shown++];
+    snprintf(entry->method, sizeof(entry->method), "%.*s", (int)method.len,
+             (const char *)method.bytes);
+    snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+}
+
+static void list_collections(struct fs_discovery *out, const struct ic_did *did)
+{
+    const struct ic_type_method *version = ic_did_find_method(did, "backup_version");
+    if (version && fs_collection_tells_version(version->type))
+        snprintf(out->backup_version, sizeof(out->backup_version), "backup_version");
+    for (size_t i = 0; i < did->service->as.service.n; i++) {
+        const struct ic_type_method *method = &did->service->as.service.methods[i];
+        struct fs_collection found;
+        char reason[FS_REASON_MAX];
+        if (ic_view_is_text(method->name, out->backup_version))
+            continue;
+        enum fs_recognised what =
+            fs_collection_recognise(did, method, &found, reason, sizeof(reason));
+        if (what == FS_A_COLLECTION && out->n_collections < FS_COLLECTIONS_MAX)
+            out->collections[out->n_collections++] = found;
+        else if (what == FS_NOT_SHOWN)
+            not_shown(out, method->name, reason);
+    }
 }
 
 /* --- who may read --- */
@@ -484,8 +557,9 @@ static enum fs_exit search_memory(struct search *search, struct fs_facts *facts,
     snprintf(out->basis, sizeof(out->basis), "asking for the known names");
     if (load_interface(search, facts, message, message_size) < 0)
         return FS_EXIT_CONFIG;
+    search->did = out->did;
     if (search->did)
-        out->n_collections = fs_collection_find(search->did, out->collections, FS_COLLECTIONS_MAX);
+        list_collections(out, search->did);
     int named = choose_map(search->options, &map, &profile, out->basis, sizeof(out->basis), message,
                            message_size);
     if (named < 0)
@@ -521,7 +595,6 @@ enum fs_exit fs_discovery_run(struct fs_discovery *out, const struct fs_target *
         return FS_EXIT_OK;
     }
     enum fs_exit result = search_memory(&search, facts, message, message_size);
-    ic_did_free(search.did);
     if (result != FS_EXIT_OK)
         fs_discovery_fini(out);
     return result;
@@ -532,4 +605,5 @@ void fs_discovery_fini(struct fs_discovery *discovery)
     free(discovery->memories);
     discovery->memories = NULL;
     discovery->n_memories = 0;
+    forget_interface(discovery);
 }

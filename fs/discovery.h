@@ -16,6 +16,9 @@
 /* Enough for every method of every profile. */
 #define FS_FINDINGS_MAX 32
 
+/* What of the methods that cannot be shown is listed by name. */
+#define FS_NOT_SHOWN_MAX 64
+
 /* A method that was looked for. */
 struct fs_finding {
     char method[FS_METHOD_NAME_MAX];
@@ -29,6 +32,12 @@ enum fs_anyone {
     FS_ANYONE_CANNOT,
 };
 
+/* A method that is a collection by its name, and is not shown. */
+struct fs_not_shown {
+    char method[FS_METHOD_NAME_MAX]; /* a longer name is cut and ends in "..." */
+    char reason[FS_REASON_MAX];
+};
+
 /* Immutable after fs_discovery_run. */
 struct fs_discovery {
     char basis[160];                  /* what the finding rests on, in words */
@@ -39,8 +48,18 @@ struct fs_discovery {
     struct fs_finding findings[FS_FINDINGS_MAX];
     size_t n_findings;
     enum fs_anyone anyone;
-    struct fs_collection collections[FS_COLLECTIONS_MAX]; /* recognised, not shown yet */
+
+    struct fs_collection collections[FS_COLLECTIONS_MAX]; /* their names are unique */
     size_t n_collections;
+    struct fs_not_shown not_shown[FS_NOT_SHOWN_MAX];
+    size_t n_not_shown;
+    size_t n_not_listed; /* further ones, for which there was no room */
+    /* () -> (record {version; mtime_ns; ...}): the version of all collections; "": none */
+    char backup_version[FS_METHOD_NAME_MAX];
+
+    struct ic_did *did; /* owned: what the collections' types belong to; NULL: it is not known */
+    char *did_text;     /* owned: its text, without imports, NUL-terminated; NULL: as did */
+    size_t did_text_len;
 };
 
 /* Find out. A canister that offers nothing, refuses or fails is not an error: the findings say so,
