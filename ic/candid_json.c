@@ -15,6 +15,7 @@ struct writer {
     const struct ic_candid_names *all;
     unsigned flags;
     unsigned depth;
+    unsigned n_vecs; /* around the value at hand */
 };
 
 static void put_value(struct writer *w, const struct ic_value *v, const struct ic_type *declared);
@@ -205,17 +206,22 @@ static void put_vec(struct writer *w, const struct ic_value *v, const struct ic_
         put_hex(w, blob);
         return;
     }
+    const char *newline = (w->flags & IC_JSON_LINES) && w->n_vecs == 0 && n > 0 ? "\n" : "";
+    w->n_vecs++;
     put(w, "[");
     for (size_t i = 0; i < n && w->out.ret == 0; i++) {
         struct ic_value elem;
         if (i > 0)
             put(w, ",");
+        put(w, newline);
         if (ic_value_at(v, i, &elem) < 0)
             fail(w, -EINVAL);
         else
             put_value(w, &elem, elem_declared);
     }
+    put(w, newline);
     put(w, "]");
+    w->n_vecs--;
 }
 
 static void put_opt(struct writer *w, const struct ic_value *v, const struct ic_type *declared)

@@ -20,7 +20,8 @@
  * because many readers of JSON keep numbers as float64. A field whose name consists of digits is
  * given by its id, so a key of digits is always an id and no two keys are the same.
  *
- * The result is UTF-8 on one line, without blanks. Characters that do not show are escaped.
+ * The result is UTF-8 on one line (but for IC_JSON_LINES), without blanks. Characters that do not
+ * show are escaped.
  *
  * Source: idl2json of DFINITY, from which blobs, nat's plain digits and unknown ids differ.
  */
@@ -37,11 +38,11 @@
 
 enum {
     IC_JSON_TUPLES = 1, /* records of the fields 0, 1, ... (one at least) are arrays */
+    IC_JSON_LINES = 2,  /* the elements of vecs that stand in no other vec have a line each */
 };
 
 /* Write an argument list as an array. Parameters, errors and threads as of ic_candid_print
- * (candid_print.h), but that values of unknown types are written; flags are 0 or IC_JSON_TUPLES.
- */
+ * (candid_print.h), but that values of unknown types are written; flags: those above, or'ed. */
 int ic_candid_json(const struct ic_value *args, size_t n, const struct ic_candid_naming *naming,
                    unsigned flags, size_t max, struct ic_buf *out, struct ic_error *err)
     IC_NONNULL(6) IC_MUST_CHECK;

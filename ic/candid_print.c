@@ -32,13 +32,15 @@ struct printer {
     struct candid_out out;
     const struct ic_candid_names *all;
     size_t indent;
+    bool has_lines; /* IC_PRINT_LINES */
 };
 
 /* Where a value stands. */
 struct place {
     const struct ic_type *declared;
     enum style style;
-    unsigned depth;    /* of values around it */
+    unsigned depth; /* of values around it */
+    bool is_in_vec;
     size_t n_trailing; /* characters that follow it on its line */
 };
 
@@ -189,6 +191,7 @@ static void put_elem(struct printer *p, const struct ic_value *v, size_t i, stru
         return;
     }
     at.declared = candid_declared_part(at.declared, v->type, i);
+    at.is_in_vec = true;
     put_value(p, &elem, at);
 }
 
@@ -317,6 +320,26 @@ static void put_opt(struct printer *p, const struct ic_value *v, struct place at
     }
 }
 
+static void put_compact_vec(struct printer *p, const struct group *g, bool has_lines,
+                            struct place at)
+{
+    size_t indent = p->indent;
+    put(p, "{");
+    p->indent += INDENT;
+    for (size_t i = 0; i < g->n && p->out.ret == 0; i++) {
+        if (has_lines)
+            put_line(p);
+        else
+            put(p, " ");
+        put_elem(p, g->v, i, at);
+        put(p, ";");
+    }
+    p->indent = indent;
+    if (has_lines)
+        put_line(p);
+    put(p, "}");
+}
+
 static void put_vec(struct printer *p, const struct ic_value *v, struct place at)
 {
     struct group g = {.kind = GROUP_VEC, .v = v, .n = ic_value_count(v)};
@@ -326,20 +349,14 @@ static void put_vec(struct printer *p, const struct ic_value *v, struct place at
         put_blob(p, blob);
         return;
     }
+    bool has_lines = p->has_lines && at.style == STYLE_BROKEN && !at.is_in_vec;
     if (g.n > PRETTY_ELEMS)
         at.style = STYLE_COMPACT;
     put(p, "vec ");
-    if (at.style != STYLE_COMPACT) {
+    if (at.style != STYLE_COMPACT)
         put_group(p, &g, at);
-        return;
-    }
-    put(p, "{");
-    for (size_t i = 0; i < g.n && p->out.ret == 0; i++) {
-        put(p, " ");
-        put_elem(p, v, i, at);
-        put(p, ";");
-    }
-    put(p, "}");
+    else
+        put_compact_vec(p, &g, has_lines, at);
 }
 
 static void put_record(struct printer *p, const struct ic_value *v, struct place at)
@@ -443,9 +460,11 @@ static void put_value(struct printer *p, const struct ic_value *v, struct place 
 }
 
 int ic_candid_print(const struct ic_value *args, size_t n, const struct ic_candid_naming *naming,
-                    size_t max, struct ic_buf *out, struct ic_error *err)
+                    unsigned flags, size_t max, struct ic_buf *out, struct ic_error *err)
 {
-    struct printer p = {.out = candid_out_to(out, max), .all = naming ? naming->all : NULL};
+    struct printer p = {.out = candid_out_to(out, max),
+                        .all = naming ? naming->all : NULL,
+                        .has_lines = flags & IC_PRINT_LINES};
     struct group g = {.kind = GROUP_ARGS, .v = args, .n = n, .naming = naming};
     put_group(&p, &g, (struct place){.style = STYLE_BROKEN});
     return candid_out_status(&p.out, err);

@@ -29,11 +29,18 @@
 
 #include <stddef.h>
 
+enum {
+    /* The elements of a vec of more than 10 that stands in no other vec have a line each. didc
+     * writes them on one. */
+    IC_PRINT_LINES = 1,
+};
+
 /* Print an argument list.
  *
  * args,n  the values; args may be NULL when n is 0
  * naming  names for fields and tags, which are numbers otherwise; NULL: only those that the values'
  *         own types have
+ * flags   0 or IC_PRINT_LINES
  * max     bytes at most. (A short message may hold very many values that take no bytes.)
  * out     appended to
  *
@@ -44,8 +51,8 @@
  * Thread safety: any number of concurrent calls.
  */
 int ic_candid_print(const struct ic_value *args, size_t n, const struct ic_candid_naming *naming,
-                    size_t max, struct ic_buf *out, struct ic_error *err)
-    IC_NONNULL(5) IC_MUST_CHECK;
+                    unsigned flags, size_t max, struct ic_buf *out, struct ic_error *err)
+    IC_NONNULL(6) IC_MUST_CHECK;
 
 /* Print one value, without parentheses around it: `declared` is the type a description has for it,
  * or NULL, and `all` the names of that description, or NULL. Otherwise as ic_candid_print. */

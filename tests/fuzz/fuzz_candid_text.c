@@ -27,7 +27,7 @@ static void check_same(const struct ic_candid *msg, const struct ic_candid *agai
     CLAIM(n == ic_candid_count(again));
     for (size_t i = 0; i < n; i++)
         CLAIM(ic_value_equal(ic_candid_arg(msg, i), ic_candid_arg(again, i)));
-    CLAIM(ic_candid_print(ic_candid_arg(again, 0), n, NULL, PRINT_MAX, &second, NULL) == 0);
+    CLAIM(ic_candid_print(ic_candid_arg(again, 0), n, NULL, 0, PRINT_MAX, &second, NULL) == 0);
     CLAIM(text->len == second.len && memcmp(text->bytes, second.bytes, second.len) == 0);
     ic_buf_fini(&second);
 }
@@ -44,7 +44,7 @@ static void check(const struct ic_candid *msg)
     for (size_t i = 0; i < n; i++)
         types[i] = ic_candid_arg(msg, i)->type;
     CLAIM(ic_candid_json(ic_candid_arg(msg, 0), n, NULL, 0, PRINT_MAX, &json, NULL) != -EINVAL);
-    if (ic_candid_print(ic_candid_arg(msg, 0), n, NULL, PRINT_MAX, &text, NULL) == 0 &&
+    if (ic_candid_print(ic_candid_arg(msg, 0), n, NULL, 0, PRINT_MAX, &text, NULL) == 0 &&
         !has_no_literal(&text)) {
         CLAIM(ic_candid_parse((const char *)text.bytes, text.len, types, n, IC_TEXT_REFUSE_UNKNOWN,
                               &again, NULL) == 0);

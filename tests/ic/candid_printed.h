@@ -26,7 +26,7 @@ static inline struct ic_buf printed(const struct ic_candid *msg,
 {
     struct ic_buf out = {0};
     struct ic_error err = {0};
-    if (ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), naming, PRINT_MAX, &out,
+    if (ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), naming, 0, PRINT_MAX, &out,
                         &err) < 0)
         candid_die("does not print", err.message);
     ic_buf_append(&out, "", 1);

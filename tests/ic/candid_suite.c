@@ -312,7 +312,7 @@ static bool prints_as(const struct ic_candid *msg, const char *expected)
     struct ic_buf text = {0};
     size_t n = ic_candid_count(msg);
     bool same =
-        ic_candid_print(n ? ic_candid_arg(msg, 0) : NULL, n, NULL, MAX_TEXT, &text, NULL) == 0 &&
+        ic_candid_print(n ? ic_candid_arg(msg, 0) : NULL, n, NULL, 0, MAX_TEXT, &text, NULL) == 0 &&
         ic_view_is_text(ic_view(text.bytes, text.len), expected);
     if (!same)
         printf("# got %.*s\n# not %s\n", (int)text.len, (const char *)text.bytes, expected);

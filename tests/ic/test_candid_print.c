@@ -50,6 +50,35 @@ static void test_didc(const char *data_dir)
     ic_buf_fini(&lines);
 }
 
+/* ---- a line for each element ---- */
+
+static void test_lines(void)
+{
+    static const char text[] = "(opt record { 1 = vec { vec { 1; 2 }; vec {}; vec {}; vec {}; "
+                               "vec {}; vec {}; vec {}; vec {}; vec {}; vec {}; vec { 11 } } })";
+    static const char wanted[] = "(\n"
+                                 "  opt record {\n"
+                                 "    1 = vec {\n"
+                                 "      vec { 1 : int; 2 : int;};\n"
+                                 "      vec {};\n      vec {};\n      vec {};\n"
+                                 "      vec {};\n      vec {};\n      vec {};\n"
+                                 "      vec {};\n      vec {};\n      vec {};\n"
+                                 "      vec { 11 : int;};\n"
+                                 "    };\n"
+                                 "  },\n"
+                                 ")";
+    struct ic_candid *msg = NULL;
+    struct ic_buf out = {0};
+    if (ic_candid_parse(text, strlen(text), NULL, 0, 0, &msg, NULL) < 0 ||
+        ic_candid_print(ic_candid_arg(msg, 0), 1, NULL, IC_PRINT_LINES, SIZE_MAX, &out, NULL) < 0)
+        candid_die("no text", text);
+    ic_buf_append(&out, "", 1);
+    if (!TAP_STR((const char *)out.bytes, wanted, "a line for each element of an outer vec"))
+        printf("%s\n", (const char *)out.bytes);
+    ic_buf_fini(&out);
+    ic_candid_free(msg);
+}
+
 /* ---- random messages ---- */
 
 #define MAX_TYPES 24
@@ -444,7 +473,7 @@ static int print_one(const struct ic_value *v, size_t max, size_t *len)
     struct ic_error err = {0};
     int ret;
     ic_buf_append(&out, "before", 6);
-    ret = ic_candid_print(v, 1, NULL, max, &out, &err);
+    ret = ic_candid_print(v, 1, NULL, 0, max, &out, &err);
     *len = out.len - 6;
     if (ret < 0)
         TAP_OK(err.code != IC_OK && err.message[0], err.message);
@@ -531,6 +560,7 @@ int main(int argc, char **argv)
     if (argc != 2)
         return 1;
     test_didc(argv[1]);
+    test_lines();
     test_random();
     test_floats();
     test_integers();

@@ -272,7 +272,7 @@ static int candid_text(struct ic_error *err)
     if (ret < 0 && msg)
         ret = -EIO;
     if (ret == 0)
-        ret = ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, SIZE_MAX, &printed,
+        ret = ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, 0, SIZE_MAX, &printed,
                               err);
     if (ret == 0)
         ret = ic_candid_json(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, 0, SIZE_MAX,
