@@ -130,6 +130,7 @@ static void free_handle(struct fs_ops *ops, struct handle *handle)
     pthread_mutex_unlock(&ops->lock);
     if (handle->opened.kind == FS_ENTRY_FILE)
         window_fini(&handle->window);
+    fs_tree_close(ops->config.tree, &handle->opened);
     free(handle->text);
     free(handle);
 }
@@ -148,8 +149,11 @@ static int open_handle(struct fs_ops *ops, fuse_ino_t ino, pid_t caller, const s
     if (!handle)
         return -ENOMEM;
     int result = fs_tree_open(ops->config.tree, ino, caller, io, &handle->opened);
-    if (result == 0 && handle->opened.kind == FS_ENTRY_GENERATED)
+    if (result == 0 && handle->opened.kind == FS_ENTRY_GENERATED) {
         result = handle->opened.render(handle->opened.arg, &handle->text, &handle->text_len);
+        if (result < 0)
+            fs_tree_close(ops->config.tree, &handle->opened);
+    }
     if (result < 0) {
         free(handle);
         return result;
@@ -309,20 +313,29 @@ static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int t
         ops_getattr(req, ino, fi);
 }
 
+/* The handle of a directory is how many names it listed when it was opened. A rewinddir(3) does not
+ * ask again: the kernel tells nothing of it. */
 static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     trace(req, "opendir", ino);
-    fuse_reply_open(req, fi);
+    struct fs_request r;
+    begin(&r, req);
+    int result = fs_tree_opendir(ops_of(req)->config.tree, ino, &r.io, &fi->fh);
+    fs_request_end(&r);
+    if (result < 0)
+        fs_reply_error(req, result);
+    else
+        fuse_reply_open(req, fi);
 }
 
 /* Append the names from index `off` on, as many as fit. Returns 0 and the bytes used, or -errno. */
-static int fill_names(fuse_req_t req, fuse_ino_t ino, uint64_t off, const struct source_io *io,
-                      char *buf, size_t size, size_t *ret_used)
+static int fill_names(fuse_req_t req, fuse_ino_t ino, uint64_t n_listed, uint64_t off,
+                      const struct source_io *io, char *buf, size_t size, size_t *ret_used)
 {
     size_t used = 0;
     for (uint64_t index = off;; index++) {
         struct fs_dirent dirent;
-        int result = fs_tree_readdir(ops_of(req)->config.tree, ino, index, io, &dirent);
+        int result = fs_tree_readdir(ops_of(req)->config.tree, ino, n_listed, index, io, &dirent);
         if (result < 0)
             return result;
         if (result == 0)
@@ -342,7 +355,6 @@ static int fill_names(fuse_req_t req, fuse_ino_t ino, uint64_t off, const struct
 static void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                         struct fuse_file_info *fi)
 {
-    (void)fi;
     trace(req, "readdir", ino);
     char *buf = malloc(size);
     if (!buf) {
@@ -352,7 +364,7 @@ static void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct fs_request r;
     begin(&r, req);
     size_t used = 0;
-    int result = fill_names(req, ino, (uint64_t)off, &r.io, buf, size, &used);
+    int result = fill_names(req, ino, fi->fh, (uint64_t)off, &r.io, buf, size, &used);
     fs_request_end(&r);
     if (result < 0)
         fs_reply_error(req, result);
@@ -368,7 +380,7 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
         .f_bsize = 4096,
         .f_frsize = 4096,
         .f_blocks = (fsblkcnt_t)(fs_tree_total_size(ops_of(req)->config.tree) / 4096),
-        .f_namemax = 255,
+        .f_namemax = FS_NAME_SIZE - 1,
     };
     fuse_reply_statfs(req, &st);
 }

@@ -1,14 +1,16 @@
 /* Names and inodes.
  *
- * An *entry* is a name in a directory; the set of entries is fixed once the mount serves. A *node*
- * is an inode: an entry at one version of its content. The kernel shares cached pages between all
+ * An *entry* is a name in a directory. Entries are added before the mount serves and stay; only the
+ * files of a directory with a *listing* come and go: their entries are made when they are looked up
+ * and end when nobody knows them any more. A *node* is an inode: an entry at one version of its
+ * content. The kernel shares cached pages between all
  * handles of an inode, so a versioned file gets a new node whenever its version moves; the old one
  * keeps its attributes until the kernel forgets it, and opening it answers ESTALE, on which the
  * kernel looks the name up again (fuse-practice.md, M29).
  *
  * Thread safety: once the last entry is added every function may be called from any thread.
- * Locks: the tree lock guards nodes and the remembered attributes; it is never held across a source
- * call.
+ * Locks: the tree lock guards nodes, listed entries and the remembered attributes; it is never held
+ * across a call of a source or of a listing.
  */
 #ifndef CANISTERFS_FS_TREE_H
 #define CANISTERFS_FS_TREE_H
@@ -34,6 +36,31 @@ typedef int (*fs_render_fn)(void *arg, char **out, size_t *out_len);
 /* Take what one write(2) brought to a generated file, wherever it was written to. Returns 0 or
  * -errno. */
 typedef int (*fs_write_fn)(void *arg, const char *text, size_t len);
+
+#define FS_NAME_SIZE 256 /* bytes of the longest name, with its NUL; statfs says so, too */
+
+/* A directory whose names change: files by index, 0 to count - 1. Every function is called with no
+ * lock held and by any number of threads at once. */
+struct fs_listing_ops {
+    /* The number of names now: asked when the directory is opened for reading, before any name.
+     * Returns 0 or -errno, which is what opendir(3) comes to. May block on the network. */
+    int (*count)(void *arg, const struct source_io *io, uint64_t *out);
+
+    /* The index-th name, with its NUL, into name[FS_NAME_SIZE]: always the same, also beyond what
+     * is there now (a reader may go by an older count). Never blocks. */
+    void (*name)(void *arg, uint64_t index, char *name);
+
+    /* The index of a name. Returns 0, also when there may be no such file, or -ENOENT when there
+     * never is a file of that name. Never blocks. */
+    int (*find)(void *arg, const char *name, uint64_t *out);
+
+    /* Make the source of the index-th file. It says by -ENOENT from source_stat that there is no
+     * such file. It is closed when the kernel knows no inode of the file any more, no handle is
+     * open and no call under way; several may be open for one index at a time. Inode numbers are
+     * made of index and version: what one source of an index calls version 7 is what any other, now
+     * or later, calls so. Returns 0 or -errno. Never blocks. */
+    int (*open)(void *arg, uint64_t index, struct source **out);
+};
 
 struct fs_tree_config {
     uint32_t uid;
@@ -65,6 +92,11 @@ int fs_tree_add_writable(struct fs_tree *tree, struct fs_entry *parent, const ch
                          uint32_t owner, fs_render_fn render, fs_write_fn write, void *arg)
     __attribute__((warn_unused_result));
 
+/* A directory of files that others list. ops and arg are borrowed and must outlive the tree. */
+int fs_tree_add_listing(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                        const struct fs_listing_ops *ops, void *arg)
+    __attribute__((warn_unused_result));
+
 /* Look a name up and count one kernel reference to the node.
  *
  * caller  the thread that asks; its OPEN right after may use the same answer
@@ -75,6 +107,7 @@ int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pi
                    const struct source_io *io, struct fuse_entry_param *out)
     __attribute__((warn_unused_result));
 
+/* The kernel gives references back. May block: the last one to a listed file closes its source. */
 void fs_tree_forget(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_lookup);
 
 /* Attributes of an inode; a versioned node never asks its source. */
@@ -85,10 +118,11 @@ int fs_tree_getattr(struct fs_tree *tree, fuse_ino_t ino, const struct source_io
 int fs_tree_check_write(struct fs_tree *tree, fuse_ino_t ino, uint32_t uid)
     __attribute__((warn_unused_result));
 
-/* What open(2) pins. */
+/* What open(2) pins, until fs_tree_close; the kernel may have forgotten the inode before. */
 struct fs_opened {
+    struct fs_entry *entry;
     enum fs_entry_kind kind;
-    struct source *source;   /* FILE: borrowed, lives as long as the tree */
+    struct source *source;   /* FILE: borrowed until fs_tree_close */
     struct source_stat stat; /* FILE: pinned version and size */
     fs_render_fn render;     /* GENERATED */
     fs_write_fn write;       /* GENERATED: NULL when it cannot be written to */
@@ -100,14 +134,28 @@ struct fs_opened {
 int fs_tree_open(struct fs_tree *tree, fuse_ino_t ino, pid_t caller, const struct source_io *io,
                  struct fs_opened *out) __attribute__((warn_unused_result));
 
+/* What was opened is not used any more, neither is a call on its source under way. Once for every
+ * fs_tree_open that returned 0. May block: it may close the source. */
+void fs_tree_close(struct fs_tree *tree, const struct fs_opened *opened);
+
+/* Begin to list a directory: one with a listing is asked for the number of its names, for
+ * fs_tree_readdir. Returns 0, -ENOENT, -ENOTDIR, or the error of the listing. May block on the
+ * network. */
+int fs_tree_opendir(struct fs_tree *tree, fuse_ino_t ino, const struct source_io *io,
+                    uint64_t *ret_n_listed) __attribute__((warn_unused_result));
+
 /* The index-th name of a directory ("." and ".." first). Returns 1 and fills, 0 at the end, or
- * -ENOTDIR and the like. `skip` tells a name that is not there now: go on with the next index. */
+ * -ENOTDIR and the like. `skip` tells a name that is not there now: go on with the next index.
+ *
+ * n_listed  what fs_tree_opendir said: a directory is read as it was then
+ *
+ * May block on the source of an optional file that was never asked; a listing is asked nothing. */
 struct fs_dirent {
-    const char *name;
+    char name[FS_NAME_SIZE];
     struct stat stat; /* st_ino and the type bits of st_mode only */
     bool skip;
 };
-int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t index,
+int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uint64_t index,
                     const struct source_io *io, struct fs_dirent *out)
     __attribute__((warn_unused_result));
 
@@ -115,7 +163,7 @@ int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t index,
  * not remembered. */
 void fs_tree_outdate(struct fs_tree *tree);
 
-/* Sum of the last known file sizes, bytes. */
+/* Sum of the last known file sizes, bytes; without listed files. */
 uint64_t fs_tree_total_size(struct fs_tree *tree);
 
 #endif

@@ -86,11 +86,11 @@ static void test_names(void)
     TAP_INT((int64_t)fs_tree_total_size(w.tree), 1000000, "total of the sizes that are known");
 
     struct fs_dirent d;
-    TAP_INT(fs_tree_readdir(w.tree, dir, 0, &io, &d), 1, "first name");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 0, &io, &d), 1, "first name");
     TAP_STR(d.name, ".", "is .");
-    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "third name");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 2, &io, &d), 1, "third name");
     TAP_OK(strcmp(d.name, "id") == 0 && !d.skip, "is the fact");
-    TAP_INT(fs_tree_readdir(w.tree, dir, 3, &io, &d), 0, "then the end");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 3, &io, &d), 0, "then the end");
     close_world(&w);
 }
 
@@ -104,23 +104,23 @@ static void test_optional(void)
     fuse_ino_t dir = e.ino;
     struct fs_dirent d;
     w.fact.stat_result = -ETIMEDOUT;
-    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), -ETIMEDOUT,
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 2, &io, &d), -ETIMEDOUT,
             "not knowing is not the same as absent");
     w.fact.stat_result = -ENOENT;
-    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), -ETIMEDOUT, "and is kept for a moment");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 2, &io, &d), -ETIMEDOUT, "and is kept for a moment");
     pass_ms(2100);
-    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "an absent fact is passed over ...");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 2, &io, &d), 1, "an absent fact is passed over ...");
     TAP_OK(d.skip, "... when listing");
     TAP_INT(fs_tree_lookup(w.tree, dir, "id", CALLER, &io, &e), -ENOENT, "and cannot be looked up");
     unsigned n_facts = w.fact.n_stats;
     unsigned n_files = w.file.n_stats;
     w.fact.stat_result = 0;
-    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "a listing goes by the last answer");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 2, &io, &d), 1, "a listing goes by the last answer");
     TAP_OK(d.skip && w.fact.n_stats == n_facts, "and asks nothing");
-    TAP_INT(fs_tree_readdir(w.tree, 1, 3, &io, &d), 1, "listing the root");
+    TAP_INT(fs_tree_readdir(w.tree, 1, 0, 3, &io, &d), 1, "listing the root");
     TAP_INT(w.file.n_stats, n_files, "asks nothing about the files in it either");
     TAP_INT(fs_tree_lookup(w.tree, dir, "id", CALLER, &io, &e), 0, "once it was seen again");
-    TAP_INT(fs_tree_readdir(w.tree, dir, 2, &io, &d), 1, "it is listed again");
+    TAP_INT(fs_tree_readdir(w.tree, dir, 0, 2, &io, &d), 1, "it is listed again");
     TAP_OK(!d.skip, "by name");
     close_world(&w);
 }
@@ -149,7 +149,7 @@ static void test_never_missing(void)
     TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &missing), 0,
             "which is nothing to the next");
     struct fs_dirent d;
-    TAP_INT(fs_tree_readdir(w.tree, 1, 3, &io, &d), 1, "and it is listed");
+    TAP_INT(fs_tree_readdir(w.tree, 1, 0, 3, &io, &d), 1, "and it is listed");
     TAP_OK(!d.skip && strcmp(d.name, "stable_memory") == 0, "by name");
     close_world(&w);
 }
