@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compiles the test canisters to OUT/NAME.wasm, those that are older than any source. Needs clang and lld; CLANG names
-# another clang. The Motoko one needs the npm packages of tests/.
+# another clang. The Motoko ones need the npm packages of tests/.
 set -eu
 
 if [ $# -ne 1 ]; then
@@ -40,6 +40,7 @@ build sample c candid.c sha256.c
 build hello c candid.c
 build distrikt c candid.c
 build motoko motoko
+build dscvr motoko
 for source in shapes/*.c; do
     shape=${source%.c}
     [ "$shape" = shapes/shape ] || build "$shape" c shapes/shape.c candid.c

@@ -13,7 +13,6 @@ import { SHAPES, ShapedCanister, didOf } from './shapes.mjs';
 const SIZE = 2_345_678;
 
 const withMemory = Object.keys(SHAPES).filter((name) => SHAPES[name].memories);
-const ITEMS_ONLY = Object.keys(SHAPES).filter((name) => !SHAPES[name].memories);
 // The names that are asked for; `storage` has others and needs a map.
 const BY_NAME = withMemory.filter((name) => name !== 'storage');
 
@@ -35,6 +34,7 @@ const COLLECTIONS = {
   power_equalizer: { backupChunk: ['chunks', 'chunks by size and index, counted by getChunkCount'] },
   zenvoich: { getChunk: ['chunks', 'chunks by backup and index, up to the one marked last'] },
 };
+const ITEMS_ONLY = Object.keys(COLLECTIONS);
 const STORAGE_MAP = '[stable_memory]\nread = read\nsize = stablesize\nunit = pages\n';
 
 describe('discovery', () => {

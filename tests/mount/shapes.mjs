@@ -1,13 +1,13 @@
 // The canisters of tests/canisters/shapes: their methods, what they refuse, and the bytes and items that their data
 // are. Installing them goes through the management canister by an agent, so a network in another process will do.
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Actor } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
-import { Principal } from '@icp-sdk/core/principal';
 import { withSection } from '../replica/test/wire_module.mjs';
-import { seedBytes, seedWord, top } from './harness.mjs';
+import { seedBytes, seedWord } from './harness.mjs';
+import { ITEMS_METHODS } from './items.mjs';
+import { createCanister, installCode, manage, moduleOf, SOURCES } from './install.mjs';
 
 const { Bool, Nat, Nat8, Nat32, Nat64, Null, Opt, Record, Text, Tuple, Variant, Vec } = IDL;
 const Blob = Vec(Nat8);
@@ -275,6 +275,7 @@ export const SHAPES = {
     guarded: true,
     refusal: 'trap',
   },
+  items: { methods: ITEMS_METHODS },
   best_effort: {
     methods: {
       stable_size: query([], [Nat64]),
@@ -301,37 +302,16 @@ export const SHAPES = {
 
 // --- installing ---
 
-const source = join(top, 'tests', 'canisters');
-const built = join(top, '.build', 'canisters');
-
-export const didOf = (name) => readFileSync(join(source, 'shapes', `${name}.did`), 'utf8');
-
-const compiled = new Map();
+export const didOf = (name) => readFileSync(join(SOURCES, 'shapes', `${name}.did`), 'utf8');
 
 // The module with its candid:service as 'public' or 'private' metadata, or 'none'.
-export function shapeModule(name, metadata) {
-  if (compiled.size === 0)
-    execFileSync(join(source, 'build.sh'), [built], { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (!compiled.has(name)) compiled.set(name, new Uint8Array(readFileSync(join(built, 'shapes', `${name}.wasm`))));
-  if (metadata === 'none') return compiled.get(name);
-  return withSection(compiled.get(name), `icp:${metadata} candid:service`, Buffer.from(didOf(name)));
+export function shapeModule(name, metadata, did = didOf(name)) {
+  const module = moduleOf(join('shapes', name));
+  if (metadata === 'none') return module;
+  return withSection(module, `icp:${metadata} candid:service`, Buffer.from(did));
 }
 
-const management = () =>
-  IDL.Service({
-    provisional_create_canister_with_cycles: update([Record({})], [Record({ canister_id: IDL.Principal })]),
-    stop_canister: update([Record({ canister_id: IDL.Principal })], []),
-    start_canister: update([Record({ canister_id: IDL.Principal })], []),
-    install_code: update(
-      [Record({ mode: Variant({ reinstall: Null }), canister_id: IDL.Principal, wasm_module: Blob, arg: Blob })],
-      [],
-    ),
-  });
-
 const InitArgs = [Nat64, Nat64, Bool];
-
-// A canister id that the local network's subnet has (tests/replica/README.md): where creating calls are sent to.
-const OF_THE_SUBNET = Principal.fromText('i3flu-baaaa-aaaai-aaaaa-cai');
 
 // A canister of one of the shapes on some network.
 export class ShapedCanister {
@@ -340,28 +320,17 @@ export class ShapedCanister {
   // Makes a canister that `agent` controls, and installs it.
   static async install(agent, name, options = {}) {
     const canister = new ShapedCanister();
-    const ic = Actor.createActor(management, {
-      agent,
-      canisterId: Principal.managementCanister(),
-      effectiveCanisterId: OF_THE_SUBNET,
-    });
-    canister.principal = (await ic.provisional_create_canister_with_cycles({})).canister_id;
+    canister.principal = await createCanister(agent);
     canister.#agent = agent;
     await canister.reinstall(name, options);
     return canister;
   }
 
-  // Puts new code and data into the canister. metadata: see shapeModule().
+  // Puts new code and data into the canister. metadata, did: see shapeModule().
   async reinstall(name, options = {}) {
     const { size = 100_000, seed = 1n, controllersOnly = SHAPES[name].guarded ?? false, metadata = 'public' } = options;
-    const canisterId = Principal.managementCanister();
-    const ic = Actor.createActor(management, { agent: this.#agent, canisterId, effectiveCanisterId: this.principal });
-    await ic.install_code({
-      mode: { reinstall: null },
-      canister_id: this.principal,
-      wasm_module: shapeModule(name, metadata),
-      arg: new Uint8Array(IDL.encode(InitArgs, [BigInt(size), seed, controllersOnly])),
-    });
+    const arg = IDL.encode(InitArgs, [BigInt(size), seed, controllersOnly]);
+    await installCode(this.#agent, this.principal, shapeModule(name, metadata, options.did), arg);
     this.shape = SHAPES[name];
     this.filled = { size, seed };
     this.readable = this.shape.prepare?.installed === false ? { size: 0, seed } : this.filled;
@@ -372,18 +341,12 @@ export class ShapedCanister {
     return this.principal.toText();
   }
 
-  #lifecycle(method) {
-    const canisterId = Principal.managementCanister();
-    const ic = Actor.createActor(management, { agent: this.#agent, canisterId, effectiveCanisterId: this.principal });
-    return ic[method]({ canister_id: this.principal });
-  }
-
   stop() {
-    return this.#lifecycle('stop_canister');
+    return manage(this.#agent, this.principal, 'stop_canister');
   }
 
   start() {
-    return this.#lifecycle('start_canister');
+    return manage(this.#agent, this.principal, 'start_canister');
   }
 
   // The canister as seen by another agent.

@@ -53,6 +53,9 @@ export function sparseText(offset) {
 
 export const MOTOKO_TEXT = Buffer.from('A Motoko canister keeps these bytes in a region of its stable memory.\n'.repeat(1000));
 
+// The contents that `dscvr` has, of seed 1; tests/mount/dscvr.mjs tells what each holds.
+export const DSCVR_CONTENTS = 5000;
+
 export const POSTS = ['The first post.', 'Another one, with more to say: ' + 'and so on, '.repeat(200) + 'to the end.', 'Grüße aus Zürich'];
 
 // Returns { name: id in text form }.
@@ -82,5 +85,8 @@ export async function installDemo(network, owner, wasmDir, { size, seed }) {
   const distrikt = await add('distrikt', 'distrikt');
   for (const text of POSTS) await network.callAs(owner, distrikt, 'post', new Uint8Array(IDL.encode([IDL.Text], [text])));
   await installCode(network, owner, distrikt, wasm('distrikt'), { upgrade: [] });
+  // An application that offers its items with backup methods.
+  const dscvr = await add('dscvr', 'dscvr');
+  await network.callAs(owner, dscvr, 'fill', nat64s(DSCVR_CONTENTS, 1));
   return ids;
 }

@@ -20,7 +20,7 @@ A local Internet Computer network for development and tests. Stays in the foregr
   --http2             HTTP/2 and HTTP/1.1 over TLS, with an authority made at start
   --state DIR         keep keys and canisters there, and find them again
   --seed TEXT         derive the keys from a text: the same in every run
-  --demo              install the demo canisters: sample, sparse, blank, hello, motoko, distrikt
+  --demo              install the demo canisters: sample, sparse, blank, hello, motoko, distrikt, dscvr
   --demo-size SIZE    bytes of data in sample (default 64M)
   --log FILE          one JSON line per request
 

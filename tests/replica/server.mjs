@@ -22,6 +22,7 @@ const MAX_BODY = 5 * 2 ** 20;
 const MAX_DRAINED = 8 * MAX_BODY;
 const MAX_INGRESS = 2 * 2 ** 20;
 const MAX_LOG = 100_000;
+const MAX_LOGGED_ARG = 64;
 
 const ROUTE = /^\/api\/v([234])\/(canister|subnet)\/([^/]+)\/(query|call|read_state)$/;
 const CBOR = { 'content-type': 'application/cbor' };
@@ -85,12 +86,11 @@ export class Server {
     const path = req.url.split('?')[0];
     if (path.startsWith('/_test/') && this.#network.testEndpoint) return this.#test(path, req, res);
     const request = { req, res, rule: null, entry: this.#newEntry() };
-    const started = performance.now();
     this.#active++;
     res.on('error', () => {}); // writing to a client that is gone
     res.once('close', () => {
       this.#active--;
-      request.entry.ms = performance.now() - started;
+      request.entry.ms = performance.now() - request.entry.began;
       this.#record(request);
     });
     try {
@@ -102,8 +102,8 @@ export class Server {
   }
 
   #newEntry() {
-    const unknown = { endpoint: null, canister: null, method: null, fault: null };
-    return { ...unknown, argBytes: 0, status: 0, replyBytes: 0, ms: 0 };
+    const unknown = { endpoint: null, canister: null, method: null, arg: null, reject: null, fault: null };
+    return { ...unknown, argBytes: 0, status: 0, replyBytes: 0, began: performance.now(), ms: 0 };
   }
 
   #record({ entry }) {
@@ -191,6 +191,7 @@ export class Server {
     const { content } = request;
     if (endpoint !== 'read_state') {
       Object.assign(entry, { method: content.method_name, argBytes: content.arg.length });
+      if (content.arg.length <= MAX_LOGGED_ARG) entry.arg = Buffer.from(content.arg).toString('hex');
     }
     if (endpoint === 'call') entry.requestId = request.requestId.toString('hex');
     if (endpoint === 'call' && body.length > MAX_INGRESS) throw new HttpError(413, tooLarge(request, body));
@@ -246,6 +247,7 @@ export class Server {
       });
     } catch (error) {
       if (!(error instanceof RejectError)) throw error;
+      request.entry.reject = error.errorCode;
       buffers = signer.rejected(signed(), error, alter);
     }
     return [200, CBOR, buffers];

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { CanisterStatus, HttpAgent } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
 import { Ed25519KeyIdentity } from '@icp-sdk/core/identity';
@@ -22,6 +22,7 @@ import {
   zenvoichBackups,
   ZENVOICH_CHUNK,
 } from '../../mount/shapes.mjs';
+import { configure, Items } from '../../mount/items.mjs';
 import { hex, network } from './wire_fixture.mjs';
 
 const didc = createRequire(import.meta.url)('@dfinity/didc');
@@ -97,8 +98,8 @@ describe('.did files', () => {
       const idl = didOf(name);
       const all = { ...methods, fill: IDL.Func([IDL.Nat64, IDL.Nat64], [], []) };
       assert.deepEqual(didc.getServiceMethods(idl).sort(), Object.keys(all).sort());
-      const samples = { nat: '7', nat8: '7', nat32: '7', nat64: '7', bool: 'true', 'vec nat8': 'blob "\\01\\02"' };
-      const values = { nat8: 7, nat32: 7, bool: true, 'vec nat8': [1, 2] };
+      const samples = { nat: '7', nat8: '7', nat32: '7', nat64: '7', bool: 'true', text: '"x=7"', 'vec nat8': 'blob "\\01\\02"' };
+      const values = { nat8: 7, nat32: 7, bool: true, text: 'x=7', 'vec nat8': [1, 2] };
       for (const [method, { argTypes, annotations }] of Object.entries(all)) {
         const input = `(${argTypes.map((type) => samples[type.name]).join(', ')})`;
         const theirs = didc.encode({ idl, input, withType: { kind: 'methodParams', name: method } });
@@ -365,6 +366,109 @@ test('power_equalizer: chunks of the size asked for', async () => {
   assert.deepEqual(await actor.backupChunk(10n, 0n), powerEqualizerChunk({ size: 0, seed: SEED }, 10, 0));
 });
 
+describe('items', () => {
+  const data = { size: 1000, seed: SEED };
+  const big = 2n ** 64n - 1n;
+  let actor, items;
+  const set = async (knobs) => (items = await configure(canister, knobs));
+  before(async () => {
+    actor = await install('items', data);
+    await set({});
+  });
+
+  test('items with a total, without, and counted', async () => {
+    await set({ body_min: 20, body_max: 500 });
+    for (const [start, limit] of [[0, 0], [0, 1000], [998, 2], [1000, 0], [7, 100]]) {
+      const [from, count] = [BigInt(start), BigInt(limit)];
+      assert.deepEqual(await actor.backup_items_chunk(from, count), items.chunk(start, limit));
+      assert.deepEqual(await actor.backup_untold_chunk(from, count), [{ chunk: items.list(start, limit) }]);
+      assert.deepEqual(await actor.backup_plain(start, limit), items.list(start, limit));
+      assert.deepEqual(await actor.posts(from, count), items.list(start, limit));
+    }
+    for (const [start, limit] of [[1000n, 1n], [1001n, 0n], [0n, 1001n], [1n, big], [big, 1n]]) {
+      await assert.rejects(actor.backup_items_chunk(start, limit), NO_INDEX);
+      await assert.rejects(actor.posts(start, limit), NO_INDEX);
+    }
+    assert.deepEqual(await actor.backup_plain(990, 2 ** 32 - 1), items.list(990, 10));
+    assert.deepEqual(await actor.backup_plain(2 ** 32 - 1, 5), []);
+    assert.equal(await actor.number_of_posts(), 1000n);
+    assert.deepEqual(await actor.backup_empty_chunk(0n, 0n), [{ chunk: [], total_length: 0n }]);
+    await assert.rejects(actor.backup_empty_chunk(0n, 1n), NO_INDEX);
+  });
+
+  test('bytes', async () => {
+    await set({ bytes: 1_000_003 });
+    for (const [start, limit] of [[0, 0], [0, 1_000_003], [3, 13], [999_995, 8], [1_000_003, 0]]) {
+      const [{ chunk, total_length }] = await actor.backup_parts_chunk(BigInt(start), BigInt(limit));
+      same(chunk, items.bytes(start, limit));
+      assert.equal(total_length, 1_000_003n);
+      same(await actor.backup_raw(BigInt(start), BigInt(limit)), items.bytes(start, limit));
+    }
+    await assert.rejects(actor.backup_parts_chunk(1_000_000n, 4n), NO_INDEX);
+    same(await actor.backup_raw(1_000_000n, big), items.bytes(1_000_000, 3));
+  });
+
+  test('what is not paged, and null', async () => {
+    assert.deepEqual(await actor.backup_meta(), items.meta);
+    assert.deepEqual(await actor.backup_none(), []);
+    await set({ null: 1 });
+    assert.deepEqual(await canister.actor.backup_items_chunk(0n, 1n), []);
+    await set({ null: 2 });
+    assert.deepEqual(await actor.backup_parts_chunk(0n, 0n), []);
+    assert.deepEqual(await canister.actor.backup_items_chunk(0n, 1n), items.chunk(0, 1));
+  });
+
+  test('refusals', async () => {
+    await set({ refuse_above: 57, bad_at: 500 });
+    assert.equal((await actor.backup_plain(0, 57)).length, 57);
+    await assert.rejects(actor.backup_plain(0, 58), /too much is asked for\n.*IC0503/);
+    assert.equal((await actor.posts(490n, 10n)).length, 10);
+    await assert.rejects(actor.posts(490n, 11n), /this item cannot be read\n.*IC0503/);
+    await assert.rejects(actor.posts(500n, 1n), /this item cannot be read/);
+    assert.equal((await actor.posts(501n, 1n)).length, 1);
+    await set({ bytes: 100, refuse_bytes: 9, rejects: 1 });
+    await assert.rejects(actor.backup_raw(0n, 10n), /too much is asked for\n.*IC0406/);
+    assert.equal((await actor.backup_raw(0n, 9n)).length, 9);
+    await set({ giant_at: 3, giant_bytes: 3_500_000 });
+    await assert.rejects(actor.backup_items_chunk(3n, 1n), /IC0504/);
+    await set({ giant_at: 3, giant_bytes: 3_000_000 });
+    assert.deepEqual(await actor.backup_items_chunk(3n, 2n), items.chunk(3, 2));
+  });
+
+  test('replies that are not what was asked for', async () => {
+    await set({ cap: 10, notes: 20, total: 5000 });
+    const [short] = await actor.backup_items_chunk(0n, 100n);
+    assert.deepEqual([short], items.chunk(0, 10));
+    assert.deepEqual([short.notes.length, short.total_length], [24, 5000n]);
+    await set({ surplus: 4 });
+    assert.deepEqual(await actor.backup_items_chunk(0n, 10n), items.chunk(0, 14));
+    assert.deepEqual(await actor.backup_items_chunk(998n, 1n), items.chunk(998, 2));
+    await set({ drift: 1, height: 2, clamps: 1 });
+    const [later] = await actor.backup_items_chunk(900n, 500n);
+    assert.deepEqual([later.chunk.length, later.total_length, later.height], [100, 1900n, 900n]);
+    await set({ height: 1 });
+    const heights = [];
+    for (let i = 0; i < 2; i++) heights.push((await actor.backup_items_chunk(0n, 1n))[0].height);
+    assert.ok(heights[1] > heights[0]);
+    await assert.rejects(canister.actor.configure('capp=1'), /no such knob/);
+    await assert.rejects(actor.configure(''), DENIED);
+  });
+
+  test('touched items, and versions', async () => {
+    const { version } = await actor.backup_version();
+    await canister.actor.touch(5n);
+    await canister.actor.touch(5n);
+    assert.ok((await actor.backup_version()).version > version);
+    await set({});
+    items.touched = { 5: 2 };
+    assert.deepEqual(await actor.backup_items_chunk(0n, 10n), items.chunk(0, 10));
+    await assert.rejects(actor.touch(1n), DENIED);
+    await canister.fill(1010, SEED);
+    assert.deepEqual(await actor.backup_plain(1000, 99), new Items(canister.filled).list(1000, 10));
+    assert.equal((await actor.backup_version()).size, 1010n);
+  });
+});
+
 test('zenvoich: chunks with a flag on the last', async () => {
   const data = { size: 2 * ZENVOICH_CHUNK, seed: SEED };
   const actor = await install('zenvoich', data);
@@ -383,6 +487,7 @@ test('zenvoich: chunks with a flag on the last', async () => {
 
 describe('who may read, when not everybody; replies by the .did files', () => {
   const SAMPLE = { nat8: 0, nat32: 1 };
+  const VALUES = { zenvoich: [3n, 0n], items: [0, 0] };
   const encode = (types, values) => new Uint8Array(IDL.encode(types, values));
   for (const [name, { methods, prepare, refusal = 'reject' }] of Object.entries(SHAPES)) {
     test(name, async () => {
@@ -390,7 +495,7 @@ describe('who may read, when not everybody; replies by the .did files', () => {
       if (prepare?.installed === false) await canister.prepare();
       for (const [method, { argTypes, annotations }] of Object.entries(methods)) {
         if (!annotations.includes('query')) continue;
-        const values = name === 'zenvoich' ? [3n, 0n] : argTypes.map((type) => SAMPLE[type.name] ?? 1n);
+        const values = VALUES[name]?.slice(0, argTypes.length) ?? argTypes.map((type) => SAMPLE[type.name] ?? 1n);
         await assert.rejects(theirs[method](...values), REFUSED[refusal], method);
         const { reply } = await owner.query(canister.principal, { methodName: method, arg: encode(argTypes, values) });
         const text = didc.decode({ idl: didOf(name), serviceMethod: method, input: hex(reply.arg) });
