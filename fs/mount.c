@@ -118,6 +118,8 @@ static int build_tree(struct fs_mount *mount)
         result = add_facts(mount);
     if (result == 0)
         result = add_memories(mount);
+    if (result == 0 && mount->backup)
+        result = fs_backup_add(mount->backup, mount->tree);
     if (result == 0)
         result = add_generated(mount);
     return result;
@@ -134,10 +136,34 @@ static int start_jobs(struct fs_mount *mount)
     return fs_jobs_open(&mount->jobs, &config);
 }
 
+/* Blocks of memory and files of collections share cache_size, as far as there are both. */
+static size_t backup_share(const struct fs_mount *mount)
+{
+    size_t size = (size_t)mount->options->cache_size;
+    if (mount->discovery.n_collections == 0)
+        return 0;
+    return mount->discovery.n_memories > 0 ? size / 2 : size - CACHE_BUDGET_MIN;
+}
+
+static int start_backup(struct fs_mount *mount, char *message, size_t message_size)
+{
+    const struct fs_backup_config config = {
+        .target = &mount->target,
+        .discovery = &mount->discovery,
+        .options = mount->options,
+        .memory = backup_share(mount),
+        .max_inflight = current_inflight,
+        .arg = mount,
+    };
+    if (mount->discovery.n_collections == 0)
+        return 0;
+    return fs_backup_open(&mount->backup, &config, message, message_size);
+}
+
 static int start_cache(struct fs_mount *mount)
 {
     const struct cache_config config = {
-        .budget = mount->options->cache_size,
+        .budget = mount->options->cache_size - backup_share(mount),
         .prefetch_timeout_ns = (int64_t)mount->options->timeout_ns,
     };
     int result = cache_open(&mount->cache, &config);
@@ -150,7 +176,7 @@ static int start_cache(struct fs_mount *mount)
         .tree = mount->tree,
         .log = mount->log,
         .timeout_ns = mount->options->timeout_ns,
-        .cache_budget = mount->options->cache_size,
+        .cache_budget = mount->options->cache_size - backup_share(mount),
         .max_inflight = current_inflight,
         .wake = wake_waiters,
         .arg = mount,
@@ -178,11 +204,15 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         result = fs_discovery_run(&out->discovery, &out->target, options, out->facts, message,
                                   message_size);
     if (result == FS_EXIT_OK) {
+        *message = '\0';
         int built = start_jobs(out);
+        if (built == 0)
+            built = start_backup(out, message, message_size);
         if (built == 0)
             built = start_cache(out);
         if (built < 0) {
-            snprintf(message, message_size, "cannot set up the mount: %s", strerror(-built));
+            if (!*message)
+                snprintf(message, message_size, "cannot set up the mount: %s", strerror(-built));
             result = FS_EXIT_CONFIG;
         }
     }
@@ -195,6 +225,7 @@ void fs_mount_stop(struct fs_mount *mount)
 {
     fs_jobs_stop(mount->jobs);
     ic_agent_stop(mount->target.agent);
+    fs_backup_stop(mount->backup);
     cache_stop(mount->cache);
 }
 
@@ -205,6 +236,7 @@ void fs_mount_close(struct fs_mount *mount)
     fs_jobs_close(mount->jobs);
     fs_ops_free(mount->ops);
     fs_tree_free(mount->tree);
+    fs_backup_close(mount->backup);
     cache_close(mount->cache);
     free(mount->files);
     fs_discovery_fini(&mount->discovery);

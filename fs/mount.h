@@ -3,6 +3,7 @@
 #define CANISTERFS_FS_MOUNT_H
 
 #include "cache/cache.h"
+#include "fs/backup.h"
 #include "fs/control.h"
 #include "fs/discovery.h"
 #include "fs/facts.h"
@@ -28,6 +29,7 @@ struct fs_mount {
     struct fs_facts *facts;
     struct fs_discovery discovery;
     struct fs_mount_file *files; /* owned: one for each memory of the discovery */
+    struct fs_backup *backup;    /* NULL: there are no collections */
     struct fs_jobs *jobs;
     struct fs_control control;
     struct fs_tree *tree;

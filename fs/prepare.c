@@ -53,6 +53,7 @@ static int run(void *arg, struct fs_job *job, struct ic_error *err)
     struct fs_mount *mount = arg;
     int result = call(mount, job, err);
     fs_tree_outdate(mount->tree);
+    fs_backup_outdate(mount->backup);
     if (result < 0 && err->code == IC_E_UNKNOWN_OUTCOME)
         ic_error_reword(err, "outcome unknown: %s", err->message);
     return result;
