@@ -2,13 +2,19 @@
  * rendering, kept in memory up to a budget and beyond it in a spool file.
  *
  * An object is immutable and known by the number that store_put gave it. Objects that were read or
- * put longest ago go first: out of memory into the spool, out of the spool for good. Whoever wants
- * one that is gone makes it anew and puts it again.
+ * put longest ago go first: out of memory into the spool, and of those in the spool for good. One
+ * that is read stays where it is. Whoever wants one that is gone makes it anew and puts it again.
  *
  * The spool is one file without a name (O_TMPFILE, or unlinked at once) in the directory given, so
  * that nothing is left behind by a crash; what is dropped is given back to the disk (a hole is
- * punched). A full or failing disk is no error of anybody's: such objects are not kept, the log
- * function is told once.
+ * punched; where that cannot be, all of the spool is dropped when it is full). A full or failing
+ * disk is no error of anybody's: such objects are not kept, the warn function is told once, and the
+ * next attempt is made ten seconds later. SIGXFSZ must be ignored, for a limit on the size of files
+ * to be such an error.
+ *
+ * Neither budget is ever exceeded. That of memory covers what is not seen, too: 144 bytes for each
+ * object, wherever its bytes are; that of the spool covers whole disk blocks. Not covered is an
+ * object that store_put was given and has no room for yet.
  *
  * Thread safety: any function but store_open and store_close may be called from any thread. The
  * lock is not held while a file is read or written.
@@ -24,17 +30,18 @@
 struct store;
 
 struct store_config {
-    size_t memory;       /* bytes of objects to keep in memory; 0 = 64 MiB */
+    size_t memory;       /* bytes to take of it, at least those of one empty object; 0 = 64 MiB */
     const char *dir;     /* of the spool file; NULL: none; borrowed during store_open only */
-    uint64_t spool_size; /* bytes of objects to keep there; 0 = 1 GiB */
-    /* Told in one line when the spool cannot be written, the first time. May be NULL. */
+    uint64_t spool_size; /* bytes to take there; 0 = 1 GiB */
+    /* Told in one line when the spool cannot be written or read, the first time; in whatever thread
+     * met it, with no lock held. May be NULL. */
     void (*warn)(void *arg, const char *line);
     void *warn_arg;
 };
 
 struct store_stats {
-    uint64_t memory;       /* bytes of objects in memory now */
-    uint64_t spooled;      /* bytes of objects in the spool now */
+    uint64_t memory;       /* bytes in memory now, what is not seen included */
+    uint64_t spooled;      /* bytes of the disk that the spool has now */
     uint64_t n_objects;    /* kept now, wherever */
     uint64_t n_hits;       /* reads that found their object */
     uint64_t n_misses;     /* reads that did not */
@@ -50,14 +57,14 @@ int store_open(struct store **out, const struct store_config *config)
 /* Drops everything. NULL is fine. No other call may be running. */
 void store_close(struct store *store);
 
-/* The longest object that store_put keeps for certain, at least until another one is put or read:
- * the memory budget. */
+/* The longest object that store_put keeps for certain (but for want of memory), at least until
+ * another one is put: the memory budget without what an empty object takes. */
 size_t store_object_max(const struct store *store) __attribute__((nonnull));
 
 /* Keep an object.
  *
  * bytes  takes, in any case: malloc'ed; NULL when len is 0
- * len    bytes; of one over store_object_max nothing may be kept
+ * len    bytes; an object over store_object_max is not kept
  *
  * Returns its number, >= 1, never given twice. There are no errors: an object that could not be
  * kept is like one that was dropped for room. May block on the disk. */

@@ -166,6 +166,7 @@ static enum fs_exit mount_and_serve(struct fs_options *options)
         return result;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit on the size of files is EFBIG */
     fs_signals_block(&run.signals);
     int launched = fs_launch_begin(&run.launch, options->foreground, &run.signals);
     if (launched < 0) {
