@@ -79,6 +79,10 @@ static int build(struct kernel *k)
     if (result == 0)
         result = fs_tree_add_writable(k->tree, NULL, KERNEL_TAKER, KERNEL_TAKER_UID, render_nothing,
                                       take, k);
+    k->listing.n = KERNEL_N_LISTED;
+    if (result == 0)
+        result =
+            fs_tree_add_listing(k->tree, NULL, KERNEL_LISTING, &scripted_listing_ops, &k->listing);
     if (result == 0)
         result = fs_log_open(&k->log, FS_LOG_ERROR);
     const struct fs_ops_config config = {
@@ -176,7 +180,12 @@ size_t kernel_ask(struct kernel *k, uint32_t opcode, uint64_t node, const void *
 
 uint64_t kernel_lookup(struct kernel *k, const char *name, struct reply *reply)
 {
-    kernel_ask(k, FUSE_LOOKUP, FUSE_ROOT_ID, name, strlen(name) + 1, reply);
+    return kernel_lookup_in(k, FUSE_ROOT_ID, name, reply);
+}
+
+uint64_t kernel_lookup_in(struct kernel *k, uint64_t dir, const char *name, struct reply *reply)
+{
+    kernel_ask(k, FUSE_LOOKUP, dir, name, strlen(name) + 1, reply);
     const struct fuse_entry_out *entry = (const void *)reply->body;
     return reply->header.error == 0 ? entry->nodeid : 0;
 }

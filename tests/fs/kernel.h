@@ -1,11 +1,12 @@
 /* The kernel's side of a mount, over a socket pair in place of /dev/fuse: sends requests to the
  * handlers, takes their replies. The tree has one file, a directory with nothing in it, one
- * generated file, and one that takes what is written. */
+ * generated file, one that takes what is written, and a directory whose names change. */
 #ifndef CANISTERFS_TESTS_FS_KERNEL_H
 #define CANISTERFS_TESTS_FS_KERNEL_H
 
 #include "fs/ops.h"
 #include "tests/fs/scripted.h"
+#include "tests/fs/scripted_listing.h"
 
 #include <linux/fuse.h>
 #include <pthread.h>
@@ -17,6 +18,8 @@
 #define KERNEL_TEXT       "{\"ok\": true}\n"
 #define KERNEL_TAKER      "control"
 #define KERNEL_TAKER_UID  1234
+#define KERNEL_LISTING    "many"
+#define KERNEL_N_LISTED   10000
 #define KERNEL_TIMEOUT_NS 300000000
 
 struct kernel {
@@ -26,6 +29,7 @@ struct kernel {
     struct fs_tree *tree;
     struct fs_log *log;
     struct scripted file;
+    struct scripted_listing listing;
     char taken[64];  /* what was written last; KERNEL_TAKER */
     int take_result; /* and what it answers */
     uint32_t uid;    /* who asks */
@@ -59,8 +63,9 @@ size_t kernel_receive(struct kernel *k, struct reply *reply);
 size_t kernel_ask(struct kernel *k, uint32_t opcode, uint64_t node, const void *body, size_t len,
                   struct reply *reply);
 
-/* Returns the node, 0 for an error. */
+/* Of a name in the root, or in `dir`. Returns the node, 0 for an error. */
 uint64_t kernel_lookup(struct kernel *k, const char *name, struct reply *reply);
+uint64_t kernel_lookup_in(struct kernel *k, uint64_t dir, const char *name, struct reply *reply);
 /* Returns the handle, 0 for an error. */
 uint64_t kernel_open(struct kernel *k, uint64_t node, uint32_t flags, struct reply *reply);
 size_t kernel_read(struct kernel *k, uint64_t node, uint64_t fh, uint64_t off, uint32_t size,

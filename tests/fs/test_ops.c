@@ -164,22 +164,23 @@ static void test_listing(struct kernel *k, struct reply *reply)
     kernel_ask(k, FUSE_OPENDIR, 1, &in, sizeof(in), reply);
     const struct fuse_read_in read_in = {.size = 4096};
     size_t n = kernel_ask(k, FUSE_READDIR, 1, &read_in, sizeof(read_in), reply);
-    const char *names[] = {".", "..", KERNEL_FILE, KERNEL_DIR, KERNEL_TEXT_FILE, KERNEL_TAKER};
+    const char *names[] = {".",          "..",          KERNEL_FILE, KERNEL_DIR, KERNEL_TEXT_FILE,
+                           KERNEL_TAKER, KERNEL_LISTING};
     size_t pos = 0;
     unsigned i = 0;
-    while (pos + FUSE_NAME_OFFSET < n && i < 6) {
+    while (pos + FUSE_NAME_OFFSET < n && i < 7) {
         const struct fuse_dirent *d = (const void *)(reply->body + pos);
         TAP_OK(strlen(names[i]) == d->namelen && memcmp(d->name, names[i], d->namelen) == 0,
                names[i]);
         pos += FUSE_DIRENT_SIZE(d);
         i++;
     }
-    TAP_INT(i, 6, "six names");
+    TAP_INT(i, 7, "seven names");
     TAP_INT((int64_t)pos, (int64_t)n, "and no more");
     const struct fuse_read_in small = {.size = 40, .offset = 2};
     n = kernel_ask(k, FUSE_READDIR, 1, &small, sizeof(small), reply);
     TAP_INT((int64_t)n, 40, "a small buffer takes what fits");
-    const struct fuse_read_in end = {.size = 4096, .offset = 6};
+    const struct fuse_read_in end = {.size = 4096, .offset = 7};
     TAP_INT((int64_t)kernel_ask(k, FUSE_READDIR, 1, &end, sizeof(end), reply), 0,
             "nothing at the end");
     TAP_INT(reply->header.error, 0, "which is no error");
