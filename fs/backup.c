@@ -251,14 +251,9 @@ void fs_backup_outdate(struct fs_backup *backup)
         fs_chunks_outdate(backup->chunks[i]);
 }
 
-size_t fs_backup_count(const struct fs_backup *backup)
+struct fs_chunks *fs_backup_find(struct fs_backup *backup, size_t i)
 {
-    return backup->n_chunks;
-}
-
-void fs_backup_describe(struct fs_backup *backup, size_t i, struct fs_chunks_info *out)
-{
-    fs_chunks_describe(backup->chunks[i], out);
+    return i < backup->n_chunks ? backup->chunks[i] : NULL;
 }
 
 void fs_backup_store_stats(struct fs_backup *backup, struct store_stats *out)

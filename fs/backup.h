@@ -40,9 +40,8 @@ void fs_backup_close(struct fs_backup *backup);
 /* The canister may hold something else from now on: all is asked for anew. NULL is fine. */
 void fs_backup_outdate(struct fs_backup *backup);
 
-/* For reports. */
-size_t fs_backup_count(const struct fs_backup *backup);
-void fs_backup_describe(struct fs_backup *backup, size_t i, struct fs_chunks_info *out);
+/* For reports: the i-th collection of the discovery. */
+struct fs_chunks *fs_backup_find(struct fs_backup *backup, size_t i);
 void fs_backup_store_stats(struct fs_backup *backup, struct store_stats *out);
 
 #endif

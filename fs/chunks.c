@@ -239,6 +239,7 @@ void fs_chunks_describe(struct fs_chunks *chunks, struct fs_chunks_info *out)
     memset(out, 0, sizeof(*out));
     fs_items_describe(&chunks->items, &out->calls);
     out->collection = chunks->collection;
+    out->per_file = chunks->items.per_file;
     pthread_mutex_lock(&chunks->lock);
     out->is_known = chunks->total_asked_ns != 0;
     out->total = chunks->total;

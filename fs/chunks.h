@@ -93,6 +93,7 @@ struct fs_chunks_info {
     bool is_known;  /* the total was told */
     uint64_t total; /* items (ITEMS) or files */
     uint64_t n_files;
+    uint64_t per_file;  /* items, or bytes */
     char problem[300];  /* why the total could not be told when last asked for; "" */
     uint64_t n_fetched; /* files */
     uint64_t n_same;    /* of them: content that was known */

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#define FLAGS (IC_JSON_LINES | IC_JSON_TUPLES)
+
 #define MEMORY_MAX ((size_t)256 << 20)
 
 const char *fs_render_suffix(enum fs_form form, const struct fs_collection *collection)
@@ -23,7 +25,7 @@ static int render_json(const struct ic_candid *msg, const struct ic_candid_namin
     const struct ic_value *value = ic_candid_arg(msg, 0);
     const struct ic_type *declared = naming->n > 0 ? naming->types[0] : NULL;
     if (ic_candid_count(msg) != 1)
-        return ic_candid_json(value, ic_candid_count(msg), naming, IC_JSON_LINES, max, out, err);
+        return ic_candid_json(value, ic_candid_count(msg), naming, FLAGS, max, out, err);
     while (value->type->kind == IC_TYPE_OPT && value->as.opt) {
         value = value->as.opt;
         declared = declared && declared->kind == IC_TYPE_OPT ? declared->as.elem : NULL;
@@ -31,7 +33,7 @@ static int render_json(const struct ic_candid *msg, const struct ic_candid_namin
     static const struct ic_value null = {.type = &ic_type_null};
     if (value->type->kind == IC_TYPE_OPT)
         value = &null;
-    return ic_candid_json_value(value, declared, naming->all, IC_JSON_LINES, max, out, err);
+    return ic_candid_json_value(value, declared, naming->all, FLAGS, max, out, err);
 }
 
 int fs_render(enum fs_form form, const struct fs_collection *collection,

@@ -7,8 +7,8 @@
 
 enum fs_form {
     FS_FORM_RAW,  /* as it came */
-    FS_FORM_JSON, /* ic/candid_json.h; the content of opts around the whole is shown as such (null
-                     when there is none), a line for each element; ends in a newline */
+    FS_FORM_JSON, /* ic/candid_json.h, tuples as arrays, a line for each element; the content of
+                     opts around the whole is shown as such (null when there is none) */
     FS_FORM_TEXT, /* Candid text, with names (ic/candid_print.h), a line for each element */
 };
 #define FS_N_FORMS 3

@@ -128,19 +128,73 @@ static json_t *report_stable(const struct fs_mount *mount)
     return stable;
 }
 
-static json_t *report_collections(const struct fs_discovery *discovery)
+static json_t *report_failures(const struct fs_chunks *chunks, const struct fs_chunks_info *info)
 {
-    json_t *collections = json_array();
-    for (size_t i = 0; i < discovery->n_collections; i++) {
-        const struct fs_collection *found = &discovery->collections[i];
-        json_t *collection = json_object();
-        set(collection, "name", text_or_note(found->name));
-        set(collection, "method", text_or_note(found->method));
-        set(collection, "gives", json_string(fs_collection_words(found->style)));
-        set(collection, "shown", json_false());
-        json_array_append_new(collections, collection);
+    json_t *failures = json_array();
+    for (int i = 0; i < FS_CHUNKS_FAILURES; i++) {
+        const struct fs_chunk_failure *failure = &info->failures[i];
+        if (failure->result == 0)
+            continue;
+        char name[FS_CHUNK_NAME_MAX];
+        fs_chunks_name(chunks, failure->index, FS_FORM_RAW, name);
+        const char *error = strerrorname_np(-failure->result);
+        json_t *entry = json_object();
+        set(entry, "file", json_string(name));
+        set(entry, "errno", json_string(error ? error : "EIO"));
+        set(entry, "message", text_or_note(failure->message));
+        json_array_append_new(failures, entry);
     }
-    return collections;
+    return failures;
+}
+
+static json_t *report_collection(struct fs_chunks *chunks)
+{
+    struct fs_chunks_info info;
+    fs_chunks_describe(chunks, &info);
+    bool is_items = info.collection->style == FS_COLLECTION_ITEMS;
+    json_t *collection = json_object();
+    set(collection, "name", text_or_note(info.collection->name));
+    set(collection, "method", text_or_note(info.collection->method));
+    set(collection, "gives", json_string(fs_collection_words(info.collection->style)));
+    if (is_items) {
+        const char *unit = info.collection->is_bytes ? "bytes" : "items";
+        set(collection, unit, info.is_known ? number(info.total) : json_null());
+        set(collection, "per_file", number(info.per_file));
+        set(collection, "per_call", number(info.calls.per_call));
+    }
+    set(collection, "files", info.is_known ? number(info.n_files) : json_null());
+    set(collection, "problem", info.problem[0] ? text_or_note(info.problem) : json_null());
+    set(collection, "files_fetched", number(info.n_fetched));
+    set(collection, "files_unchanged", number(info.n_same));
+    set(collection, "calls", number(info.calls.n_calls));
+    set(collection, "calls_too_much", number(info.calls.n_too_much));
+    set(collection, "fetched_again", number(info.calls.n_again));
+    set(collection, "failures", report_failures(chunks, &info));
+    return collection;
+}
+
+static json_t *report_not_shown(const struct fs_discovery *discovery)
+{
+    json_t *methods = json_object();
+    for (size_t i = 0; i < discovery->n_not_shown; i++)
+        set(methods, discovery->not_shown[i].method, text_or_note(discovery->not_shown[i].reason));
+    if (discovery->n_not_listed > 0)
+        set(methods, "...", number(discovery->n_not_listed));
+    return methods;
+}
+
+static json_t *report_backup(const struct fs_mount *mount)
+{
+    const struct fs_discovery *discovery = &mount->discovery;
+    json_t *backup = json_object();
+    json_t *collections = json_array();
+    for (size_t i = 0; mount->backup && i < discovery->n_collections; i++)
+        json_array_append_new(collections, report_collection(fs_backup_find(mount->backup, i)));
+    set(backup, "version_method",
+        discovery->backup_version[0] ? text_or_note(discovery->backup_version) : json_null());
+    set(backup, "collections", collections);
+    set(backup, "not_shown", report_not_shown(discovery));
+    return backup;
 }
 
 static const char *const job_states[] = {
@@ -223,7 +277,7 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "subnet", fact(mount, FS_FACT_SUBNET));
     set(root, "module_hash", fact(mount, FS_FACT_MODULE_HASH));
     set(root, "stable_memory", report_stable(mount));
-    set(root, "collections", report_collections(&mount->discovery));
+    set(root, "backup", report_backup(mount));
     set(root, "limits", report_limits(mount));
     json_t *jobs = json_array();
     fs_jobs_for_each(mount->jobs, append_job, jobs);
@@ -303,6 +357,24 @@ static json_t *report_instructions(const struct fs_mount *mount)
     return report;
 }
 
+/* Files of collections that are kept. */
+static json_t *report_chunks(const struct fs_mount *mount)
+{
+    struct store_stats stats;
+    if (!mount->backup)
+        return json_null();
+    fs_backup_store_stats(mount->backup, &stats);
+    json_t *chunks = json_object();
+    set(chunks, "objects", number(stats.n_objects));
+    set(chunks, "memory", number(stats.memory));
+    set(chunks, "spooled", number(stats.spooled));
+    set(chunks, "hits", number(stats.n_hits));
+    set(chunks, "misses", number(stats.n_misses));
+    set(chunks, "evicted", number(stats.n_evicted));
+    set(chunks, "spool_failures", number(stats.n_spool_fail));
+    return chunks;
+}
+
 int fs_report_stats(void *arg, char **out, size_t *out_len)
 {
     const struct fs_mount *mount = arg;
@@ -314,6 +386,7 @@ int fs_report_stats(void *arg, char **out, size_t *out_len)
     set(root, "calls", report_calls(&calls));
     set(root, "query_latency_ms", report_latency(&calls));
     set(root, "cache", report_cache(&cache));
+    set(root, "chunks", report_chunks(mount));
     set(root, "instructions_per_call", report_instructions(mount));
     return finish(root, out, out_len);
 }
