@@ -152,7 +152,9 @@ static int fetch_once(struct wish *wish, struct fs_piece *out, int64_t *began_ns
     if (result < 0)
         return result;
     *began_ns = ic_wait_now_ns();
-    result = fs_items_fetch(&chunks->items, wish->chunk->index, total, wish->io, out, &wish->err);
+    size_t size = (size_t)wish->chunk->forms[FS_FORM_RAW].size;
+    result =
+        fs_items_fetch(&chunks->items, wish->chunk->index, total, size, wish->io, out, &wish->err);
     if (result == 0 && out->n_calls > 1)
         result = check_version(wish);
     else

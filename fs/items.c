@@ -145,15 +145,15 @@ static int fetch_at_once(struct fs_items *items, uint64_t index, const struct ic
     return result;
 }
 
-int fs_items_fetch(struct fs_items *items, uint64_t index, uint64_t total, const struct ic_io *io,
-                   struct fs_piece *out, struct ic_error *err)
+int fs_items_fetch(struct fs_items *items, uint64_t index, uint64_t total, size_t size,
+                   const struct ic_io *io, struct fs_piece *out, struct ic_error *err)
 {
     struct ic_buf bytes = {0};
     unsigned n_calls = 1;
     bool is_items = items->collection->style == FS_COLLECTION_ITEMS;
-    int result =
-        is_items ? items_fetch(items, index * items->per_file, &total, io, &bytes, &n_calls, err)
-                 : fetch_at_once(items, index, io, &bytes, err);
+    int result = is_items ? items_fetch(items, index * items->per_file, size, &total, io, &bytes,
+                                        &n_calls, err)
+                          : fetch_at_once(items, index, io, &bytes, err);
     if (result == 0 && ic_buf_status(&bytes) < 0)
         result = ic_fail(err, IC_E_NO_MEMORY, "out of memory");
     if (result < 0) {

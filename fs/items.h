@@ -68,11 +68,12 @@ struct fs_piece {
 /* Fetch the file of an index.
  *
  * total  as fs_items_count said; the file's items must begin below it
+ * size   bytes that the file had when it was last fetched, 0: never; spares calls
  *
  * Returns 0; -ENOENT: there are no such items any more; -EFBIG: an item, or the file, is too long;
  * -ESTALE: the replies did not agree three times; another -errno with err filled. */
-int fs_items_fetch(struct fs_items *items, uint64_t index, uint64_t total, const struct ic_io *io,
-                   struct fs_piece *out, struct ic_error *err)
+int fs_items_fetch(struct fs_items *items, uint64_t index, uint64_t total, size_t size,
+                   const struct ic_io *io, struct fs_piece *out, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull));
 
 /* The number of files for a total of fs_items_count. */

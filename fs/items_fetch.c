@@ -25,7 +25,8 @@ struct fetch {
     size_t n_replies;
     size_t size; /* of the array */
     size_t bytes;
-    uint64_t total;  /* what the first reply said, or what is assumed */
+    uint64_t item_size; /* bytes, in this file; 0: not known */
+    uint64_t total;     /* what the first reply said, or what is assumed */
     uint64_t cap;    /* items to ask for at most: halved after a failure, doubled after a success */
     bool has_turn;   /* of the long ones */
     bool was_halved; /* something of it was too much */
@@ -77,8 +78,9 @@ static uint64_t choose(struct fetch *fetch, uint64_t left)
     struct fs_items *items = fetch->items;
     uint64_t n = fs_item_limit_get(&items->limit);
     pthread_mutex_lock(&items->lock);
-    uint64_t fitting = items->item_size ? REPLY_GOAL / items->item_size : UINT64_MAX;
+    uint64_t item_size = fetch->item_size ? fetch->item_size : items->item_size;
     pthread_mutex_unlock(&items->lock);
+    uint64_t fitting = item_size ? REPLY_GOAL / item_size : UINT64_MAX;
     if (n > fetch->cap)
         n = fetch->cap;
     if (n > fitting)
@@ -89,11 +91,13 @@ static uint64_t choose(struct fetch *fetch, uint64_t left)
     return left / n_calls + (left % n_calls != 0);
 }
 
-static void learn(struct fs_items *items, size_t len, uint64_t n)
+static void learn(struct fetch *fetch, size_t len, uint64_t n)
 {
+    struct fs_items *items = fetch->items;
+    uint64_t size = len / n + 1;
+    fetch->item_size = size;
     pthread_mutex_lock(&items->lock);
     items->stats.bytes += len;
-    uint64_t size = len / n + 1;
     items->item_size = items->item_size ? (3 * items->item_size + size) / 4 : size;
     pthread_mutex_unlock(&items->lock);
 }
@@ -192,7 +196,7 @@ static int fetch_some(struct fetch *fetch, uint64_t start, uint64_t end, uint64_
         result = ic_fail(fetch->err, IC_E_CHANGED, "%s gave none of the items from %llu on",
                          items->collection->method, (unsigned long long)start);
     if (result == 0 && info.n_items > 0) {
-        learn(items, reply.len, info.n_items);
+        learn(fetch, reply.len, info.n_items);
         result = keep_reply(fetch, &reply);
         *n = info.n_items;
     } else {
@@ -295,10 +299,12 @@ static int fetch_items(struct fetch *fetch, uint64_t start, struct ic_buf *out)
     }
 }
 
-int items_fetch(struct fs_items *items, uint64_t start, uint64_t *total, const struct ic_io *io,
-                struct ic_buf *out, unsigned *n_calls, struct ic_error *err)
+int items_fetch(struct fs_items *items, uint64_t start, size_t size, uint64_t *total,
+                const struct ic_io *io, struct ic_buf *out, unsigned *n_calls, struct ic_error *err)
 {
     struct fetch fetch = {.items = items, .io = io, .err = err, .total = *total};
+    if (size > 0)
+        fetch.item_size = size / (end_of(items, start, *total) - start) + 1;
     int result = fetch_items(&fetch, start, out);
     free(fetch.replies);
     *total = fetch.total;

@@ -28,9 +28,11 @@ void items_note_call(struct fs_items *items, bool was_too_much);
 
 /* Style ITEMS: the items from start on that belong into one file.
  *
+ * size   bytes that they may come to, 0: no idea
  * total  as known; fills: as the replies said
  * out    appended to */
-int items_fetch(struct fs_items *items, uint64_t start, uint64_t *total, const struct ic_io *io,
-                struct ic_buf *out, unsigned *n_calls, struct ic_error *err);
+int items_fetch(struct fs_items *items, uint64_t start, size_t size, uint64_t *total,
+                const struct ic_io *io, struct ic_buf *out, unsigned *n_calls,
+                struct ic_error *err);
 
 #endif
