@@ -10,6 +10,8 @@
 /* No more opts around a result are looked through; a type may hold itself. */
 #define OPTS_MAX 32
 
+#define NEEDS_ID "a map must say which backup, id = N"
+
 struct reading {
     const struct ic_did *did; /* NULL: not known */
     const char *method;
@@ -340,19 +342,57 @@ static enum fs_collection_style guess_style(const struct reading *reading,
     return count && count->type->as.func.n_args == 1 ? FS_COLLECTION_INDEX : FS_COLLECTION_ITEMS;
 }
 
+/* Without anything that tells types. */
+static void assume_convention(struct fs_collection *c, unsigned given)
+{
+    static const enum fs_collection_end ends[] = {
+        [FS_COLLECTION_ITEMS] = FS_END_TOTAL,
+        [FS_COLLECTION_WHOLE] = FS_END_NONE,
+        [FS_COLLECTION_INDEX] = FS_END_COUNT,
+        [FS_COLLECTION_LAST] = FS_END_LAST,
+    };
+    c->end = c->count[0] ? FS_END_COUNT : ends[c->style];
+    c->count_number = c->numbers[0];
+    if (c->style != FS_COLLECTION_ITEMS)
+        return;
+    c->is_record = true;
+    if (!(given & FS_GIVEN_ITEMS))
+        c->items = ic_candid_hash("chunk", strlen("chunk"));
+    if (!(given & FS_GIVEN_TOTAL))
+        c->total = ic_candid_hash("total_length", strlen("total_length"));
+}
+
 bool fs_collection_complete(struct fs_collection *c, unsigned given, const struct ic_did *did,
                             char *reason, size_t reason_size)
 {
     struct reading reading = {did, c->method, reason, reason_size};
     struct fs_collection complete = *c;
+    if (!did) {
+        assume_convention(c, given);
+        return true;
+    }
     const struct ic_type *func = find_query(&reading, c->method);
     if (!func)
         return false;
     if (!(given & FS_GIVEN_STYLE))
         complete.style = guess_style(&reading, c, func);
+    if (complete.style == FS_COLLECTION_LAST && !(given & FS_GIVEN_STYLE))
+        return fail(&reading, NEEDS_ID);
     if (!read_func(&reading, func, given, &complete))
         return false;
     *c = complete;
+    return true;
+}
+
+bool fs_collection_learn(struct fs_collection *c, unsigned given, const struct ic_type *result,
+                         char *reason, size_t reason_size)
+{
+    struct reading reading = {NULL, c->method, reason, reason_size};
+    struct fs_collection learned = *c;
+    learned.is_record = false;
+    if (!read_items(&reading, &result, 1, given, &learned))
+        return false;
+    *c = learned;
     return true;
 }
 
@@ -369,7 +409,9 @@ static bool ends_in(struct ic_view name, const char *suffix, size_t *ret_len)
 
 bool fs_collection_name_is_valid(const char *name, size_t len)
 {
-    if (len == 0 || len >= FS_METHOD_NAME_MAX || (len <= 2 && memcmp(name, "..", len) == 0))
+    static const char taken[] = "candid.did"; /* the interface, beside the collections */
+    if (len == 0 || len >= FS_METHOD_NAME_MAX || (len <= 2 && memcmp(name, "..", len) == 0) ||
+        (len == sizeof(taken) - 1 && memcmp(name, taken, len) == 0))
         return false;
     for (size_t i = 0; i < len; i++)
         if (name[i] == '/' || iscntrl((unsigned char)name[i]))
@@ -424,7 +466,7 @@ static bool read_method(const struct ic_did *did, const struct ic_type_method *m
     memcpy(found->method, method->name.bytes, method->name.len);
     memcpy(found->name, name.bytes, name.len);
     if (found->style == FS_COLLECTION_LAST)
-        return fail(&reading, "a map must say which backup, id = N");
+        return fail(&reading, NEEDS_ID);
     return read_func(&reading, method->type, FS_GIVEN_STYLE, found);
 }
 

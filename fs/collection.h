@@ -71,18 +71,28 @@ enum fs_collection_given {
     FS_GIVEN_TOTAL = 8,
 };
 
-/* Fill what is left open in a description: from the type of its method, or by convention.
+/* Fill what is left open in a description: from the type of its method; else by convention, which
+ * is (start, limit : nat64) -> (opt record {chunk; total_length}).
  *
  * c       in: name, method, what is given, and count, id and latest, which are never found out (""
- *         and 0 for none); out: complete
+ *         and 0 for none); the style and numbers in it are the convention's. out: complete
  * given   enum fs_collection_given, or'ed
- * did     the canister's interface; NULL: it is not known
+ * did     the canister's interface; NULL: it is not known, and nothing can fail
  * reason  fills when false: why this cannot be shown, in words
  *
  * Returns false when it cannot be: the method or count method is not there, is no query, or is of
  * another type. c is then as it was. No I/O. */
 bool fs_collection_complete(struct fs_collection *c, unsigned given, const struct ic_did *did,
                             char *reason, size_t reason_size) __attribute__((nonnull(1, 4)));
+
+/* Correct a description of ITEMS that followed the convention by what the canister replies.
+ *
+ * given   as above
+ * result  the type of a reply's first value; not kept
+ *
+ * Returns false as above. */
+bool fs_collection_learn(struct fs_collection *c, unsigned given, const struct ic_type *result,
+                         char *reason, size_t reason_size) __attribute__((nonnull));
 
 enum fs_recognised {
     FS_NOT_A_COLLECTION, /* its name means nothing */

@@ -1,142 +1,54 @@
-#include "fs/map.h"
+#include "fs/map_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PAGE_SIZE_DEFAULT (UINT64_C(1) << 20)
-#define PAGE_SIZE_MAX     (UINT64_C(3) << 20) /* a reply carries no more */
+
+/* The keys of a section that were seen, one bit each, and the line of the first of them. */
+struct section {
+    uint32_t seen;
+    int line;
+};
 
 struct parsing {
     struct fs_map map;
+    struct section memory, backup, collections[FS_COLLECTIONS_MAX];
     const char *rest, *end; /* of the text */
     int line;               /* the present one, from 1 */
+    int open_line;          /* where a section begins that has no key yet; 0: there is none */
     char problem[160];      /* the first one, "" while there is none */
     int problem_line;
-    uint32_t seen; /* keys, one bit each */
 };
 
-struct word {
-    const char *name;
-    int value;
-};
-
-static const struct word styles[] = {
-    {"range", FS_MEMORY_RANGE}, {"from", FS_MEMORY_FROM}, {"page", FS_MEMORY_PAGE}, {NULL, 0}};
-static const struct word numbers[] = {
-    {"nat", IC_TYPE_NAT}, {"nat32", IC_TYPE_NAT32}, {"nat64", IC_TYPE_NAT64}, {NULL, 0}};
-static const struct word units[] = {{"auto", FS_MEMORY_UNIT_AUTO},
-                                    {"bytes", FS_MEMORY_UNIT_BYTES},
-                                    {"pages", FS_MEMORY_UNIT_PAGES},
-                                    {NULL, 0}};
-
-static bool find_word(const struct word *words, const char *name, int *out)
+static __attribute__((format(printf, 3, 4))) bool fail(struct parsing *parsing, int line,
+                                                       const char *format, ...)
 {
-    for (; words->name; words++) {
-        if (strcmp(words->name, name) == 0) {
-            *out = words->value;
-            return true;
-        }
-    }
+    va_list args;
+    if (parsing->problem[0])
+        return false;
+    parsing->problem_line = line;
+    va_start(args, format);
+    vsnprintf(parsing->problem, sizeof(parsing->problem), format, args);
+    va_end(args);
     return false;
 }
 
-static bool parse_number(const char *text, uint64_t max, uint64_t *out)
+/* --- lines --- */
+
+/* inih says nothing of sections without keys: they would be overlooked. */
+static void watch_sections(struct parsing *parsing, const char *line)
 {
-    char *end;
-    if (*text < '0' || *text > '9')
-        return false;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || *end != '\0' || number > max)
-        return false;
-    *out = number;
-    return true;
-}
-
-static bool set_method(char method[FS_METHOD_NAME_MAX], const char *value)
-{
-    size_t len = strlen(value);
-    if (len == 0 || len >= FS_METHOD_NAME_MAX)
-        return false;
-    memcpy(method, value, len + 1);
-    return true;
-}
-
-static bool set_id(struct fs_map *map, const char *value)
-{
-    uint64_t id = 0;
-    map->memory.has_id = true;
-    map->all_ids = strcmp(value, "all") == 0;
-    if (!map->all_ids && !parse_number(value, UINT8_MAX, &id))
-        return false;
-    map->memory.id = (uint8_t)id;
-    return true;
-}
-
-static bool set_page_size(struct fs_map *map, const char *value)
-{
-    return parse_number(value, PAGE_SIZE_MAX, &map->memory.page_size) && map->memory.page_size > 0;
-}
-
-/* Keys whose value is a method. */
-static const struct {
-    const char *name;
-    size_t offset;
-} methods[] = {
-    {"read", offsetof(struct fs_memory, read)},
-    {"size", offsetof(struct fs_memory, size)},
-    {"header", offsetof(struct fs_memory, header)},
-    {"version", offsetof(struct fs_memory, version)},
-    {"read_at", offsetof(struct fs_memory, read_at)},
-    {"prepare", offsetof(struct fs_memory, prepare)},
-};
-#define N_METHODS (sizeof(methods) / sizeof(methods[0]))
-
-/* The other keys. */
-static const char *const settings[] = {"style", "number", "unit", "id", "page_size"};
-#define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
-
-static bool set_setting(struct fs_map *map, size_t which, const char *value)
-{
-    int word;
-    switch (which) {
-    case 0:
-        if (!find_word(styles, value, &word))
-            return false;
-        map->memory.style = (enum fs_memory_style)word;
-        return true;
-    case 1:
-        if (!find_word(numbers, value, &word))
-            return false;
-        map->memory.number = (enum ic_type_kind)word;
-        map->has_number = true;
-        return true;
-    case 2:
-        if (!find_word(units, value, &word))
-            return false;
-        map->memory.unit = (enum fs_memory_unit)word;
-        return true;
-    case 3:
-        return set_id(map, value);
-    default:
-        return set_page_size(map, value);
-    }
-}
-
-/* Which key is it, counted over both tables? N_METHODS + N_SETTINGS when there is none. */
-static size_t find_key(const char *name)
-{
-    for (size_t i = 0; i < N_METHODS; i++)
-        if (strcmp(name, methods[i].name) == 0)
-            return i;
-    for (size_t i = 0; i < N_SETTINGS; i++)
-        if (strcmp(name, settings[i]) == 0)
-            return N_METHODS + i;
-    return N_METHODS + N_SETTINGS;
+    if (line[strspn(line, " \t")] != '[')
+        return;
+    if (parsing->open_line)
+        fail(parsing, parsing->open_line, "the section is empty");
+    parsing->open_line = parsing->line;
 }
 
 /* inih's reader, which counts lines as inih does: it goes on after a bad one, and tells the number
@@ -156,52 +68,122 @@ static char *read_line(char *line, int size, void *stream)
     line[len] = '\0';
     parsing->rest += len;
     parsing->line++;
+    watch_sections(parsing, line);
     return line;
+}
+
+/* --- keys --- */
+
+/* Which of the names is it? Notes it in the section; -1 when it is none, or was given before. */
+static int take_key(struct parsing *parsing, struct section *section, const char *const *names,
+                    const char *name)
+{
+    int key = 0;
+    while (names[key] && strcmp(names[key], name) != 0)
+        key++;
+    if (!names[key]) {
+        fail(parsing, parsing->line, "there is no key '%.60s'", name);
+        return -1;
+    }
+    if (section->seen & (UINT32_C(1) << key)) {
+        fail(parsing, parsing->line, "'%.60s' is given twice", name);
+        return -1;
+    }
+    if (!section->line)
+        section->line = parsing->line;
+    section->seen |= UINT32_C(1) << key;
+    return key;
+}
+
+static bool impossible(struct parsing *parsing, const char *name, const char *value)
+{
+    return fail(parsing, parsing->line, "%s = '%.60s' is not possible", name, value);
+}
+
+static bool take_memory(struct parsing *parsing, const char *name, const char *value)
+{
+    int key = take_key(parsing, &parsing->memory, map_memory_keys, name);
+    parsing->map.has_memory = true;
+    return key >= 0 &&
+           (map_set_memory(&parsing->map, (size_t)key, value) || impossible(parsing, name, value));
+}
+
+static bool take_backup(struct parsing *parsing, const char *name, const char *value)
+{
+    static const char *const names[] = {"version", NULL};
+    return take_key(parsing, &parsing->backup, names, name) >= 0 &&
+           (map_set_method(parsing->map.backup_version, value) || impossible(parsing, name, value));
+}
+
+/* The collection of a name; a new one when there is none yet. NULL: it cannot be. */
+static struct fs_map_collection *find_collection(struct parsing *parsing, const char *name)
+{
+    struct fs_map *map = &parsing->map;
+    size_t len = strlen(name);
+    for (size_t i = 0; i < map->n_collections; i++)
+        if (strcmp(map->collections[i].collection.name, name) == 0)
+            return &map->collections[i];
+    if (len > FS_MAP_NAME_MAX)
+        fail(parsing, parsing->line, "the name of [backup.%.60s] is over %d bytes", name,
+             FS_MAP_NAME_MAX);
+    else if (!fs_collection_name_is_valid(name, len))
+        fail(parsing, parsing->line, "[backup.%.60s] cannot be a directory's name", name);
+    else if (map->n_collections == FS_COLLECTIONS_MAX)
+        fail(parsing, parsing->line, "more than %d collections", FS_COLLECTIONS_MAX);
+    else {
+        struct fs_map_collection *c = &map->collections[map->n_collections++];
+        memcpy(c->collection.name, name, len + 1);
+        c->collection.numbers[0] = c->collection.numbers[1] = IC_TYPE_NAT64;
+        return c;
+    }
+    return NULL;
+}
+
+static bool take_collection(struct parsing *parsing, const char *collection, const char *name,
+                            const char *value)
+{
+    struct fs_map_collection *c = find_collection(parsing, collection);
+    if (!c)
+        return false;
+    struct section *section = &parsing->collections[c - parsing->map.collections];
+    int key = take_key(parsing, section, map_collection_keys, name);
+    return key >= 0 &&
+           (map_set_collection(c, (size_t)key, value) || impossible(parsing, name, value));
 }
 
 /* inih's handler: 1 when the line is good. Only the first problem is told. */
 static int take_line(void *user, const char *section, const char *name, const char *value)
 {
+    static const char prefix[] = "backup.";
     struct parsing *parsing = user;
-    size_t key = find_key(name);
     if (parsing->problem[0])
         return 1;
-    parsing->problem_line = parsing->line;
-    if (strcmp(section, "stable_memory") != 0) {
-        snprintf(parsing->problem, sizeof(parsing->problem), "there is no section [%.60s]",
-                 section);
-        return 0;
-    }
-    if (key == N_METHODS + N_SETTINGS) {
-        snprintf(parsing->problem, sizeof(parsing->problem), "there is no key '%.60s'", name);
-        return 0;
-    }
-    if (parsing->seen & (UINT32_C(1) << key)) {
-        snprintf(parsing->problem, sizeof(parsing->problem), "'%.60s' is given twice", name);
-        return 0;
-    }
-    parsing->seen |= UINT32_C(1) << key;
-    bool is_good = key < N_METHODS
-                       ? set_method((char *)&parsing->map.memory + methods[key].offset, value)
-                       : set_setting(&parsing->map, key - N_METHODS, value);
-    if (!is_good)
-        snprintf(parsing->problem, sizeof(parsing->problem), "%s = '%.60s' is not possible", name,
-                 value);
-    return is_good;
+    parsing->open_line = 0;
+    if (strcmp(section, "stable_memory") == 0)
+        return take_memory(parsing, name, value);
+    if (strcmp(section, "backup") == 0)
+        return take_backup(parsing, name, value);
+    if (strncmp(section, prefix, sizeof(prefix) - 1) == 0)
+        return take_collection(parsing, section + sizeof(prefix) - 1, name, value);
+    return fail(parsing, parsing->line, "there is no section [%.60s]", section);
 }
 
-/* What does not fit together. NULL when all does. */
-static const char *find_contradiction(const struct fs_memory *memory)
+/* --- the whole --- */
+
+static void judge(struct parsing *parsing)
 {
-    if (!memory->read[0] && !(memory->version[0] && memory->read_at[0]))
-        return "[stable_memory] needs 'read', or 'version' and 'read_at'";
-    if (memory->read_at[0] && !memory->version[0])
-        return "'read_at' needs 'version'";
-    if (memory->size[0] && memory->header[0])
-        return "'size' and 'header' exclude each other";
-    if (memory->read_at[0] && (memory->style != FS_MEMORY_RANGE || memory->has_id))
-        return "'read_at' goes with style range and without id";
-    return NULL;
+    struct fs_map *map = &parsing->map;
+    const char *words = map->has_memory ? map_judge_memory(&map->memory) : NULL;
+    if (parsing->open_line)
+        fail(parsing, parsing->open_line, "the section is empty");
+    if (words)
+        fail(parsing, parsing->memory.line, "[stable_memory]: %s", words);
+    for (size_t i = 0; i < map->n_collections; i++) {
+        words = map_judge_collection(&map->collections[i], parsing->collections[i].seen);
+        if (words)
+            fail(parsing, parsing->collections[i].line, "[backup.%s]: %s",
+                 map->collections[i].collection.name, words);
+    }
 }
 
 int fs_map_parse(struct fs_map *out, const char *text, size_t len, char *message,
@@ -222,15 +204,21 @@ int fs_map_parse(struct fs_map *out, const char *text, size_t len, char *message
         snprintf(message, message_size, "out of memory");
         return -ENOMEM;
     }
-    const char *contradiction = line == 0 ? find_contradiction(&parsing.map.memory) : NULL;
-    if (line != 0)
-        snprintf(message, message_size, "line %d: %s", line,
-                 parsing.problem_line == line ? parsing.problem : "not of the form 'key = value'");
-    else if (contradiction)
-        snprintf(message, message_size, "%s", contradiction);
-    else
-        *out = parsing.map;
-    return line != 0 || contradiction ? -EINVAL : 0;
+    if (line > 0 && (!parsing.problem[0] || line < parsing.problem_line)) {
+        snprintf(message, message_size, "line %d: not of the form 'key = value'", line);
+        return -EINVAL;
+    }
+    judge(&parsing);
+    if (parsing.problem[0]) {
+        snprintf(message, message_size, "line %d: %s", parsing.problem_line, parsing.problem);
+        return -EINVAL;
+    }
+    if (!parsing.map.has_memory && parsing.map.n_collections == 0) {
+        snprintf(message, message_size, "it has neither [stable_memory] nor [backup.NAME]");
+        return -EINVAL;
+    }
+    *out = parsing.map;
+    return 0;
 }
 
 int fs_map_load(struct fs_map *out, const char *path, char *message, size_t message_size)

@@ -1,6 +1,7 @@
 /* Maps: which methods of a canister mean what, as text.
  *
- * The same INI form serves -o map=FILE and the profiles that are built in:
+ * The same INI form serves -o map=FILE and the profiles that are built in. Every section may be
+ * left out, but one.
  *
  *     [stable_memory]
  *     read = stable64_read            ; the method that gives bytes
@@ -16,20 +17,51 @@
  *     read_at = stable_read_at        ; (version, offset, length) -> (variant {ok; err})
  *     prepare = backup                ; an update that makes the memory ready to be read
  *
- * Keys that are not given are "no such method"; style is range, number nat64, unit auto.
+ *     [backup.content]                ; a collection and the name of its directory
+ *     method = get_contents           ; the method that gives items
+ *     style = items                   ; items: (start, limit); whole: (); index: (size, index);
+ *                                     ; last: (id, index)
+ *     number = nat64                  ; of its arguments: nat, nat32, nat64; or of each: nat nat32
+ *     items = chunk                   ; the field of the reply that holds the items,
+ *     bytes = chunk                   ; or the one that holds bytes, a blob
+ *     total = total_length            ; the field that tells the number of all items
+ *     count = count_contents          ; or the method that does; of style index: (size)
+ *     latest = time, cursor           ; further fields that may differ from reply to reply
+ *     id = 7                          ; style last: of which backup
+ *
+ *     [backup]
+ *     version = backup_version        ; () -> (record {version; mtime_ns; ...}): of all collections
+ *
+ * Keys that are not given are "no such method" in [stable_memory], whose style is then range,
+ * number nat64, unit auto. Those of a collection are found out (fs_collection_complete). A field is
+ * a name, or the number that a field without a name has: 0 or #0.
  */
 #ifndef CANISTERFS_FS_MAP_H
 #define CANISTERFS_FS_MAP_H
 
+#include "fs/collection.h"
 #include "fs/memory.h"
 
 /* The longest map that is read, bytes. */
 #define FS_MAP_MAX 65536
 
+/* The longest name of a collection in a map, bytes: what inih keeps of a section's name. */
+#define FS_MAP_NAME_MAX 40
+
+struct fs_map_collection {
+    struct fs_collection collection; /* its style and numbers have defaults */
+    unsigned given;                  /* enum fs_collection_given, or'ed */
+};
+
 struct fs_map {
-    struct fs_memory memory; /* memory.read is "" when the map has no [stable_memory] */
-    bool all_ids;            /* one memory for each id that is not empty */
-    bool has_number;         /* number was given; else a .did may tell it */
+    bool has_memory; /* there is a [stable_memory] */
+    struct fs_memory memory;
+    bool all_ids;    /* one memory for each id that is not empty */
+    bool has_number; /* number was given; else a .did may tell it */
+
+    struct fs_map_collection collections[FS_COLLECTIONS_MAX];
+    size_t n_collections;
+    char backup_version[FS_METHOD_NAME_MAX]; /* "": none */
 };
 
 /* Read a map from text. Returns 0, or -EINVAL with a line in words that names the line. */

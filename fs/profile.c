@@ -12,10 +12,13 @@ const struct fs_profile fs_profiles[] = {
      "size = stable_size\n"
      "read = stable_read\n",
      true},
-    {"factland", "stable_read and stable_size; nat32 means pages, other numbers bytes",
+    {"factland", "stable_read and stable_size (nat32 means pages, other numbers bytes), and backup",
      "[stable_memory]\n"
      "read = stable_read\n"
-     "size = stable_size\n",
+     "size = stable_size\n"
+     "[backup.backup]\n"
+     "method = backup\n"
+     "number = nat32\n",
      false},
     {"distrikt", "stable64_read and stable64_size, in pages, as the Rust CDK names them",
      "[stable_memory]\n"
@@ -28,11 +31,26 @@ const struct fs_profile fs_profiles[] = {
      "read = backup_stable_storage\n"
      "header = stable_storage_info\n",
      true},
-    {"dscvr", "as metamagic; the collections backup_*_chunks are recognised",
+    {"dscvr", "as metamagic, and the collections content, users, portals, limits, nfts, backup",
      "[stable_memory]\n"
      "read = backup_stable_storage\n"
-     "header = stable_storage_info\n",
-     false},
+     "header = stable_storage_info\n"
+     "[backup.content]\n"
+     "method = backup_content_chunks\n"
+     "[backup.users]\n"
+     "method = backup_users_chunk\n"
+     "[backup.portals]\n"
+     "method = backup_portals_chunk\n"
+     "[backup.limits]\n"
+     "method = backup_limits\n"
+     "style = whole\n"
+     "[backup.nfts]\n"
+     "method = backup_nfts\n"
+     "style = whole\n"
+     "[backup.backup]\n"
+     "method = backup\n"
+     "style = whole\n",
+     true},
     {"canister-tools", "controller_stable_memory_read, one file for each memory id",
      "[stable_memory]\n"
      "id = all\n"
@@ -55,6 +73,13 @@ const struct fs_profile fs_profiles[] = {
      "[stable_memory]\n"
      "read = db_download\n"
      "style = from\n",
+     true},
+    {"power-equalizer", "backupChunk and getChunkCount, no memory",
+     "[backup.chunks]\n"
+     "method = backupChunk\n"
+     "style = index\n"
+     "number = nat\n"
+     "count = getChunkCount\n",
      true},
     {NULL, NULL, NULL, false},
 };

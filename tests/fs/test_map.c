@@ -19,6 +19,8 @@ static void test_defaults(void)
     TAP_OK(map.memory.style == FS_MEMORY_RANGE && map.memory.number == IC_TYPE_NAT64 &&
                map.memory.unit == FS_MEMORY_UNIT_AUTO && !map.memory.has_id && !map.has_number,
            "and the defaults");
+    TAP_OK(map.has_memory && map.n_collections == 0 && map.backup_version[0] == '\0',
+           "and nothing else");
 }
 
 static void test_all_keys(void)
@@ -36,11 +38,96 @@ static void test_all_keys(void)
            "is taken");
 }
 
+static uint32_t hash(const char *name)
+{
+    return ic_candid_hash(name, strlen(name));
+}
+
+static void test_collections(void)
+{
+    static struct fs_map map;
+    char message[256] = "";
+    const char *text = "[backup.content]\nmethod = get_contents\nstyle = items\n"
+                       "number = nat64 nat32\nitems = posts\ntotal = #7\n"
+                       "latest = time , cursor,3\n"
+                       "[backup]\nversion = state_version\n"
+                       "[backup.old one]\nmethod = getChunk\nid = 18446744073709551615\n"
+                       "number = nat\n"
+                       "[backup.pictures]\nmethod = p\nbytes = picture\ncount = n_pictures\n"
+                       "[backup.all]\nmethod = a\nstyle = whole\n"
+                       "[backup.chunks]\nmethod = c\nstyle = index\ncount = n\n"
+                       "[backup.least]\nmethod = l\n";
+    TAP_INT(fs_map_parse(&map, text, strlen(text), message, sizeof(message)), 0, "collections");
+    TAP_STR(message, "", "without a word");
+    TAP_OK(!map.has_memory && map.n_collections == 6, "six of them, and no memory");
+    TAP_STR(map.backup_version, "state_version", "the method of their version");
+
+    const struct fs_collection *c = &map.collections[0].collection;
+    TAP_STR(c->name, "content", "its name");
+    TAP_STR(c->method, "get_contents", "its method");
+    TAP_INT((int64_t)map.collections[0].given,
+            FS_GIVEN_STYLE | FS_GIVEN_NUMBERS | FS_GIVEN_ITEMS | FS_GIVEN_TOTAL, "all is given");
+    TAP_OK(c->style == FS_COLLECTION_ITEMS && c->numbers[0] == IC_TYPE_NAT64 &&
+               c->numbers[1] == IC_TYPE_NAT32 && c->items == hash("posts") && !c->is_bytes &&
+               c->total == 7,
+           "its fields by name and number");
+    TAP_OK(c->n_latest == 3 && c->latest[0] == hash("time") && c->latest[1] == hash("cursor") &&
+               c->latest[2] == 3,
+           "its latest fields");
+
+    c = &map.collections[1].collection;
+    TAP_OK(strcmp(c->name, "old one") == 0 && c->style == FS_COLLECTION_LAST &&
+               map.collections[1].given == (FS_GIVEN_STYLE | FS_GIVEN_NUMBERS) &&
+               c->id == UINT64_MAX && c->numbers[0] == IC_TYPE_NAT && c->numbers[1] == IC_TYPE_NAT,
+           "an id speaks for the style last");
+    c = &map.collections[2].collection;
+    TAP_OK(c->is_bytes && c->items == hash("picture") && strcmp(c->count, "n_pictures") == 0 &&
+               map.collections[2].given == (FS_GIVEN_STYLE | FS_GIVEN_ITEMS),
+           "bytes, counted");
+    TAP_OK(map.collections[3].collection.style == FS_COLLECTION_WHOLE, "whole");
+    TAP_OK(map.collections[4].collection.style == FS_COLLECTION_INDEX, "by index");
+    c = &map.collections[5].collection;
+    TAP_OK(map.collections[5].given == 0 && c->numbers[0] == IC_TYPE_NAT64 &&
+               c->numbers[1] == IC_TYPE_NAT64,
+           "the least leaves all open");
+}
+
+/* As many as there may be, and one more. */
+static void test_many_collections(void)
+{
+    static struct fs_map map;
+    char text[FS_COLLECTIONS_MAX * 32 + 64];
+    char message[256] = "";
+    size_t len = 0;
+    for (int i = 0; i < FS_COLLECTIONS_MAX; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "[backup.n%d]\nmethod=m\n", i);
+    TAP_INT(fs_map_parse(&map, text, len, message, sizeof(message)), 0, "64 collections");
+    TAP_INT((int64_t)map.n_collections, FS_COLLECTIONS_MAX, "are taken");
+    len += (size_t)snprintf(text + len, sizeof(text) - len, "[backup.more]\nmethod=m\n");
+    TAP_INT(fs_map_parse(&map, text, len, message, sizeof(message)), -EINVAL, "one more");
+    TAP_STR(message, "line 130: more than 64 collections", "is refused");
+}
+
+static void test_long_names(void)
+{
+    static struct fs_map map;
+    for (int n = FS_MAP_NAME_MAX - 1; n < 70; n++) {
+        char name[80] = "", text[160], message[256] = "";
+        memset(name, 'n', (size_t)n);
+        snprintf(text, sizeof(text), "[backup.%s]\nmethod = m\n", name);
+        int result = fs_map_parse(&map, text, strlen(text), message, sizeof(message));
+        if (n <= FS_MAP_NAME_MAX)
+            TAP_OK(result == 0 && strcmp(map.collections[0].collection.name, name) == 0, text);
+        else
+            TAP_OK(result == -EINVAL && strstr(message, "over 40 bytes"), text);
+    }
+}
+
 static void refused(const char *text, size_t len, const char *want)
 {
-    struct fs_map map;
+    static struct fs_map map, before;
     memset(&map, 0x5a, sizeof(map));
-    struct fs_map before = map;
+    before = map;
     char message[256] = "";
     TAP_INT(fs_map_parse(&map, text, len, message, sizeof(message)), -EINVAL, want);
     TAP_OK(strstr(message, want) != NULL, "in these words");
@@ -55,10 +142,53 @@ static void test_refusals(void)
         const char *text;
         const char *want;
     } rows[] = {
-        {"", "needs 'read'"},
-        {"[stable_memory]\n", "needs 'read'"},
+        {"", "it has neither [stable_memory] nor [backup.NAME]"},
+        {"; nothing\n", "it has neither"},
+        {"[stable_memory]\n", "line 1: the section is empty"},
+        {"[stable_memory]\nstyle = range\n", "line 2: [stable_memory]: needs 'read'"},
         {"read = a\n", "line 1: there is no section []"},
-        {"[backup]\nread = a\n", "line 2: there is no section [backup]"},
+        {"[backups]\nread = a\n", "line 2: there is no section [backups]"},
+        {"[backup]\nread = a\n", "line 2: there is no key 'read'"},
+        {"[backup]\nversion =\n", "line 2: version = '' is not possible"},
+        {"[backup]\nversion = v\n", "it has neither"},
+        {"[backup]\nversion = v\nversion = w\n", "line 3: 'version' is given twice"},
+        {"[backup.]\nmethod = a\n", "line 2: [backup.] cannot be"},
+        {"[backup...]\nmethod = a\n", "line 2: [backup...] cannot be"},
+        {"[backup..]\nmethod = a\n", "line 2: [backup..] cannot be"},
+        {"[backup.a/b]\nmethod = a\n", "line 2: [backup.a/b] cannot be"},
+        {"[backup.candid.did]\nmethod = a\n", "cannot be a directory's name"},
+        {"[backup.a]\n", "line 1: the section is empty"},
+        {"\n [backup.a]\n\n[backup.b]\nmethod = b\n", "line 2: the section is empty"},
+        {"[backup.b]\nmethod = b\n[backup.a]\n; nothing\n", "line 3: the section is empty"},
+        {"[backup.a]\nstyle = items\n", "line 2: [backup.a]: needs 'method'"},
+        {"[backup.a]\nmethod = m\nread = m\n", "line 3: there is no key 'read'"},
+        {"[backup.a]\nmethod = m\n[backup.b]\nmethod = n\n[backup.a]\nmethod = m\n",
+         "line 6: 'method' is given twice"},
+        {"[backup.a]\nmethod = m\nstyle = range\n", "line 3: style = 'range' is not possible"},
+        {"[backup.a]\nmethod = m\nnumber = nat8\n", "line 3: number = 'nat8'"},
+        {"[backup.a]\nmethod = m\nnumber = nat nat nat\n", "line 3: number = 'nat nat nat'"},
+        {"[backup.a]\nmethod = m\nnumber =\n", "line 3: number = ''"},
+        {"[backup.a]\nmethod = m\nitems =\n", "line 3: items = ''"},
+        {"[backup.a]\nmethod = m\nitems = #\n", "line 3: items = '#'"},
+        {"[backup.a]\nmethod = m\nitems = #x\n", "line 3: items = '#x'"},
+        {"[backup.a]\nmethod = m\nitems = 4294967296\n", "line 3: items = '4294967296'"},
+        {"[backup.a]\nmethod = m\nitems = 99999999999999\n", "line 3: items = '9999"},
+        {"[backup.a]\nmethod = m\nlatest = a,,b\n", "line 3: latest = 'a,,b'"},
+        {"[backup.a]\nmethod = m\nlatest = a,b,c,d,e\n", "line 3: latest = 'a,b,c,d,e'"},
+        {"[backup.a]\nmethod = m\nid = -1\n", "line 3: id = '-1'"},
+        {"[backup.a]\nmethod = m\nid = 18446744073709551616\n", "line 3: id = '1844"},
+        {"[backup.a]\nmethod = m\nstyle = last\n", "line 2: [backup.a]: style last needs 'id'"},
+        {"[backup.a]\nmethod = m\nstyle = index\n", "style index needs 'count'"},
+        {"[backup.a]\nmethod = m\nstyle = items\nid = 1\n", "style items has no 'id'"},
+        {"[backup.a]\nmethod = m\nstyle = whole\nitems = a\n", "style whole has no keys but"},
+        {"[backup.a]\nmethod = m\nstyle = index\ncount = n\ntotal = t\n",
+         "style index has no keys but"},
+        {"[backup.a]\nmethod = m\nid = 1\ncount = c\n", "style last has no keys but"},
+        {"[backup.a]\nmethod = m\nitems = a\nbytes = b\n", "'items' and 'bytes' exclude"},
+        {"[backup.a]\nmethod = m\ntotal = a\ncount = b\n", "'total' and 'count' exclude"},
+        {"[backup.a]\nmethod = m\nitems = a\ntotal = a\n", "has another meaning, too"},
+        {"[backup.a]\nmethod = m\nbytes = a\nlatest = b, a\n", "has another meaning, too"},
+        {"[stable_memory]\nsize = s\n[backup.a]\nmethod = m\n", "line 2: [stable_memory]: needs"},
         {"[stable_memory]\nread = a\nwrite = b\n", "line 3: there is no key 'write'"},
         {"[stable_memory]\nread = a\n\nread = a\n", "line 4: 'read' is given twice"},
         {"[stable_memory]\nread = a\nfoo = 1\nbar = 2\nstyle = range\nbaz = 3\n",
@@ -95,10 +225,12 @@ static void test_profiles(void)
     for (const struct fs_profile *profile = fs_profiles; profile->name; profile++) {
         struct fs_map map;
         fs_profile_map(profile, &map);
-        TAP_OK(map.memory.read[0] && fs_profile_find(profile->name) == profile, profile->name);
+        TAP_OK((map.memory.read[0] || map.n_collections > 0) &&
+                   fs_profile_find(profile->name) == profile,
+               profile->name);
         n++;
     }
-    TAP_INT((int64_t)n, 9, "nine profiles");
+    TAP_INT((int64_t)n, 10, "ten profiles");
     TAP_OK(fs_profile_find("none such") == NULL, "and no other");
 }
 
@@ -106,6 +238,9 @@ int main(void)
 {
     test_defaults();
     test_all_keys();
+    test_collections();
+    test_many_collections();
+    test_long_names();
     test_refusals();
     test_profiles();
     return tap_done();

@@ -31,8 +31,8 @@ const COLLECTIONS = {
     backup_portals_chunk: ['portals', ITEMS],
     backup_users_chunk: ['users', ITEMS],
   },
-  power_equalizer: { backupChunk: ['chunks', 'chunks by size and index, counted by getChunkCount'] },
-  zenvoich: { getChunk: ['chunks', 'chunks by backup and index, up to the one marked last'] },
+  power_equalizer: { backupChunk: ['chunks', 'chunks by size and index, counted by another method'] },
+  zenvoich: {}, // which backup, only a map can say
 };
 const ITEMS_ONLY = Object.keys(COLLECTIONS);
 const STORAGE_MAP = '[stable_memory]\nread = read\nsize = stablesize\nunit = pages\n';
@@ -231,7 +231,7 @@ describe('discovery', () => {
     const maps = [
       ['[stable_memory]\nraed = x\n', /line 2: there is no key 'raed'/],
       ['[stable_memory]\nread = a\nread = b\n', /line 3: 'read' is given twice/],
-      ['[stable_memory]\nstyle = range\n', /needs 'read'/],
+      ['[stable_memory]\nstyle = range\n', /line 2: .*needs 'read'/],
       ['[other]\nread = a\n', /line 2: there is no section \[other\]/],
       ['[stable_memory]\nread\n', /line 2: not of the form/],
       ['[stable_memory]\nread = a\nid = 256\n', /line 3: id = '256' is not possible/],
