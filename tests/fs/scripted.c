@@ -32,9 +32,9 @@ static int scripted_stat(struct source *source, const struct source_io *io, stru
     return 0;
 }
 
-/* Wait until `until_ns`, or a cancelled call's or a late one's end. */
-static int wait_until(int64_t until_ns, const struct source_io *io)
+int scripted_wait(int64_t ns, const struct source_io *io)
 {
+    int64_t until_ns = ns < INT64_MAX ? now_ns() + ns : INT64_MAX;
     while (now_ns() < until_ns) {
         if (atomic_load(io->cancel))
             return -EINTR;
@@ -60,7 +60,7 @@ static int scripted_readv(struct source *source, uint64_t version, uint64_t off,
     struct scripted *self = (struct scripted *)source;
     self->n_reads++;
     count_reader(self);
-    int result = wait_until(self->waits ? INT64_MAX : now_ns() + self->read_ns, io);
+    int result = scripted_wait(self->waits ? INT64_MAX : self->read_ns, io);
     self->n_reading--;
     if (result == 0)
         result = self->read_result;

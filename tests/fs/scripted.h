@@ -23,6 +23,10 @@ struct scripted {
 /* The struct stays the caller's; close only counts. */
 void scripted_init(struct scripted *scripted, uint64_t size, uint64_t version, bool versioned);
 
+/* Take that long; INT64_MAX: without end. Returns 0, or -EINTR, -ETIMEDOUT as soon as the call is
+ * cancelled or late. */
+int scripted_wait(int64_t ns, const struct source_io *io);
+
 /* The byte at an offset of a version. */
 unsigned char scripted_byte(uint64_t version, uint64_t off);
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct listed {
     struct source source; /* first */
@@ -29,7 +28,6 @@ unsigned scripted_listing_n_open(const struct scripted_listing *listing)
 
 static int listed_stat(struct source *source, const struct source_io *io, struct source_stat *out)
 {
-    (void)io;
     struct listed *self = (struct listed *)source;
     struct scripted_listing *listing = self->listing;
     listing->n_stats++;
@@ -50,10 +48,9 @@ static int listed_stat(struct source *source, const struct source_io *io, struct
         listing->on_stat = NULL;
         on_stat(listing, self->index);
     }
-    const struct timespec pause = {.tv_nsec = listing->stat_ns};
-    if (listing->stat_ns > 0)
-        nanosleep(&pause, NULL);
-    int result = self->index < listing->n ? listing->stat_result : -ENOENT;
+    int result = listing->stat_ns > 0 ? scripted_wait(listing->stat_ns, io) : 0;
+    if (result == 0)
+        result = self->index < listing->n ? listing->stat_result : -ENOENT;
     listing->n_asking--;
     return result;
 }
@@ -61,8 +58,11 @@ static int listed_stat(struct source *source, const struct source_io *io, struct
 static int listed_readv(struct source *source, uint64_t version, uint64_t off,
                         const struct iovec *iov, int n_iov, const struct source_io *io)
 {
-    (void)io;
     const struct listed *self = (const struct listed *)source;
+    int64_t read_ns = self->listing->read_ns;
+    int result = read_ns > 0 ? scripted_wait(read_ns, io) : 0;
+    if (result < 0)
+        return result;
     for (int i = 0; i < n_iov; i++) {
         unsigned char *to = iov[i].iov_base;
         for (size_t j = 0; j < iov[i].iov_len; j++)

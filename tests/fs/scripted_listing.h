@@ -14,7 +14,8 @@ struct scripted_listing {
     _Atomic int stat_result;    /* of every file */
     _Atomic uint64_t n_changes; /* added to the version of every file, 1 */
     bool is_live;               /* not versioned: every stat is a new version */
-    int64_t stat_ns;            /* how long a stat takes */
+    int64_t stat_ns;            /* how long a stat takes ... */
+    int64_t read_ns;            /* ... and a read */
     /* Called while a stat is under way, on the next one only; may be NULL. */
     void (*on_stat)(struct scripted_listing *listing, uint64_t index);
     /* The same for open. */

@@ -1,25 +1,30 @@
 /* Many requests at once, as a kernel sends them for a crowd of readers: lookups, opens, reads,
  * attributes and releases answered by several threads, some interrupted, inodes forgotten, while
- * the file changes. Every request is answered once, with the bytes of the version of its inode or
- * with an errno that its fate explains. usage: test_fs_ops_race [SEED] */
+ * the files change: one that is always there, and those of a directory with a listing, whose
+ * sources end as soon as nobody knows them. Every request is answered once, with the bytes of the
+ * version of its inode or with an errno that its fate explains. usage: test_fs_ops_race [SEED] */
 #include "tests/fs/kernel.h"
 #include "tests/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 
 TAP_STATE;
 
 #define N_THREADS  8
 #define N_REQUESTS 8000
 #define N_INFLIGHT 48
-#define N_NODES    64
+#define N_NODES    128
+#define N_LISTED   6 /* names that are there; as many are not */
+#define THE_FILE   UINT64_MAX
 #define N_HANDLES  24
 #define MAX_READ   131072
 
 struct node {
-    uint64_t id; /* 0: the slot is free */
+    uint64_t id;    /* 0: the slot is free */
+    uint64_t index; /* in the listing, or THE_FILE */
     uint64_t n_lookup;
     unsigned n_busy;  /* requests and handles that keep it from being forgotten */
     int version_byte; /* what its content at offset 0 would be; -1: not read yet */
@@ -34,6 +39,7 @@ struct handle {
 struct pending {
     uint64_t unique; /* 0: the slot is free */
     uint32_t opcode;
+    uint64_t index; /* LOOKUP: as in struct node */
     struct node *node;
     struct handle *handle;
     uint64_t off;
@@ -45,10 +51,11 @@ struct crowd {
     struct kernel k;
     struct reply *reply;
     uint64_t seed;
+    uint64_t listing; /* node of the directory */
     struct node nodes[N_NODES];
     struct handle handles[N_HANDLES];
     struct pending pending[N_INFLIGHT];
-    unsigned n_answered, n_interrupted, n_stale, n_forgotten, n_too_late;
+    unsigned n_answered, n_listed, n_missing, n_interrupted, n_stale, n_forgotten, n_too_late;
     const char *wrong; /* the first thing that was */
 };
 
@@ -65,6 +72,11 @@ static void complain(struct crowd *c, const char *what)
 {
     if (!c->wrong)
         c->wrong = what;
+}
+
+static uint64_t size_of(uint64_t index)
+{
+    return index == THE_FILE ? KERNEL_FILE_SIZE : LISTED_SIZE + index;
 }
 
 static struct node *find_node(struct crowd *c, uint64_t id)
@@ -112,8 +124,21 @@ static void send(struct crowd *c, struct pending p, uint64_t node, const void *b
 
 static void send_lookup(struct crowd *c)
 {
-    send(c, (struct pending){.opcode = FUSE_LOOKUP}, FUSE_ROOT_ID, KERNEL_FILE,
-         sizeof(KERNEL_FILE));
+    const struct pending file = {.opcode = FUSE_LOOKUP, .index = THE_FILE};
+    const struct pending listed = {.opcode = FUSE_LOOKUP, .index = draw(c, 2 * N_LISTED)};
+    if (draw(c, 3) == 0) {
+        send(c, file, FUSE_ROOT_ID, KERNEL_FILE, sizeof(KERNEL_FILE));
+        return;
+    }
+    char name[FS_NAME_SIZE];
+    scripted_listing_ops.name(NULL, listed.index, name);
+    send(c, listed, c->listing, name, strlen(name) + 1);
+}
+
+static void send_readdir(struct crowd *c)
+{
+    const struct fuse_read_in in = {.fh = N_LISTED, .size = 4096};
+    send(c, (struct pending){.opcode = FUSE_READDIR}, c->listing, &in, sizeof(in));
 }
 
 static void send_getattr(struct crowd *c)
@@ -139,7 +164,7 @@ static void send_read(struct crowd *c)
         return;
     const struct fuse_read_in in = {
         .fh = handle->fh,
-        .offset = draw(c, KERNEL_FILE_SIZE + 1000),
+        .offset = draw(c, size_of(handle->node->index) + 1000),
         .size = (uint32_t)(1 + draw(c, MAX_READ)),
     };
     const struct pending p = {
@@ -153,15 +178,15 @@ static void send_read(struct crowd *c)
     send(c, p, handle->node->id, &in, sizeof(in));
 }
 
-/* The kernel releases a handle when the last reader is through, and answers to nobody for it. */
+/* The kernel releases a handle when the last reader is through, and answers to nobody for it. It
+ * may forget the inode at once: which of the two is served first is up to the threads. */
 static void send_release(struct crowd *c, struct handle *handle)
 {
     if (!handle || handle->n_reads > 0)
         return;
     const struct fuse_release_in in = {.fh = handle->fh};
-    struct node *node = handle->node;
-    send(c, (struct pending){.opcode = FUSE_RELEASE, .node = node}, node->id, &in, sizeof(in));
-    node->n_busy--;
+    send(c, (struct pending){.opcode = FUSE_RELEASE}, handle->node->id, &in, sizeof(in));
+    handle->node->n_busy--;
     handle->fh = 0;
 }
 
@@ -198,7 +223,7 @@ static void forget_some(struct crowd *c, unsigned most)
 
 /* ---- what comes back ---- */
 
-static void got_entry(struct crowd *c)
+static void got_entry(struct crowd *c, uint64_t index)
 {
     const struct fuse_entry_out *entry = (const void *)c->reply->body;
     struct node *node = find_node(c, entry->nodeid);
@@ -208,10 +233,13 @@ static void got_entry(struct crowd *c)
             complain(c, "more inodes than versions");
             return;
         }
-        *node = (struct node){.id = entry->nodeid, .version_byte = -1};
+        *node = (struct node){.id = entry->nodeid, .index = index, .version_byte = -1};
     }
     node->n_lookup++;
-    if (entry->attr.ino != entry->nodeid || entry->attr.size != KERNEL_FILE_SIZE)
+    c->n_listed += index != THE_FILE;
+    if (node->index != index || (index < THE_FILE && index >= N_LISTED))
+        complain(c, "an inode of another name");
+    if (entry->attr.ino != entry->nodeid || entry->attr.size != size_of(index))
         complain(c, "attributes of another file");
 }
 
@@ -233,7 +261,8 @@ static void got_handle(struct crowd *c, struct node *node)
 
 static void got_bytes(struct crowd *c, const struct pending *p, size_t len)
 {
-    uint64_t left = p->off < KERNEL_FILE_SIZE ? KERNEL_FILE_SIZE - p->off : 0;
+    uint64_t size = size_of(p->node->index);
+    uint64_t left = p->off < size ? size - p->off : 0;
     if (len != (p->size < left ? p->size : left)) {
         complain(c, "a read of another length");
         return;
@@ -251,12 +280,25 @@ static void got_bytes(struct crowd *c, const struct pending *p, size_t len)
             complain(c, "bytes of two versions");
 }
 
+static void got_names(struct crowd *c, size_t len)
+{
+    size_t pos = 0;
+    unsigned n = 0;
+    for (; pos + FUSE_NAME_OFFSET < len; n++)
+        pos += FUSE_DIRENT_SIZE((const struct fuse_dirent *)(const void *)(c->reply->body + pos));
+    if (n != N_LISTED + 2)
+        complain(c, "another number of names");
+}
+
 static void got_error(struct crowd *c, const struct pending *p, int error)
 {
     if (error == -EINTR && p->is_interrupted && p->opcode != FUSE_RELEASE)
         c->n_interrupted++;
     else if (error == -ESTALE && p->opcode == FUSE_OPEN)
         c->n_stale++;
+    else if (error == -ENOENT && p->opcode == FUSE_LOOKUP && p->index < THE_FILE &&
+             p->index >= N_LISTED)
+        c->n_missing++;
     else
         complain(c, "an errno that nothing explains");
 }
@@ -284,11 +326,13 @@ static void take_reply(struct crowd *c)
     if (header->error < 0)
         got_error(c, &was, header->error);
     else if (was.opcode == FUSE_LOOKUP)
-        got_entry(c);
+        got_entry(c, was.index);
     else if (was.opcode == FUSE_OPEN)
         got_handle(c, was.node);
     else if (was.opcode == FUSE_READ)
         got_bytes(c, &was, len);
+    else if (was.opcode == FUSE_READDIR)
+        got_names(c, len);
 }
 
 /* ---- the crowd ---- */
@@ -320,6 +364,11 @@ static void do_something(struct crowd *c)
     case 9:
         if (draw(c, 40) == 0)
             c->k.file.n_changes++;
+        if (draw(c, 40) == 0) /* and back */
+            c->k.listing.n_changes = draw(c, 4);
+        break;
+    case 10:
+        send_readdir(c);
         break;
     default:
         send_read(c);
@@ -346,6 +395,15 @@ static void end_quietly(struct crowd *c)
     forget_some(c, N_NODES);
 }
 
+/* FORGET is not answered: wait for what follows from it. */
+static bool all_closed(const struct crowd *c)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; i < 2000 && scripted_listing_n_open(&c->k.listing) > 0; i++)
+        nanosleep(&pause, NULL);
+    return scripted_listing_n_open(&c->k.listing) == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct crowd *c = calloc(1, sizeof(*c));
@@ -353,7 +411,11 @@ int main(int argc, char **argv)
     c->seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 20240229;
     printf("# seed %" PRIu64 "\n", c->seed);
     kernel_start(&c->k, N_THREADS);
+    c->listing = kernel_lookup(&c->k, KERNEL_LISTING, c->reply);
     c->k.file.read_ns = 1000000;
+    c->k.listing.n = N_LISTED;
+    c->k.listing.stat_ns = 100000;
+    c->k.listing.read_ns = 1000000;
     while (!c->wrong && c->n_answered < N_REQUESTS) {
         /* One slot stays free for what an answer makes us send. */
         while (n_under_way(c) < N_INFLIGHT - 1 - draw(c, N_INFLIGHT / 2))
@@ -363,9 +425,15 @@ int main(int argc, char **argv)
     end_quietly(c);
     TAP_STR(c->wrong ? c->wrong : "nothing", "nothing", "what was wrong");
     TAP_OK(c->k.file.most_reading >= N_THREADS / 2, "several threads read at once");
+    TAP_OK(c->k.listing.most_asking > 1, "and look names of one directory up");
+    TAP_OK(c->n_listed > 200 && c->k.listing.n_opened > 100, "listed files came and went");
+    TAP_OK(c->n_missing > 20, "some were not there");
+    TAP_OK(all_closed(c), "no source is open when all is released and forgotten");
     TAP_OK(c->n_interrupted > 10, "many were interrupted");
     TAP_OK(c->n_stale > 20, "many met a change");
     TAP_OK(c->n_forgotten > 20, "many inodes were forgotten");
+    printf("# %u listed, %u sources, %u at once\n", c->n_listed, c->k.listing.n_opened,
+           c->k.listing.most_asking);
     printf("# %u answered, %u interrupted, %u too late for that, %u stale, %u forgotten\n",
            c->n_answered, c->n_interrupted, c->n_too_late, c->n_stale, c->n_forgotten);
     kernel_stop(&c->k);
