@@ -94,10 +94,14 @@ describe('discovery', () => {
     test(`${name} has no memory, and says so`, async () => {
       const canister = await install(name, { controllersOnly: false });
       const mount = await stage.mount(network, canister.id);
-      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister']);
-      assert.equal((await mount.json('status')).stable_memory.offered, false);
+      const shown = Object.keys(COLLECTIONS[name]).length > 0 ? ['backup', 'inspect'] : [];
+      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', ...shown].sort());
+      const status = await mount.json('status');
+      assert.equal(status.stable_memory.offered, false);
       assert.match(mount.stderr, /stable memory is not shown: canister .* has no method to read it/);
-      assert.deepEqual(Object.fromEntries((await mount.json('status')).collections.map((c) => [c.method, [c.name, c.gives]])), COLLECTIONS[name]);
+      assert.deepEqual(Object.fromEntries(status.backup.collections.map((c) => [c.method, [c.name, c.gives]])), COLLECTIONS[name]);
+      if (name === 'zenvoich') assert.match(status.backup.not_shown.getChunk, /map/);
+      else assert.deepEqual(status.backup.not_shown, {});
       await mount.unmount();
     });
   }
