@@ -216,16 +216,19 @@ static bool read_record(const struct reading *reading, const struct ic_type *rec
         return false;
     const struct ic_type *items = find_field(record, c->items);
     if (!items || !is_vec(items))
-        return fail(reading, "its record has no list #%u", c->items);
+        return fail(reading, "'%s' names no list of its record", c->is_bytes ? "bytes" : "items");
     if (c->is_bytes && !is_blob(items))
-        return fail(reading, "its field #%u is no blob", c->items);
+        return fail(reading, "'bytes' names no blob of its record");
+    for (size_t i = 0; i < c->n_latest; i++)
+        if (!find_field(record, c->latest[i]))
+            return fail(reading, "'latest' names a field that is not in its record");
     c->is_bytes = is_blob(items);
     if (c->count[0])
         return true;
     if (given & FS_GIVEN_TOTAL) {
         const struct ic_type *total = find_field(record, c->total);
         if (!total || !is_natural(total))
-            return fail(reading, "its record has no number #%u", c->total);
+            return fail(reading, "'total' names no number of its record");
         c->end = FS_END_TOTAL;
     } else {
         c->end = find_total(record, &c->total) ? FS_END_TOTAL : FS_END_EMPTY;
@@ -244,7 +247,7 @@ static bool read_items(const struct reading *reading, const struct ic_type *cons
         return read_record(reading, type, given, c);
     if (!type || type->kind != IC_TYPE_VEC)
         return fail(reading, "its result is neither a list nor a record with one");
-    if (given & (FS_GIVEN_ITEMS | FS_GIVEN_TOTAL))
+    if (given & (FS_GIVEN_ITEMS | FS_GIVEN_TOTAL) || c->n_latest > 0)
         return fail(reading, "its result is a list and has no fields");
     if (is_blob(type))
         return fail(reading, "it gives bytes: a map can name it as memory, read = %s",

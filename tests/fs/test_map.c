@@ -117,9 +117,10 @@ static void test_long_names(void)
         snprintf(text, sizeof(text), "[backup.%s]\nmethod = m\n", name);
         int result = fs_map_parse(&map, text, strlen(text), message, sizeof(message));
         if (n <= FS_MAP_NAME_MAX)
-            TAP_OK(result == 0 && strcmp(map.collections[0].collection.name, name) == 0, text);
+            TAP_OK(result == 0 && strcmp(map.collections[0].collection.name, name) == 0,
+                   "a long name");
         else
-            TAP_OK(result == -EINVAL && strstr(message, "over 40 bytes"), text);
+            TAP_OK(result == -EINVAL && strstr(message, "over 40 bytes"), "a longer one");
     }
 }
 
