@@ -332,7 +332,8 @@ struct ic_agent *open_agent_as(const struct ic_agent_config *config)
     full.root_key_der = root_key;
     full.root_key_len = sizeof root_key;
     full.identity = anonymous;
-    full.stall_ms = 300;
+    if (full.stall_ms == 0)
+        full.stall_ms = 300;
     if (ic_agent_open(&agent, &full, &err) != 0) {
         printf("Bail out! %s\n", err.message);
         exit(1);

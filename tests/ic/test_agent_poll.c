@@ -9,7 +9,7 @@ TAP_STATE;
 /* Unknown, received, processing, and then whatever comes. */
 static void test_polling(void)
 {
-    const struct update_row rows[] = {
+    struct update_row rows[] = {
         {.what = "202, then all stages",
          .call = {.status = 202},
          ASKS({.wrong = ABSENT}, {.call_status = "received"}, {.call_status = "processing"},
@@ -104,7 +104,7 @@ static void test_polling(void)
 /* Certified time is past the expiry, which is 3 to 4 minutes from now. */
 static void test_expired(void)
 {
-    const struct update_row rows[] = {
+    struct update_row rows[] = {
         {.what = "not known after its expiry",
          .call = {.status = 202},
          ASKS({.wrong = ABSENT}),

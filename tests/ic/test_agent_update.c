@@ -12,7 +12,7 @@ TAP_STATE;
 /* The answer to the call settles it. */
 static void test_settled_at_once(void)
 {
-    const struct update_row rows[] = {
+    struct update_row rows[] = {
         {.what = "a reply", .code = IC_OK, .n_calls = 1},
         {.what = "rejected",
          .call = {.reject_code = 5, .error_code = "IC0503"},
