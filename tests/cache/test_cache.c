@@ -190,9 +190,11 @@ static void test_shared_load(void)
     close_bench(&b);
 }
 
+#define HOUR_NS (3600 * NS_PER_S)
+
 static void test_kept_errors(void)
 {
-    struct bench b = open_bench((struct cache_config){.error_keep_ns = 800 * NS_PER_MS},
+    struct bench b = open_bench((struct cache_config){.error_keep_ns = HOUR_NS},
                                 (struct fake_config){.size = 100 * BS});
     fake_fail(b.fake, 1, 1, -EHOSTUNREACH);
     TAP_INT(get(&b, 2 * BS, 2 * BS), -EHOSTUNREACH, "a load fails");
@@ -204,8 +206,6 @@ static void test_kept_errors(void)
     source_prefetch(b.source, 1, 2 * BS, 2 * BS, BS);
     sleep_ms(20);
     TAP_INT(fake_n_reads(b.fake), 2, "a hint does not ask either");
-    sleep_ms(900);
-    TAP_INT(get(&b, 2 * BS, 2 * BS), 0, "after its time it is tried again");
 
     fake_forget(b.fake);
     fake_fail(b.fake, 1, 1, -ENOMEM);
@@ -217,40 +217,53 @@ static void test_kept_errors(void)
     TAP_INT(read_checked(b.source, SEED, 1, 20 * BS, BS, 60), -ETIMEDOUT, "a load times out");
     int64_t start_ns = clock_now_ns();
     TAP_INT(read_checked(b.source, SEED, 1, 20 * BS, 4096, 5000), -ETIMEDOUT, "asked again");
-    TAP_OK(clock_now_ns() - start_ns < NS_PER_S, "is answered at once");
+    TAP_OK(clock_now_ns() - start_ns < 4 * NS_PER_S, "is answered, not waited for");
     fake_hold(b.fake, false);
-    sleep_ms(900);
+    close_bench(&b);
+}
+
+static void test_forgotten_errors(void)
+{
+    struct bench b = open_bench((struct cache_config){.error_keep_ns = 100 * NS_PER_MS},
+                                (struct fake_config){.size = 100 * BS});
+    fake_fail(b.fake, 1, 1, -EHOSTUNREACH);
+    TAP_INT(get(&b, 2 * BS, 2 * BS), -EHOSTUNREACH, "a load fails");
+    sleep_ms(101);
+    TAP_INT(get(&b, 2 * BS, 2 * BS), 0, "after its time it is tried again");
+    fake_hold(b.fake, true);
+    TAP_INT(read_checked(b.source, SEED, 1, 20 * BS, BS, 60), -ETIMEDOUT, "a load times out");
+    fake_hold(b.fake, false);
+    sleep_ms(101);
     TAP_INT(get(&b, 20 * BS, BS), 0, "after its time it is tried again");
     close_bench(&b);
 }
 
 static void test_waiting(void)
 {
-    struct bench b = open_bench((struct cache_config){.error_keep_ns = 800 * NS_PER_MS},
+    struct bench b = open_bench((struct cache_config){.error_keep_ns = HOUR_NS},
                                 (struct fake_config){.size = 100 * BS});
     struct reader first;
     struct reader second;
 
     fake_hold(b.fake, true);
-    reader_start(&first, b.source, 1, 0, BS, 5000, false);
+    reader_start(&first, b.source, 1, 0, BS, 60000, false);
     TAP_OK(fake_wait_running(b.fake, 1), "a load hangs");
-    int64_t start_ns = clock_now_ns();
-    TAP_INT(read_checked(b.source, SEED, 1, 10, 10, 100), -ETIMEDOUT, "a waiter's own deadline");
-    int64_t took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
-    TAP_OK(took_ms >= 95 && took_ms < 1000, "is kept");
-    start_ns = clock_now_ns();
-    TAP_INT(read_checked(b.source, SEED, 1, 10, 10, 5000), -ETIMEDOUT, "repeated at once");
-    TAP_OK((clock_now_ns() - start_ns) / NS_PER_MS < 500, "without another wait");
-    sleep_ms(900);
-
-    reader_start(&second, b.source, 1, 10, 10, 5000, true);
+    reader_start(&second, b.source, 1, 10, 10, 60000, true);
     sleep_ms(30);
-    start_ns = clock_now_ns();
+    int64_t start_ns = clock_now_ns();
     atomic_store(&second.cancel, true);
     TAP_INT(reader_join(&second, SEED), -EINTR, "a waiter's cancel flag");
-    took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
-    TAP_OK(took_ms < 500, "is noticed soon");
+    int64_t took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
+    TAP_OK(took_ms < 5000, "is noticed");
     printf("# after %" PRId64 " ms\n", took_ms);
+
+    start_ns = clock_now_ns();
+    TAP_INT(read_checked(b.source, SEED, 1, 10, 10, 100), -ETIMEDOUT, "a waiter's own deadline");
+    took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
+    TAP_OK(took_ms >= 95 && took_ms < 5000, "is kept to");
+    start_ns = clock_now_ns();
+    TAP_INT(read_checked(b.source, SEED, 1, 10, 10, 60000), -ETIMEDOUT, "repeated");
+    TAP_OK((clock_now_ns() - start_ns) / NS_PER_MS < 5000, "without another wait");
     fake_hold(b.fake, false);
     TAP_INT(reader_join(&first, SEED), 0, "the load itself goes on");
     TAP_INT(fake_n_reads(b.fake), 1, "once");
@@ -268,13 +281,20 @@ static void test_waiting(void)
     fake_hold(b.fake, false);
     TAP_INT(reader_join(&second, SEED), 0, "the one that waited gets the bytes");
     TAP_INT(fake_n_reads(b.fake), 2, "with a load of its own");
+    close_bench(&b);
+}
 
-    /* The reader that runs the load has little time, the other plenty. */
-    fake_forget(b.fake);
+/* The reader that runs the load has little time, the other more than what is kept of that. */
+static void test_little_time(void)
+{
+    struct bench b = open_bench((struct cache_config){.error_keep_ns = 800 * NS_PER_MS},
+                                (struct fake_config){.size = 100 * BS});
+    struct reader first;
+    struct reader second;
     fake_hold(b.fake, true);
-    reader_start(&first, b.source, 1, 4 * BS, BS, 100, false);
+    reader_start(&first, b.source, 1, 4 * BS, BS, 1000, false);
     TAP_OK(fake_wait_running(b.fake, 1), "a load hangs");
-    reader_start(&second, b.source, 1, 4 * BS, BS, 5000, false);
+    reader_start(&second, b.source, 1, 4 * BS, BS, 10000, false);
     TAP_INT(reader_join(&first, SEED), -ETIMEDOUT, "the deadline of the first passes");
     fake_hold(b.fake, false);
     TAP_INT(reader_join(&second, SEED), 0, "the second goes on by itself");
@@ -347,7 +367,7 @@ static void test_prefetch(void)
     TAP_OK(fake_wait_running(b.fake, 1), "a hint hangs");
     int64_t start_ns = clock_now_ns();
     close_bench(&b);
-    TAP_OK(clock_now_ns() - start_ns < NS_PER_S, "close does not wait for it to finish");
+    TAP_OK(clock_now_ns() - start_ns < 5 * NS_PER_S, "close does not wait for it to finish");
 }
 
 static void test_prefetch_room(void)
@@ -357,7 +377,8 @@ static void test_prefetch_room(void)
                                 (struct fake_config){.size = 1000 * BS, .max_io = 4 * BS});
     source_prefetch(b.source, 1, 0, 1000 * BS, 4 * BS);
     int64_t until_ns = clock_now_ns() + 5 * NS_PER_S;
-    while (stats_of(&b).unread_bytes < 24 * BS && clock_now_ns() < until_ns)
+    while ((stats_of(&b).unread_bytes < 24 * BS || stats_of(&b).in_flight > 0) &&
+           clock_now_ns() < until_ns)
         sleep_ms(2);
     sleep_ms(50);
     struct cache_stats stats = stats_of(&b);
@@ -457,16 +478,16 @@ static void test_prefetch_keeps(void)
 
 static void test_concurrency(void)
 {
-    struct bench b = open_bench(
-        (struct cache_config){.budget = 64 * MIB},
-        (struct fake_config){.size = 1000 * BS, .max_io = BS, .delay_ns = 100 * NS_PER_MS});
-    int64_t start_ns = clock_now_ns();
-    source_prefetch(b.source, 1, 0, 32 * BS, BS);
-    TAP_OK(bench_settle(&b), "32 loads of 100 ms");
-    int64_t took_ms = (clock_now_ns() - start_ns) / NS_PER_MS;
-    TAP_INT(fake_peak_running(b.fake), 32, "run at once");
+    struct bench b = open_bench((struct cache_config){.budget = 64 * MIB},
+                                (struct fake_config){.size = 1000 * BS, .max_io = BS});
+    fake_hold(b.fake, true);
+    source_prefetch(b.source, 1, 0, 40 * BS, BS);
+    TAP_OK(fake_wait_running(b.fake, 32), "32 loads run at once");
+    sleep_ms(50);
+    fake_hold(b.fake, false);
+    TAP_OK(bench_settle(&b), "and end");
+    TAP_INT(fake_peak_running(b.fake), 32, "never more");
     TAP_INT(stats_of(&b).peak_in_flight, 32, "and are counted");
-    printf("# took %" PRId64 " ms\n", took_ms);
     close_bench(&b);
 }
 
@@ -546,7 +567,7 @@ static void test_stop(void)
     TAP_OK(fake_wait_running(b.fake, 3), "workers are busy");
     int64_t start_ns = clock_now_ns();
     cache_stop(b.cache);
-    TAP_OK(clock_now_ns() - start_ns < NS_PER_S, "stop cancels them");
+    TAP_OK(clock_now_ns() - start_ns < 5 * NS_PER_S, "stop cancels them");
     cache_stop(b.cache);
     struct cache_stats stats = stats_of(&b);
     TAP_OK(stats.queued == 0 && stats.in_flight == 0 && stats.in_use == 0, "nothing is left");
@@ -568,7 +589,9 @@ int main(void)
     test_runs_in_parallel();
     test_shared_load();
     test_kept_errors();
+    test_forgotten_errors();
     test_waiting();
+    test_little_time();
     test_prefetch();
     test_prefetch_room();
     test_prefetch_spares();

@@ -103,6 +103,12 @@ static void check(bool ok, const struct row *row, const char *what)
     TAP_OK(ok, text);
 }
 
+static struct ic_agent *open_agent_for(const struct row *row)
+{
+    bool stalls = row->plan.fault == FAKE_STALL || row->plan.fault == FAKE_STALL_IN_BODY;
+    return open_agent_as(&(struct ic_agent_config){.stall_ms = stalls ? SHORT_STALL_MS : 0});
+}
+
 /* The first answer is bad, the later ones are good. Returns how many ms it took. */
 static int64_t query_once_bad(void *arg)
 {
@@ -110,7 +116,7 @@ static int64_t query_once_bad(void *arg)
     struct plan plan = row->plan;
     plan.first_bad = plan.last_bad = 0;
     plan_queries(plan);
-    struct ic_agent *agent = open_agent();
+    struct ic_agent *agent = open_agent_for(row);
     struct ic_io io = within_ms(5000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
@@ -139,7 +145,7 @@ static int64_t query_always_bad(void *arg)
     struct plan plan = row->plan;
     plan.last_bad = UINT32_MAX;
     plan_queries(plan);
-    struct ic_agent *agent = open_agent();
+    struct ic_agent *agent = open_agent_for(row);
     int64_t patience = row->n_tries == 0 ? 1000 : 6000;
     struct ic_io io = within_ms(patience);
     struct ic_reply reply = {0};
