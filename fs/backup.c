@@ -94,9 +94,10 @@ static int add_interface(struct fs_backup *backup, struct fs_tree *tree, struct 
     uint8_t hash[FS_SEEN_HASH];
     struct source *source;
     int result = ic_sha256(discovery->did_text, discovery->did_text_len, hash);
-    if (result == 0)
-        result = fs_text_source_open(&source, discovery->did_text, discovery->did_text_len,
-                                     fs_seen_at(backup->seen, name, hash, 0));
+    if (result < 0)
+        return result;
+    result = fs_text_source_open(&source, discovery->did_text, discovery->did_text_len,
+                                 fs_seen_at(backup->seen, name, hash, 0));
     return result < 0 ? result : fs_tree_add_file(tree, dir, name, source, false);
 }
 

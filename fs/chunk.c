@@ -169,11 +169,18 @@ static int adopt(struct wish *wish, struct fs_piece *piece, int64_t began_ns)
 {
     struct fs_chunks *chunks = wish->chunks;
     struct chunk *chunk = wish->chunk;
+    size_t max = store_object_max(chunks->shared->store);
     uint8_t hash[FS_SEEN_HASH];
-    int result = ic_sha256(piece->bytes, piece->len, hash);
+    int result = 0;
+    if (piece->len > max)
+        result = ic_fail(&wish->err, IC_E_TOO_LARGE,
+                         "%zu bytes are more than can be kept (%zu): take a larger cache_size",
+                         piece->len, max);
+    else if (ic_sha256(piece->bytes, piece->len, hash) < 0)
+        result = ic_fail(&wish->err, IC_E_NO_MEMORY, "out of memory");
     if (result < 0) {
         free(piece->bytes);
-        return ic_fail(&wish->err, IC_E_NO_MEMORY, "out of memory");
+        return result;
     }
     bool is_same = chunk->serial != 0 && memcmp(hash, chunk->hash, sizeof(hash)) == 0;
     int64_t mtime_ns = chunk->mtime_ns;
@@ -216,7 +223,7 @@ static int adopt(struct wish *wish, struct fs_piece *piece, int64_t began_ns)
 
 static int fetch(struct wish *wish)
 {
-    struct fs_piece piece;
+    struct fs_piece piece = {0};
     int64_t began_ns = 0;
     int result = -ESTALE;
     for (int i = 0; result == -ESTALE && i < TRIES_MAX; i++)

@@ -12,8 +12,9 @@
  * The forms of a file, as it came and rendered for people, are sources with versions and sizes of
  * their own; all come from one fetch.
  *
- * Locks: the lock of a collection is never held across a call to the network, the store or a
- * renderer. Thread safety: every function but open and close may be called from any thread.
+ * Locks: the lock of a collection is never held across a call that may block; of the store's only
+ * store_has is called with it. Thread safety: every function but open and close may be called from
+ * any thread.
  */
 #ifndef CANISTERFS_FS_CHUNKS_H
 #define CANISTERFS_FS_CHUNKS_H

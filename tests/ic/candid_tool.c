@@ -81,8 +81,8 @@ static int render(const char *how, const struct context *c, const struct ic_buf 
         ret = ic_candid_json(ic_candid_arg(msg, 0), ic_candid_count(msg), &naming, 0, MAX_TEXT, out,
                              err);
     else
-        ret = ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), &naming, 0, MAX_TEXT, out,
-                              err);
+        ret = ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), &naming, 0, MAX_TEXT,
+                              out, err);
     ic_candid_free(msg);
     return ret;
 }

@@ -38,8 +38,7 @@ static int64_t query_in_vain(void *arg)
 static void test_deadline(void)
 {
     plan_queries((struct plan){.last_bad = UINT32_MAX, .fault = FAKE_STALL});
-    struct ic_agent *agent =
-        open_agent_as(&(struct ic_agent_config){.stall_ms = SHORT_STALL_MS});
+    struct ic_agent *agent = open_agent_as(&(struct ic_agent_config){.stall_ms = SHORT_STALL_MS});
     struct patience first = {.agent = agent, .ms = 150};
     TAP_OK(least_of(100, query_in_vain, &first) < 100, "at a deadline in the first attempt");
     /* stalls after 300 to 375, tries again after 400 to 500, stalls again after 700 */

@@ -272,8 +272,8 @@ static int candid_text(struct ic_error *err)
     if (ret < 0 && msg)
         ret = -EIO;
     if (ret == 0)
-        ret = ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, 0, SIZE_MAX, &printed,
-                              err);
+        ret = ic_candid_print(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, 0, SIZE_MAX,
+                              &printed, err);
     if (ret == 0)
         ret = ic_candid_json(ic_candid_arg(msg, 0), ic_candid_count(msg), NULL, 0, SIZE_MAX,
                              &printed, err);
