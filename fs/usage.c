@@ -33,11 +33,13 @@ static const struct {
     {EBADMSG, "a certificate or a signature does not verify"},
     {EBUSY,
      "the canister says so: a lease, a restore under way; a command whose job has not ended"},
-    {EACCES,
-     "not authorised: HTTP 401 or 403, the canister says so, inspect_message; the identity's "
-     "delegation has expired"},
+    {EACCES, "not authorised: HTTP 401 or 403, the canister says so, inspect_message, a collection "
+             "is null; "
+             "the identity's delegation has expired"},
     {ENOENT, "no such name, method or job"},
-    {ESTALE, "the version changed under an open file"},
+    {ESTALE,
+     "the version changed under an open file; the replies that make up a chunk file did not "
+     "agree three times"},
     {ENOSPC, "the canister is out of memory or cycles"},
     {EFBIG, "even the smallest reply is more than the canister can give"},
     {EROFS, "writing"},
@@ -61,7 +63,8 @@ void fs_usage_print_help(FILE *to)
             "       canisterfs --whoami [-o identity=...]\n"
             "\n"
             "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
-            "file, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
+            "file, backup/ has its backup methods as directories of files, inspect/ shows them to\n"
+            "people, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
             "\n"
             "options (-o name[=value],... or --name[=value]):\n");
     struct fs_option_words words;
@@ -128,6 +131,11 @@ static const char files_text[] =
     "the stable memory, when the canister has methods to read it\n"
     ".TP\n.BR vmem/000 \" ... \" 254\n"
     "instead of it, where the methods take a memory id: each memory that is not empty\n"
+    ".TP\n.BI backup/ NAME /\n"
+    "a collection: files of\n.B chunk_items\nitems, each a Candid message, or bytes where the "
+    "items are\n"
+    ".TP\n.BI inspect/ NAME /\n"
+    "the same messages as JSON and as Candid text, with names\n"
     ".TP\n.B canister/\n"
     "certified facts:\n.IR id \", \" subnet \", \" module_hash \", \" controllers \", \" "
     "candid.did\n"
@@ -142,7 +150,10 @@ static const char files_text[] =
     "~/.local/share/icp\\-cli/identity\n"
     "identities of icp\\-cli: the first of these whose variable is set\n"
     ".TP\n.B $DFX_CONFIG_ROOT/.config/dfx/identity, ~/.config/dfx/identity\n"
-    "identities of dfx, likewise\n";
+    "identities of dfx, likewise\n"
+    ".PP\nIn\n.BR cache_dir ,\nwritten:\n"
+    ".TP\n.IB CANISTER .seen\n"
+    "when the contents of its chunk files were first seen; may be deleted\n";
 
 static const char examples_text[] =
     ".SH EXAMPLES\n"
@@ -151,6 +162,10 @@ static const char examples_text[] =
     "canisterfs ryjl3\\-tyaaa\\-aaaaa\\-aaaba\\-cai mnt\n"
     "cp mnt/stable_memory backup\n"
     "fusermount3 \\-u mnt\n"
+    ".RE\n.fi\n.PP\n"
+    "Copy every collection; later only what changed:\n"
+    ".PP\n.nf\n.RS\n"
+    "rsync \\-a \\-\\-delete mnt/backup/ saved/\n"
     ".RE\n.fi\n.PP\n"
     "With a key, refusing memory of which a copy may mix two states:\n"
     ".PP\n.nf\n.RS\n"
@@ -172,7 +187,8 @@ void fs_usage_print_man_page(FILE *to)
             ".B canisterfs \\-\\-whoami\n[\\-o identity=...]\n"
             ".SH DESCRIPTION\n"
             "The stable memory of the canister appears as one seekable file,\n"
-            ".IR stable_memory ,\nwith certified facts beside it in\n.IR canister/ .\n"
+            ".IR stable_memory ,\nits backup methods as directories of files in\n"
+            ".IR backup/ ,\nwith certified facts beside them in\n.IR canister/ .\n"
             "Only what is read is fetched. Every reply is verified against the root key of the\n"
             "network. A read returns exactly the bytes of the canister or an error.\n"
             ".SH OPTIONS\nGiven as \\fB\\-o\\fR \\fIname\\fR[=\\fIvalue\\fR],... or "

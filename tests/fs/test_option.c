@@ -263,7 +263,8 @@ static void test_texts(void)
     TAP_OK(strstr(page, "\\-h") && strstr(page, "\\-V") && strstr(page, "SIGUSR2") &&
                strstr(page, "EXIT STATUS"),
            "which has the short options, the signals and the exit statuses");
-    static const char *const ranges[] = {"; 4M to 1024G", "; 1 to 32", "; 1s to 3600s",
+    static const char *const ranges[] = {"; 4M to 1024G",     "; 4M to 16384G", "; 1 to 1000000",
+                                         "; 1s to 86400s",    "; 1 to 32",      "; 1s to 3600s",
                                          "; 100ms to 86400s", "; 2 to 512"};
     for (int i = 0; i < N(ranges); i++)
         TAP_OK(strstr(help, ranges[i]) && strstr(page, ranges[i]), ranges[i]);
