@@ -1,18 +1,19 @@
 /* Which methods of a canister are collections. See discovery.h.
  *
  * With an interface nothing is asked for: types tell. Without one the methods that are known by
- * name are called for nothing, or for one chunk; a reply that is more than a little is not waited
- * for. A canister that refuses has the method all the same: its directory then says so, for one
- * that is missing looks like one that is gone. */
+ * name are called for nothing, or for one chunk. A canister that refuses has the method all the
+ * same: its directory then says so, for one that is missing looks like one that is gone. */
 #include "fs/argument.h"
 #include "fs/discovery_impl.h"
 #include "fs/profile.h"
+#include "fs/query.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* The longest reply that is of interest, bytes. */
-#define REPLY_MAX ((size_t)64 << 10)
+/* The longest reply that is looked into, bytes: values take many times the memory. A longer one is
+ * as good as a refusal, the method is there. */
+#define LOOK_MAX ((size_t)64 << 10)
 
 /* --- lists --- */
 
@@ -152,7 +153,7 @@ static void read_interface(struct fs_discovery *out, const struct ic_did *did)
 /* A call and the values that came back; there may be none although the method is offered. */
 struct asked {
     struct ic_reply reply;
-    struct ic_candid *values; /* NULL: it refused, or gave too much */
+    struct ic_candid *values; /* NULL: it refused, or gave much */
 };
 
 static void asked_fini(struct asked *asked)
@@ -161,18 +162,13 @@ static void asked_fini(struct asked *asked)
     ic_reply_fini(&asked->reply);
 }
 
+/* Call for little. Returns 0, or -errno with err. */
 static int call(const struct discovery_search *search, const struct fs_target *target,
                 const char *method, const struct fs_arguments *args, struct ic_reply *out,
                 struct ic_error *err)
 {
-    struct ic_buf arg = {0};
     struct ic_io io = fs_target_io(target, search->options->timeout_ns);
-    int result = ic_candid_encode(args->values, args->n, &arg, err);
-    if (result == 0)
-        result = ic_agent_query(target->agent, &target->canister, method, arg.bytes, arg.len,
-                                REPLY_MAX, &io, out, err);
-    ic_buf_fini(&arg);
-    return result;
+    return fs_query_raw(target, method, args->values, args->n, &io, out, err);
 }
 
 static bool is_too_much(const struct ic_error *err)
@@ -188,6 +184,8 @@ static int ask(struct discovery_search *search, const char *method, const struct
     struct ic_error err = {0};
     *out = (struct asked){0};
     int result = call(search, search->target, method, args, &out->reply, &err);
+    if (result == 0 && out->reply.len > LOOK_MAX)
+        return 1;
     if (result == 0) {
         result = ic_candid_decode(out->reply.arg, out->reply.len, NULL, &out->values, &err);
         if (result == 0 && ic_candid_count(out->values) > 0)
@@ -216,7 +214,7 @@ static const struct ic_type *asked_type(const struct asked *asked, size_t i)
 
 static int wrong_type(char reason[FS_REASON_MAX], const char *method)
 {
-    snprintf(reason, FS_REASON_MAX, "%s replies with another type than expected", method);
+    snprintf(reason, FS_REASON_MAX, "%s does not reply as expected", method);
     return 0;
 }
 
@@ -305,8 +303,8 @@ enum fs_anyone discovery_ask_collection(const struct discovery_search *search,
                                         const struct fs_collection *collection)
 {
     struct fs_arguments args;
-    struct ic_reply reply;
-    struct ic_candid *values;
+    struct ic_reply reply = {0};
+    struct ic_candid *values = NULL;
     struct ic_error err = {0};
     if (!least_arguments(collection, &args))
         return FS_ANYONE_UNKNOWN;
@@ -314,8 +312,8 @@ enum fs_anyone discovery_ask_collection(const struct discovery_search *search,
         return is_too_much(&err)               ? FS_ANYONE_CAN_READ
                : discovery_is_own_answer(&err) ? FS_ANYONE_CANNOT
                                                : FS_ANYONE_UNKNOWN;
-    enum fs_anyone anyone = FS_ANYONE_UNKNOWN;
-    if (ic_candid_decode(reply.arg, reply.len, NULL, &values, &err) == 0) {
+    enum fs_anyone anyone = reply.len > LOOK_MAX ? FS_ANYONE_CAN_READ : FS_ANYONE_UNKNOWN;
+    if (reply.len <= LOOK_MAX && ic_candid_decode(reply.arg, reply.len, NULL, &values, &err) == 0) {
         const struct ic_value *value = ic_candid_arg(values, 0);
         while (value && value->type->kind == IC_TYPE_OPT)
             value = value->as.opt;
@@ -394,7 +392,7 @@ static int ask_version(struct discovery_search *search, const char *method,
     if (result <= 0)
         return result;
     if (!asked.values || !is_version(ic_candid_arg(asked.values, 0)))
-        result = wrong_type(reason, method);
+        result = wrong_type(reason, method); /* a refusal, too: nothing could be read */
     asked_fini(&asked);
     return result;
 }

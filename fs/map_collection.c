@@ -43,15 +43,17 @@ static bool set_style(struct fs_map_collection *c, const char *value)
 /* One for both arguments, or one for each. */
 static bool set_numbers(struct fs_map_collection *c, const char *value)
 {
-    int kinds[2] = {0, 0};
-    size_t n = 0;
+    int first, second;
     const char *word;
     size_t len;
-    for (; map_next_word(&value, ' ', &word, &len); n++)
-        if (n == 2 || !map_find_word(map_numbers, word, len, &kinds[n]))
-            return false;
-    c->collection.numbers[0] = (enum ic_type_kind)kinds[0];
-    c->collection.numbers[1] = (enum ic_type_kind)kinds[n - 1];
+    if (!map_next_word(&value, ' ', &word, &len) || !map_find_word(map_numbers, word, len, &first))
+        return false;
+    second = first;
+    if (map_next_word(&value, ' ', &word, &len) &&
+        (value || !map_find_word(map_numbers, word, len, &second)))
+        return false;
+    c->collection.numbers[0] = (enum ic_type_kind)first;
+    c->collection.numbers[1] = (enum ic_type_kind)second;
     c->given |= FS_GIVEN_NUMBERS;
     return true;
 }

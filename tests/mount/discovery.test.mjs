@@ -106,6 +106,110 @@ describe('discovery', () => {
     });
   }
 
+  const refusedMount = async (canister, args, code, words) => {
+    const result = await refused([...networkArgs(network), ...args, canister.id, stage.dir]);
+    assert.equal(result.code, code, result.stderr);
+    assert.match(result.stderr, words);
+    assert.equal(result.stderr.split('\n').filter((line) => !/warning/.test(line)).length, 2, `one line: ${result.stderr}`);
+  };
+
+  const found = async (mount) => {
+    const { backup } = await mount.json('status');
+    return Object.fromEntries(backup.collections.map((c) => [c.method, [c.name, c.gives]]));
+  };
+  const mapped = async (text) => {
+    const map = join(stage.dir, 'collections.map');
+    await writeFile(map, text);
+    return ['-o', `map=${map}`];
+  };
+
+  for (const [name, profile] of [['dscvr', 'dscvr'], ['power_equalizer', 'power-equalizer']]) {
+    test(`${name}: collections without an interface, by asking and by profile`, async () => {
+      const canister = await install(name, { metadata: 'none', controllersOnly: false });
+      for (const args of [[], ['-o', `profile=${profile}`]]) {
+        const mount = await stage.mount(network, canister.id, args);
+        assert.deepEqual(await found(mount), COLLECTIONS[name]);
+        assert.match(mount.stderr, /stable memory is not shown/);
+        assert.match(mount.stderr, /anyone can download this collection: canister .* answers backup\w* to anonymous callers/);
+        await mount.unmount();
+      }
+    });
+  }
+
+  test('a collection beside memory, without an interface', async () => {
+    const canister = await install('factland', { metadata: 'none', size: 100_000 });
+    const asked = await stage.mount(network, canister.id, owner());
+    assert.deepEqual(await found(asked), {}, 'backup alone may mean anything: it is not asked for');
+    await asked.unmount();
+    const mount = await stage.mount(network, canister.id, [...owner(), '-o', 'profile=factland']);
+    await assertContent(mount, canister.memories);
+    assert.deepEqual(await found(mount), { backup: ['backup', ITEMS] });
+    await mount.unmount();
+    // A map without memory: that is found as usual.
+    const map = await mapped('[backup.profiles]\nmethod = backup\nnumber = nat32\n');
+    const other = await stage.mount(network, canister.id, [...owner(), ...map]);
+    await assertContent(other, canister.memories);
+    assert.match((await other.json('status')).stable_memory.found_by, /^asking/);
+    assert.deepEqual(await found(other), { backup: ['profiles', ITEMS] });
+    await other.unmount();
+  });
+
+  test('which backup, a map says', async () => {
+    for (const metadata of ['public', 'none']) {
+      const canister = await install('zenvoich', { metadata, size: 1_000_000 });
+      const map = await mapped('[backup.old]\nmethod = getChunk\nnumber = nat\nid = 3\n[backup.new]\nmethod = getChunk\nnumber = nat\nid = 4\n');
+      const mount = await stage.mount(network, canister.id, [...owner(), ...map]);
+      const { backup } = await mount.json('status');
+      assert.deepEqual(backup.collections.map((c) => c.name), ['old', 'new']);
+      assert.deepEqual(backup.not_shown.getChunk, undefined);
+      assert.ok((await readdir(mount.path('backup'))).includes('old'));
+      await mount.unmount();
+    }
+  });
+
+  test('a collection refused to strangers is there all the same', async () => {
+    for (const metadata of ['public', 'none']) {
+      const canister = await install('dscvr', { metadata, controllersOnly: true });
+      const mount = await stage.mount(network, canister.id);
+      assert.deepEqual(Object.keys(await found(mount)).sort(), Object.keys(COLLECTIONS.dscvr));
+      assert.doesNotMatch(mount.stderr, /anyone can/);
+      await assert.rejects(readdir(mount.path('backup', 'content')), 'not an empty directory');
+      await mount.unmount();
+    }
+  });
+
+  test('collections that a map names must be there', async () => {
+    const published = await install('items', { size: 100, controllersOnly: false });
+    const unpublished = await install('items', { size: 100, controllersOnly: false, metadata: 'none' });
+    const posts = 'method = posts\nnumber = nat';
+    const misfits = [
+      ['[backup.a]\nmethod = nosuch\n', /does not fit the map .*: nosuch: /],
+      [`[backup.a]\n${posts}\n[backup.b]\nmethod = postss\n`, /does not fit the map .*: postss: /],
+      [`[backup.a]\n${posts}\nstyle = items\ncount = nosuch\n`, /does not fit the map .*: posts: nosuch/],
+      [`[backup.a]\n${posts}\nitems = chunk\n`, /does not fit the map .*: posts: its result is a list/],
+      ['[backup.a]\nmethod = backup_items_chunk\nitems = nosuch\n', /backup_items_chunk: 'items' names no list/],
+      ['[backup.a]\nmethod = backup_items_chunk\nbytes = chunk\n', /backup_items_chunk: 'bytes' names no blob/],
+      ['[backup.a]\nmethod = touch\nstyle = items\n', /does not fit the map .*: touch: /],
+      [`[backup.a]\n${posts}\n[backup]\nversion = nosuch\n`, /does not fit the map .*: nosuch: /],
+      [`[backup.a]\n${posts}\n[backup]\nversion = number_of_posts\n`, /does not fit the map .*: number_of_posts: /],
+    ];
+    for (const [text, words] of misfits) {
+      const map = await mapped(text);
+      await refusedMount(published, map, 3, words);
+      await refusedMount(unpublished, map, 3, words);
+    }
+    const good = `[backup.a]\n${posts}\nstyle = items\ncount = number_of_posts\n[backup]\nversion = backup_version\n`;
+    for (const canister of [published, unpublished]) {
+      const mount = await stage.mount(network, canister.id, await mapped(good));
+      const { backup } = await mount.json('status');
+      assert.equal(backup.version_method, 'backup_version');
+      assert.deepEqual((await found(mount)).posts, ['a', ITEMS]);
+      assert.ok((await readdir(mount.path('backup', 'a'))).length > 0);
+      await mount.unmount();
+    }
+    await refusedMount(await install('live', { size: 1000 }), ['-o', 'profile=power-equalizer'], 3, /does not fit the profile power-equalizer: backupChunk: /);
+  });
+
   test('profiles by name', async () => {
     for (const name of BY_NAME) {
       const canister = await install(name, { metadata: 'none', size: 100_000 });
@@ -199,13 +303,6 @@ describe('discovery', () => {
     assert.equal((await mount.json('status')).stable_memory.readable_by_anyone, false);
     await mount.unmount();
   });
-
-  const refusedMount = async (canister, args, code, words) => {
-    const result = await refused([...networkArgs(network), ...args, canister.id, stage.dir]);
-    assert.equal(result.code, code, result.stderr);
-    assert.match(result.stderr, words);
-    assert.equal(result.stderr.split('\n').filter((line) => !/warning/.test(line)).length, 2, `one line: ${result.stderr}`);
-  };
 
   test('a canister that refuses to be read is not one without memory', async () => {
     for (const name of ['factland', 'canister_tools', 'hotornot']) {
