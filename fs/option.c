@@ -61,10 +61,11 @@ static const struct option_row option_table[] = {
      "HTTP proxy; without it that of https_proxy, http_proxy, all_proxy and no_proxy in the "
      "environment, where it may have a user and a password"},
     {"profile", OPTION_TEXT, AT(profile), "NAME", NULL, 0, 0,
-     "read the memory as canisterfs, factland, distrikt, metamagic, dscvr, canister-tools, taggr, "
-     "hotornot or icml do, instead of finding out; none: do not look for memory"},
+     "read memory and collections as canisterfs, factland, distrikt, metamagic, dscvr, "
+     "canister-tools, taggr, hotornot, icml or power-equalizer do, instead of finding out; none: "
+     "look for neither"},
     {"map", OPTION_TEXT, AT(map), "FILE", NULL, 0, 0,
-     "read the memory with the methods that this file names"},
+     "read memory and collections with the methods that this file names"},
     {"did", OPTION_TEXT, AT(did), "FILE", NULL, 0, 0,
      "Candid interface of the canister, when it publishes none"},
     {"live", OPTION_LIVE, AT(live), "warn|fail", "warn", 0, 0,
