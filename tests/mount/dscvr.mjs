@@ -48,6 +48,7 @@ export const REPLIES = {
     }),
   ),
 };
+const ITEM = { content: Content, users: User, portals: Portal };
 const isChunked = (method) => /_chunks?$/.test(method);
 
 export function Service() {
@@ -85,6 +86,12 @@ const TOPICS = [
 ];
 const AUTHORS = 499n;
 
+function leb(n) {
+  const bytes = [];
+  for (; n > 127; n = Math.floor(n / 128)) bytes.push((n % 128) + 128);
+  return Buffer.of(...bytes, n);
+}
+
 const many = (first, count, item) => Array.from({ length: count }, (_, i) => item(first + i));
 const below = (word, limit) => Number(word % BigInt(limit));
 const byte = (word, at) => Number((word >> BigInt(8 * (at % 8))) & 0xffn);
@@ -109,7 +116,7 @@ function lengthOf(i, a) {
 // The data that fill(count, seed) makes, with what was changed since. Items are as IDL.decode gives them.
 export class Data {
   constructor(count, seed, edits = new Map()) {
-    Object.assign(this, { count, seed, edits });
+    Object.assign(this, { count, seed, edits, encoded: {} });
   }
 
   #word(k) {
@@ -148,19 +155,18 @@ export class Data {
     };
   }
 
-  #polls(first, count) {
-    const polls = [];
-    for (let i = first; i < first + count; i++) {
-      const c = this.#word(4 * i + 3);
-      if (c % 7n !== 0n) continue;
-      polls.push({
+  // None, or one.
+  polls(i) {
+    const c = this.#word(4 * i + 3);
+    if (c % 7n !== 0n) return [];
+    return [
+      {
         content_id: BigInt(i),
         question: `What do you think of ${topic(c >> 8n)}?`,
         options: many(0, 2 + below(c >> 16n, 4), (j) => [TOPICS[j], below(c >> BigInt(j), 1_000)]),
         closes_at: (c & 1n) === 0n ? [] : [createdAt(i)],
-      });
-    }
-    return polls;
+      },
+    ];
   }
 
   user(i) {
@@ -191,14 +197,35 @@ export class Data {
 
   // The reply of a chunk method (by its collection) to (start, limit).
   chunk(collection, start, limit) {
-    const item = { content: this.content, users: this.user, portals: this.portal }[collection].bind(this);
     return [
       {
-        chunk: many(start, limit, item),
-        ...(collection === 'content' && { chunk_polls: this.#polls(start, limit) }),
+        chunk: many(start, limit, (i) => this.#item(collection, i)),
+        ...(collection === 'content' && { chunk_polls: many(start, limit, (i) => this.polls(i)).flat() }),
         total_length: BigInt(this.totals[collection]),
       },
     ];
+  }
+
+  #item(collection, i) {
+    return { content: this.content, users: this.user, portals: this.portal }[collection].call(this, i);
+  }
+
+  // The bytes of chunk()'s value in a Candid message: those of each item are made once.
+  values(collection, start, limit) {
+    const item = ITEM[collection];
+    const polls = collection === 'content' ? this.#bytesOf('polls', start, limit, (i) => this.polls(i).map((poll) => Poll.encodeValue(poll))) : [];
+    const items = this.#bytesOf(collection, start, limit, (i) => [item.encodeValue(this.#item(collection, i))]);
+    // An opt that is there, and the record's fields in the order of their hashes: chunk_polls, chunk, total_length.
+    const vecs = (collection === 'content' ? [polls, items] : [items]).flatMap((list) => [leb(list.length), ...list]);
+    const total = Buffer.alloc(8);
+    total.writeBigUInt64LE(BigInt(this.totals[collection]));
+    return Buffer.concat([Buffer.of(1), ...vecs, total]);
+  }
+
+  #bytesOf(kind, start, limit, encode) {
+    const made = (this.encoded[kind] ??= []);
+    for (let i = start; i < start + limit; i++) made[i] ??= encode(i).map((bytes) => Buffer.from(bytes));
+    return made.slice(start, start + limit).flat();
   }
 
   get limits() {

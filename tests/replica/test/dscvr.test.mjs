@@ -39,6 +39,13 @@ test('every item once, and nothing beyond the end', async () => {
   }
 });
 
+test('the bytes of values, as @icp-sdk/core encodes them', () => {
+  for (const [collection, [start, limit]] of Object.entries({ content: [5, 300], users: [0, 130], portals: [7, 0] })) {
+    const values = REPLIES[METHODS[collection]].encodeValue(canister.data.chunk(collection, start, limit));
+    assert.ok(canister.data.values(collection, start, limit).equals(values), collection);
+  }
+});
+
 test('what is not paged', async () => {
   assert.deepEqual(await stranger.backup_limits(), canister.data.limits);
   assert.deepEqual(await stranger.backup_nfts(), canister.data.nfts);
