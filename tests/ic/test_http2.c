@@ -17,7 +17,9 @@
 
 TAP_STATE;
 
-#define STALL_MS 300
+/* Longer than a busy machine takes for a handshake with a sanitizer. */
+#define STALL_MS 1500
+#define PATIENCE_MS 20000
 
 /* --- a server that speaks as much HTTP/2 (RFC 9113) as this needs --- */
 
@@ -234,8 +236,8 @@ static void check_connections(unsigned n, const char *what)
 static void test_shared(void)
 {
     struct ic_http *http = open_client();
-    TAP_INT(post(http, 5000), 0, "HTTP/2: a request");
-    TAP_INT(post(http, 5000), 0, "another");
+    TAP_INT(post(http, PATIENCE_MS), 0, "HTTP/2: a request");
+    TAP_INT(post(http, PATIENCE_MS), 0, "another");
     check_connections(1, "on the same connection");
     ic_http_close(http);
 }
@@ -243,15 +245,15 @@ static void test_shared(void)
 static void test_silent(void)
 {
     struct ic_http *http = open_client();
-    TAP_INT(post(http, 5000), 0, "a connection that is well");
+    TAP_INT(post(http, PATIENCE_MS), 0, "a connection that is well");
     atomic_store(&server.manner, SILENT);
-    TAP_INT(post(http, 5000), -EHOSTUNREACH, "and then silent: the request stalls");
+    TAP_INT(post(http, PATIENCE_MS), -EHOSTUNREACH, "and then silent: the request stalls");
     check_connections(1, "it went out on the old connection");
     atomic_store(&server.manner, ANSWERS);
     usleep(2 * STALL_MS * 1000);
-    TAP_INT(post(http, 5000), 0, "the next one is answered");
+    TAP_INT(post(http, PATIENCE_MS), 0, "the next one is answered");
     check_connections(2, "on a new connection");
-    TAP_INT(post(http, 5000), 0, "and the one after it");
+    TAP_INT(post(http, PATIENCE_MS), 0, "and the one after it");
     check_connections(2, "on the same");
     ic_http_close(http);
 }
@@ -260,7 +262,7 @@ static void test_silent(void)
 static void test_silent_for_the_impatient(void)
 {
     struct ic_http *http = open_client();
-    TAP_INT(post(http, 5000), 0, "a connection that is well");
+    TAP_INT(post(http, PATIENCE_MS), 0, "a connection that is well");
     atomic_store(&server.manner, SILENT);
     unsigned n_failed = 0;
     for (int i = 0; i < 8 && atomic_load(&server.n_connections) == 1; i++)
@@ -272,21 +274,21 @@ static void test_silent_for_the_impatient(void)
 
 static void *post_patiently(void *arg)
 {
-    return post(arg, 5000) == -EHOSTUNREACH ? arg : NULL;
+    return post(arg, PATIENCE_MS) == -EHOSTUNREACH ? arg : NULL;
 }
 
 /* One answer that does not come proves nothing about a connection that brings others. */
 static void test_one_is_silent(void)
 {
     struct ic_http *http = open_client();
-    TAP_INT(post(http, 5000), 0, "a connection that is well");
+    TAP_INT(post(http, PATIENCE_MS), 0, "a connection that is well");
     atomic_store(&server.manner, SILENT_ONE);
     pthread_t thread;
     pthread_create(&thread, NULL, post_patiently, http);
     unsigned n_good = 0;
     for (int i = 0; i < 20; i++) {
         usleep(STALL_MS * 1000 / 10);
-        n_good += post(http, 5000) == 0;
+        n_good += post(http, PATIENCE_MS) == 0;
     }
     void *stalled;
     pthread_join(thread, &stalled);
@@ -299,16 +301,16 @@ static void test_one_is_silent(void)
 static void test_ended(void)
 {
     struct ic_http *http = open_client();
-    TAP_INT(post(http, 5000), 0, "a connection that is well");
+    TAP_INT(post(http, PATIENCE_MS), 0, "a connection that is well");
     atomic_store(&server.manner, RESETS);
-    TAP_INT(post(http, 5000), -EHOSTUNREACH, "a stream that is reset");
+    TAP_INT(post(http, PATIENCE_MS), -EHOSTUNREACH, "a stream that is reset");
     atomic_store(&server.manner, ANSWERS);
-    TAP_INT(post(http, 5000), 0, "the next one is answered");
+    TAP_INT(post(http, PATIENCE_MS), 0, "the next one is answered");
     check_connections(1, "on the same connection");
     atomic_store(&server.manner, LEAVES);
-    TAP_INT(post(http, 5000), -EHOSTUNREACH, "a server that goes away");
+    TAP_INT(post(http, PATIENCE_MS), -EHOSTUNREACH, "a server that goes away");
     atomic_store(&server.manner, ANSWERS);
-    TAP_INT(post(http, 5000), 0, "the next one is answered");
+    TAP_INT(post(http, PATIENCE_MS), 0, "the next one is answered");
     ic_http_close(http);
 }
 

@@ -17,14 +17,25 @@ export const program = resolve(process.env.CANISTERFS ?? join(top, 'build', 'can
 // Built with a sanitizer, whose own memory and time are not the program's.
 export const isSanitized = /__[at]san_init/.test(readFileSync(program, 'latin1'));
 
-// Everything that must be undone, newest first, whatever happens to the test.
+const JANITOR = join(top, 'tests', 'mount', 'janitor.sh');
+
+// Ends with us, also when we are killed.
+const tethered = (command, args) => ['setpriv', ['--pdeathsig', 'TERM', command, ...args]];
+
+// Everything that must be undone, newest first, whatever happens to the test. When the test is killed the janitor does it.
 export class Stage {
   #undo = [];
 
   static async open() {
     const stage = new Stage();
     stage.dir = await mkdtemp(join(tmpdir(), 'canisterfs-test-'));
-    stage.onClose(() => stage.#remove());
+    const janitor = spawn(JANITOR, [stage.dir], { stdio: ['pipe', 'inherit', 'inherit'], detached: true });
+    janitor.unref();
+    janitor.stdin.unref();
+    stage.onClose(async () => {
+      await stage.#remove();
+      janitor.stdin.end();
+    });
     return stage;
   }
 
@@ -55,7 +66,8 @@ export class Stage {
   // Start the local network, by default without the wait for blocks; resolves to the JSON line it prints, with helpers
   // for its test endpoints.
   async network(args = []) {
-    const child = spawn(join(top, 'scripts', 'replica'), ['--block-ms', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const replica = tethered(join(top, 'scripts', 'replica'), ['--block-ms', '0', ...args]);
+    const child = spawn(...replica, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.onClose(async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGTERM');
@@ -69,7 +81,7 @@ export class Stage {
   async mount(network, canister, args = [], { env = {} } = {}) {
     const point = join(this.dir, `mnt-${Math.random().toString(36).slice(2)}`);
     await mkdir(point);
-    const child = spawn(program, ['-f', ...networkArgs(network), ...args, canister, point], {
+    const child = spawn(...tethered(program, ['-f', ...networkArgs(network), ...args, canister, point]), {
       stdio: ['ignore', 'inherit', 'pipe'],
       env: { ...process.env, ...env },
     });
@@ -118,9 +130,18 @@ class Network {
     return this.#post('/_test/options', options);
   }
 
-  async log() {
-    const reply = await fetch(new URL('/_test/log', this.url));
+  async #get(path) {
+    const reply = await fetch(new URL(path, this.url));
     return reply.json();
+  }
+
+  log() {
+    return this.#get('/_test/log');
+  }
+
+  // Until so many requests are under way.
+  async untilActive(n) {
+    await eventually(async () => (await this.#get('/_test/active')) === n);
   }
 
   // The requests that `fn` caused.
@@ -139,7 +160,8 @@ export class Mount {
     this.point = point;
     this.pid = child.pid;
     child.stderr.on('data', (chunk) => (this.stderr += chunk));
-    this.exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+    // Not "exit", which may come before the last words.
+    this.exited = once(child, 'close').then(([code, signal]) => ({ code, signal }));
   }
 
   path(...names) {
@@ -157,14 +179,20 @@ export class Mount {
   }
 
   async unmount() {
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      await run('fusermount3', ['-uz', this.point]).catch(() => {});
-      const timer = setTimeout(() => this.child.kill('SIGKILL'), 20000);
-      const { code, signal } = await this.exited;
-      clearTimeout(timer);
-      if (code !== 0) throw new Error(`canisterfs ended with ${code ?? signal}: ${this.stderr}`);
-    }
+    const isOver = this.child.exitCode !== null || this.child.signalCode !== null;
+    if (!isOver) await run('fusermount3', ['-uz', this.point]).catch(() => {});
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), 20000);
+    const { code, signal } = await this.exited;
+    clearTimeout(timer);
+    if (!isOver && code !== 0) throw new Error(`canisterfs ended with ${code ?? signal}: ${this.stderr}`);
     if (/Sanitizer|runtime error/.test(this.stderr)) throw new Error(this.stderr);
+  }
+
+  // Until it has written this to standard error.
+  async says(words) {
+    await eventually(() => words.test(this.stderr)).catch((error) => {
+      throw new Error(`${error.message}\n${this.stderr}`);
+    });
   }
 
   async json(name) {
@@ -175,13 +203,13 @@ export class Mount {
 // Run the program where it is expected to fail before it mounts. One that has not ended after the deadline is ended;
 // its code is null.
 export async function refused(args, deadlineMs = 60000) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(...tethered(program, args), { stdio: ['ignore', 'pipe', 'pipe'] });
   let stderr = '';
   child.stderr.on('data', (chunk) => (stderr += chunk));
   let late = false;
   const end = setTimeout(() => (late = child.kill('SIGTERM')), deadlineMs);
   const kill = setTimeout(() => child.kill('SIGKILL'), deadlineMs + 10000);
-  const [code] = await once(child, 'exit');
+  const [code] = await once(child, 'close'); // not "exit", which may come before the last words
   clearTimeout(end);
   clearTimeout(kill);
   return late ? { code: null, stderr: `${stderr}(did not end by itself)` } : { code, stderr };
@@ -208,8 +236,9 @@ export async function pread(path, offset, length) {
   }
 }
 
-// Wait until `condition` resolves to something true; no fixed sleeps.
-export async function eventually(condition, deadlineMs = 10000) {
+// Wait until `condition` resolves to something true; no fixed sleeps. The deadline is for a busy machine: a test that is about
+// a duration says so itself.
+export async function eventually(condition, deadlineMs = 60000) {
   const deadline = Date.now() + deadlineMs;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${condition}`);

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { mkdir, access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { eventually, mountsBelow, networkArgs, program, refused, run, Stage } from './harness.mjs';
+import { eventually, mountsBelow, networkArgs, program, refused, run, Stage, top } from './harness.mjs';
+import { isAlive, start } from './process.mjs';
 
 async function forgetful(forget) {
   const stage = await Stage.open();
@@ -21,6 +22,38 @@ test('a forgotten mount is taken down, the directory removed, and the test told'
   assert.deepEqual(await mountsBelow(stage.dir), []);
   await assert.rejects(access(stage.dir), { code: 'ENOENT' });
   await eventually(async () => !(await run('pgrep', ['-f', point]).catch(() => null)));
+});
+
+// A test of its own process: it has a network, a mount in the foreground and one in the background, and goes on for ever.
+const ENDLESS = `
+import { run, networkArgs, program, Stage } from '${join(top, 'tests/mount/harness.mjs')}';
+import { mkdir } from 'node:fs/promises';
+const stage = await Stage.open();
+const network = await stage.network(['--demo', '--demo-size', '1M']);
+const mount = await stage.mount(network, network.canisters.sample);
+await mkdir(stage.dir + '/point');
+await run(program, [...networkArgs(network), network.canisters.sample, stage.dir + '/point']);
+const { stdout } = await run('pgrep', ['-f', stage.dir]);
+const pids = [network.pid, ...stdout.trim().split('\\n').map(Number)];
+console.log(JSON.stringify({ dir: stage.dir, pids }));
+setInterval(() => {}, 1000);
+`;
+
+test('a test that is killed leaves no mount, no process and no directory', async () => {
+  const child = start(process.execPath, ['--input-type=module', '-e', ENDLESS]);
+  let line = '';
+  for await (const chunk of child.stdout) {
+    line += chunk;
+    if (line.endsWith('\n')) break;
+  }
+  const { dir, pids } = JSON.parse(line);
+  assert.equal((await mountsBelow(dir)).length, 2);
+  assert.ok(pids.length >= 4 && pids.every(isAlive), `${pids}`); // the network, two mounts, the janitor
+  child.kill('SIGKILL');
+  await child.ended;
+  await eventually(() => !pids.some(isAlive));
+  assert.deepEqual(await mountsBelow(dir), []);
+  await assert.rejects(access(dir), { code: 'ENOENT' });
 });
 
 test('a program that should have failed and did not is ended', async () => {

@@ -1,6 +1,7 @@
 // Processes and mount points, for tests that start the program themselves instead of through Stage.mount.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +19,15 @@ export async function within(ms, condition) {
 
 export async function isMounted(point) {
   return (await readFile('/proc/self/mountinfo', 'utf8')).includes(` ${point} `);
+}
+
+// One that has ended and that nobody has asked about is not.
+export function isAlive(pid) {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 // The processes of our program that serve, or want to serve, a mount point.

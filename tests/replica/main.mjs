@@ -150,10 +150,12 @@ function caFile(dir, pem) {
   return file;
 }
 
-// /_test/*: not part of the Internet Computer. Tests change faults, options and nodes here, and read the request log.
+// /_test/*: not part of the Internet Computer. Tests change faults, options and nodes here, read the request log and how many
+// requests are under way.
 function testEndpoint(network, faults) {
   const actions = {
     '/_test/log': () => network.log,
+    '/_test/active': () => network.server.active,
     '/_test/faults': (body) => faults.replace(JSON.parse(body)),
     '/_test/options': (body) => network.setOptions(JSON.parse(body)),
     '/_test/rotate_nodes': () => network.rotateNodes(),

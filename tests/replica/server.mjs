@@ -66,6 +66,11 @@ export class Server {
     this.#connections = new Connections(this.#http);
   }
 
+  /** How many requests are under way. */
+  get active() {
+    return this.#active;
+  }
+
   /** @returns {Promise<string>} the URL */
   async listen(port) {
     await new Promise((resolve, reject) => {
