@@ -139,9 +139,10 @@ class Network {
     return this.#get('/_test/log');
   }
 
-  // Until so many requests are under way.
-  async untilActive(n) {
-    await eventually(async () => (await this.#get('/_test/active')) === n);
+  // Until `n` requests, as `what` describes them ({ method: 'read' }), are under way.
+  async untilAsked(what, n = 1) {
+    const fits = (request) => Object.entries(what).every(([name, value]) => request[name] === value);
+    await eventually(async () => (await this.#get('/_test/active')).filter(fits).length >= n);
   }
 
   // The requests that `fn` caused.

@@ -150,8 +150,8 @@ function caFile(dir, pem) {
   return file;
 }
 
-// /_test/*: not part of the Internet Computer. Tests change faults, options and nodes here, read the request log and how many
-// requests are under way.
+// /_test/*: not part of the Internet Computer. Tests change faults, options and nodes here, read the request log and
+// what is under way.
 function testEndpoint(network, faults) {
   const actions = {
     '/_test/log': () => network.log,

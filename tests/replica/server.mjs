@@ -46,7 +46,7 @@ export class Server {
   #scheme;
   #connections;
   #line = new Line();
-  #active = 0;
+  #active = new Set();
 
   /** @param {object} given { faults: of faults.mjs or null, http2: over TLS } */
   constructor(network, { faults = null, http2 = false }) {
@@ -66,9 +66,9 @@ export class Server {
     this.#connections = new Connections(this.#http);
   }
 
-  /** How many requests are under way. */
+  /** The requests under way, as the log will have them. */
   get active() {
-    return this.#active;
+    return [...this.#active];
   }
 
   /** @returns {Promise<string>} the URL */
@@ -91,10 +91,10 @@ export class Server {
     const path = req.url.split('?')[0];
     if (path.startsWith('/_test/') && this.#network.testEndpoint) return this.#test(path, req, res);
     const request = { req, res, rule: null, entry: this.#newEntry() };
-    this.#active++;
+    this.#active.add(request.entry);
     res.on('error', () => {}); // writing to a client that is gone
     res.once('close', () => {
-      this.#active--;
+      this.#active.delete(request.entry);
       request.entry.ms = performance.now() - request.entry.began;
       this.#record(request);
     });
@@ -185,7 +185,7 @@ export class Server {
     const { maxConcurrent } = this.#network.options;
     if (req.method !== 'POST') throw new HttpError(405, 'Method not allowed');
     const body = await readBody(req); // first, so that a refusal leaves the connection usable
-    if (maxConcurrent > 0 && this.#active > maxConcurrent) throw new HttpError(429, 'Too many requests');
+    if (maxConcurrent > 0 && this.#active.size > maxConcurrent) throw new HttpError(429, 'Too many requests');
     this.#network.rateLimit.admit(req.socket.remoteAddress);
     if (req.headers['content-type'] !== 'application/cbor') {
       throw new HttpError(400, 'Unexpected content-type, expected application/cbor.');
