@@ -124,21 +124,10 @@ static enum fs_exit check_memory(const struct discovery_search *search, char *me
     return FS_EXIT_OK;
 }
 
-/* Memory without a version: nothing can tell whether a copy is of one state. */
-static enum fs_exit check_version(const struct discovery_search *search, char *message,
-                                  size_t message_size)
+/* Something without a version: nothing can tell whether a copy is of one state. */
+static enum fs_exit warn_of_live(const struct discovery_search *search, const char *words,
+                                 char *message, size_t message_size)
 {
-    const struct fs_discovery *out = search->out;
-    if (!search->has_memory) {
-        fs_log_print(search->target->log, FS_LOG_WARNING,
-                     "stable memory is not shown: canister %s has no method to read it (%s)",
-                     search->target->canister_text, out->basis);
-        return FS_EXIT_OK;
-    }
-    if (out->n_memories == 0 || fs_memory_has_version(&out->memories[0]))
-        return FS_EXIT_OK;
-    static const char words[] =
-        "tells no version of its memory: a copy may mix two states if it changes meanwhile";
     const char *canister = search->target->canister_text;
     if (search->options->live == FS_LIVE_FAIL) {
         snprintf(message, message_size, "not mounted: canister %s %s (-o live=warn mounts it)",
@@ -147,6 +136,28 @@ static enum fs_exit check_version(const struct discovery_search *search, char *m
     }
     fs_log_print(search->target->log, FS_LOG_WARNING, "canister %s %s", canister, words);
     return FS_EXIT_OK;
+}
+
+static enum fs_exit check_version(const struct discovery_search *search, char *message,
+                                  size_t message_size)
+{
+    const struct fs_discovery *out = search->out;
+    enum fs_exit result = FS_EXIT_OK;
+    if (!search->has_memory)
+        fs_log_print(search->target->log, FS_LOG_WARNING,
+                     "stable memory is not shown: canister %s has no method to read it (%s)",
+                     search->target->canister_text, out->basis);
+    else if (out->n_memories > 0 && !fs_memory_has_version(&out->memories[0]))
+        result = warn_of_live(search,
+                              "tells no version of its memory: a copy may mix two states if it "
+                              "changes meanwhile",
+                              message, message_size);
+    if (result == FS_EXIT_OK && out->n_collections > 0 && !out->backup_version[0])
+        result = warn_of_live(search,
+                              "tells no version of its collections: the files of a copy may be of "
+                              "different states if it changes meanwhile",
+                              message, message_size);
+    return result;
 }
 
 /* --- who may read --- */

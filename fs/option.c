@@ -69,7 +69,8 @@ static const struct option_row option_table[] = {
     {"did", OPTION_TEXT, AT(did), "FILE", NULL, 0, 0,
      "Candid interface of the canister, when it publishes none"},
     {"live", OPTION_LIVE, AT(live), "warn|fail", "warn", 0, 0,
-     "memory without a version, of which a copy may mix two states: warn, or do not mount it"},
+     "memory or collections without a version, of which a copy may mix two states: warn, or do "
+     "not mount them"},
     {"cache_size", OPTION_SIZE, AT(cache_size), "SIZE", "256M", 4 * MEBIBYTE, UINT64_C(1) << 40,
      "memory for cached blocks and chunks, and for replies under way"},
     {"cache_dir", OPTION_TEXT, AT(cache_dir), "DIR", NULL, 0, 0,

@@ -152,6 +152,8 @@ describe('discovery', () => {
     assert.match((await other.json('status')).stable_memory.found_by, /^asking/);
     assert.deepEqual(await found(other), { backup: ['profiles', ITEMS] });
     await other.unmount();
+    const collections = await install('power_equalizer', { controllersOnly: false });
+    await refusedMount(collections, ['-o', 'live=fail'], 3, /not mounted: .* tells no version of its collections: .*live=warn mounts it/);
   });
 
   test('which backup, a map says', async () => {
