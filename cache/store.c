@@ -258,12 +258,9 @@ static int clear_spool_locked(struct store *store) REQUIRES(store->lock)
 static int make_spool_room_locked(struct store *store, uint64_t need) REQUIRES(store->lock)
 {
     while (store->spooled + need > store->spool_size) {
-        if (store->in_spool)
-            evict_locked(store, store->in_spool);
-        else if (store->spooled > store->lost)
-            wait_locked(store);
-        else
-            return clear_spool_locked(store);
+        if (!store->in_spool)
+            return clear_spool_locked(store); /* of what the disk did not give back */
+        evict_locked(store, store->in_spool);
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -77,7 +78,7 @@ static unsigned char byte_of(unsigned seed, size_t i)
 /* Was the budget kept, each time it was looked at? */
 static size_t memory_max;
 static uint64_t spool_max;
-static unsigned n_over;
+static atomic_uint n_over;
 
 static struct store_stats look(struct store *store)
 {
@@ -556,6 +557,48 @@ static void test_drop_while_read(void)
     close_store(hook_store);
 }
 
+static void *put_many(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 5; i < 10; i++)
+        (void)put(hook_store, i, 10000);
+    return NULL;
+}
+
+/* While object 1 is being read somebody drops all of the spool, or would. */
+static void clear_while_read(void *arg)
+{
+    pthread_t *thread = arg;
+    disk.on_read = NULL;
+    if (pthread_create(thread, NULL, put_many, NULL) != 0)
+        abort();
+    usleep(200000);
+    hook_held = atomic_load(&disk.n_truncates);
+}
+
+/* end: where offsets end, 0: nowhere; then holes cannot be punched. */
+static void test_clear_while_read(uint64_t end)
+{
+    pthread_t thread;
+    hook_store = open_store(10000 + 20 * COST, dir, (end > 0 ? 30 : 3) * 12 * KIB);
+    for (unsigned i = 1; i <= 4; i++)
+        (void)put(hook_store, i, 10000);
+    atomic_store(&disk.write_end, end);
+    atomic_store(&disk.punch_error, end > 0 ? 0 : EOPNOTSUPP);
+    unsigned n_truncates = atomic_load(&disk.n_truncates);
+    disk.arg = &thread;
+    disk.on_read = clear_while_read;
+    TAP_INT(read_range(hook_store, 1, 1, 0, 10000), 0, "the spool is full while it is read");
+    pthread_join(thread, NULL);
+    TAP_INT((int64_t)hook_held, n_truncates, "it is not dropped before that is done");
+    TAP_OK(atomic_load(&disk.n_truncates) > n_truncates, "but then");
+    TAP_STR(kept(hook_store, 4), "....", "with all that was in it");
+    TAP_INT(read_range(hook_store, 8, 8, 0, 10000), 0, "for what comes");
+    atomic_store(&disk.write_end, 0);
+    atomic_store(&disk.punch_error, 0);
+    close_store(hook_store);
+}
+
 /* While object 1 is being moved to the spool. */
 static void use_while_moved(void *arg)
 {
@@ -675,6 +718,8 @@ int main(void)
     test_no_holes();
     test_far_offsets();
     test_drop_while_read();
+    test_clear_while_read(0);
+    test_clear_while_read((uint64_t)3 * 12 * KIB);
     test_use_while_moved(false, 0);
     test_use_while_moved(true, 0);
     test_use_while_moved(false, ENOSPC);
