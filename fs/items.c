@@ -56,9 +56,17 @@ int items_look(const struct fs_items *items, const struct ic_reply *reply,
     return result;
 }
 
+int items_fail_null(const struct fs_items *items, struct ic_error *err)
+{
+    return ic_fail(err, IC_E_DENIED, "%s answers null: it gives nothing to this identity",
+                   items->collection->method);
+}
+
 bool items_is_own_failure(const struct ic_error *err)
 {
-    return err->code == IC_E_REJECTED && (err->reject_code == 4 || err->reject_code == 5);
+    /* Canisters refuse in words of their own, too: that may be because of who asks. */
+    return (err->code == IC_E_REJECTED || err->code == IC_E_DENIED) &&
+           (err->reject_code == 4 || err->reject_code == 5);
 }
 
 int items_call_last(const struct fs_items *items, uint64_t index, const struct ic_io *io,
@@ -98,6 +106,17 @@ uint64_t fs_items_files(const struct fs_items *items, uint64_t total)
     return total / items->per_file + (total % items->per_file != 0);
 }
 
+/* A file holds one Candid message, and something in it. */
+static int check_whole(const struct fs_items *items, const struct ic_reply *reply,
+                       struct ic_error *err)
+{
+    struct ic_chunk_info info;
+    int result = ic_candid_chunk_info(reply->arg, reply->len, NULL, NULL, &info, err);
+    if (result < 0)
+        ic_error_reword(err, "%s: its reply: %.300s", items->collection->method, err->message);
+    return result == 0 && info.is_none ? items_fail_null(items, err) : result;
+}
+
 /* One call gives all of it. */
 static int fetch_whole(struct fs_items *items, uint64_t index, const struct ic_io *io,
                        struct ic_buf *out, struct ic_error *err)
@@ -107,10 +126,12 @@ static int fetch_whole(struct fs_items *items, uint64_t index, const struct ic_i
     int result = collection->style == FS_COLLECTION_WHOLE
                      ? fs_query_raw(items->target, collection->method, NULL, 0, io, &reply, err)
                      : items_call(items, items->per_file, index, io, &reply, err);
-    if (result == 0) {
+    if (result < 0)
+        return result;
+    result = check_whole(items, &reply, err);
+    if (result == 0)
         ic_buf_append(out, reply.arg, reply.len);
-        ic_reply_fini(&reply);
-    }
+    ic_reply_fini(&reply);
     return result;
 }
 

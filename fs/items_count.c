@@ -16,8 +16,7 @@ static int count_by_total(struct fs_items *items, const struct ic_io *io, uint64
     result = items_look(items, &reply, &info, err);
     ic_reply_fini(&reply);
     if (result == 0 && info.is_none)
-        return ic_fail(err, IC_E_DENIED, "%s answers null: it gives nothing to this identity",
-                       items->collection->method);
+        return items_fail_null(items, err);
     if (result == 0)
         *out = info.total;
     return result;

@@ -14,6 +14,9 @@ int items_call(const struct fs_items *items, uint64_t first, uint64_t second,
 int items_look(const struct fs_items *items, const struct ic_reply *reply,
                struct ic_chunk_info *out, struct ic_error *err);
 
+/* Null where there should be something: canisters answer so to those who may not read. */
+int items_fail_null(const struct fs_items *items, struct ic_error *err);
+
 /* The canister's own code failed, which may be because of how much it was asked for. */
 bool items_is_own_failure(const struct ic_error *err);
 

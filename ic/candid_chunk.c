@@ -88,6 +88,8 @@ static int read_content(struct candid_reader *r, const struct ic_chunk_fields *f
     info->is_none = !some;
     if (ret < 0 || !some)
         return ret;
+    if (!fields)
+        return candid_skip(r, type, depth);
     return fields->is_record ? read_record(r, type, depth, fields, info)
                              : read_items(r, type, depth, info);
 }
@@ -108,7 +110,7 @@ int ic_candid_chunk_info(const uint8_t *bytes, size_t len, const struct ic_chunk
                                 r.arg_types[0]->kind == IC_TYPE_RESERVED);
     if (ret == 0 && is_null)
         info.is_none = true;
-    else if (ret == 0)
+    else if (ret == 0 && fields)
         ret = check_shape(&r, r.arg_types[0], fields);
     if (ret == 0 && !is_null)
         ret = read_content(&r, fields, &info);

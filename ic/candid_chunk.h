@@ -34,7 +34,8 @@ struct ic_chunk_info {
 
 /* Look into a message.
  *
- * out  fills; its blob points into the message
+ * fields  NULL: of any shape; then it is checked, and told is whether there is something at all
+ * out     fills; its blob points into the message
  *
  * Returns 0; -EPROTO as IC_E_MALFORMED (not a message, or over a limit) or IC_E_WRONG_TYPE (not of
  * that shape, or the total does not fit 64 bits); -ENOMEM. limits: NULL for the defaults.
@@ -43,6 +44,6 @@ struct ic_chunk_info {
  */
 int ic_candid_chunk_info(const uint8_t *bytes, size_t len, const struct ic_chunk_fields *fields,
                          const struct ic_candid_limits *limits, struct ic_chunk_info *out,
-                         struct ic_error *err) IC_NONNULL(3, 5) IC_MUST_CHECK;
+                         struct ic_error *err) IC_NONNULL(5) IC_MUST_CHECK;
 
 #endif

@@ -104,6 +104,42 @@ static void test_row(const struct row *row)
     ic_buf_fini(&msg);
 }
 
+/* Whatever there is, nothing, or no message. */
+static void test_any_shape(void)
+{
+    static const struct {
+        const char *text;
+        bool is_none;
+    } all[] = {
+        {"(5 : nat)", false},
+        {"(\"\", null)", false},
+        {"(opt record { a = 1 : nat })", false},
+        {"(vec {})", false},
+        {"(variant { ok = null })", false},
+        {"(null)", true},
+        {"(null : opt nat)", true},
+        {"(opt (null : opt nat))", true},
+        {"(null : reserved)", true},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct ic_buf msg = encode(all[i].text);
+        struct ic_chunk_info info = {.n_items = 77};
+        int ret = ic_candid_chunk_info(msg.bytes, msg.len, NULL, NULL, &info, NULL);
+        TAP_OK(ret == 0 && info.is_none == all[i].is_none && info.n_items == 0, all[i].text);
+        ret = ic_candid_chunk_info(msg.bytes, msg.len - 1, NULL, NULL, &info, NULL);
+        ic_buf_append(&msg, "", 1);
+        TAP_OK(ret == -EPROTO &&
+                   ic_candid_chunk_info(msg.bytes, msg.len, NULL, NULL, &info, NULL) == -EPROTO,
+               "cut or longer: refused");
+        ic_buf_fini(&msg);
+    }
+    struct ic_chunk_info info;
+    TAP_OK(ic_candid_chunk_info((const uint8_t *)"DIDX", 4, NULL, NULL, &info, NULL) == -EPROTO &&
+               ic_candid_chunk_info((const uint8_t *)"DIDL\0", 6, NULL, NULL, &info, NULL) ==
+                   -EPROTO,
+           "no message, no argument");
+}
+
 static void test_blob(void)
 {
     struct ic_buf msg = encode("(record { chunk = blob \"\\00abc\"; total_length = 40 : nat64 })");
@@ -143,6 +179,7 @@ int main(void)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         test_row(&rows[i]);
+    test_any_shape();
     test_blob();
     test_hostile();
     return tap_done();

@@ -319,12 +319,13 @@ IC_QUERY(backup_items_chunk)
     ic0_msg_reply();
 }
 
-/* Table: 0 opt 1, 1 record { chunk : 2 }, 2 vec 3, 3 Item. */
+/* No total: beyond the end there are none. Table: 0 opt 1, 1 record { chunk : 2 }, 2 vec 3,
+ * 3 Item. */
 IC_QUERY(backup_untold_chunk)
 {
     struct range range = get_nat64s();
 
-    if (!admit_items(&range, false))
+    if (!admit_items(&range, true))
         return;
     CANDID_PUT("DIDL\x04\x6e\x01\x6c\x01" FIELD_CHUNK "\x02\x6d\x03" TYPE_ITEM "\x01\x00\x01");
     put_items(range);

@@ -1,0 +1,114 @@
+// Faults of the network while a collection is copied: the right bytes, or an error that the copy reports. Never a file that
+// is wrong or short under its name in a copy that says it succeeded.
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { assertMessage, chunkName, chunkNames, chunkStarts, filesOf, outcome } from './chunks.mjs';
+import { Client } from './client.mjs';
+import { isSanitized, Stage } from './harness.mjs';
+import { configure, ITEMS_REPLIES } from './items.mjs';
+import { ShapedCanister } from './shapes.mjs';
+
+const COUNT = 6_050;
+const STEP = 1000;
+const METHOD = 'backup_items_chunk';
+const TIMEOUT_MS = 2000;
+// How long an error is remembered.
+const FORGET_MS = 2200;
+const DEADLINE_MS = (isSanitized ? 4 : 1) * 60_000;
+
+const KINDS = [
+  ['refuse'], ['lost_reply'], ['reset'], ['truncate'], ['truncate_body'], ['garbage'], ['other_reply'],
+  ['forged_reply'], ['forged_reply', { at: -5 }], ['wrong_node_signature'], ['unknown_node'], ['stale'], ['other_subnet'],
+  ['wrong_candid'], ['stall'], ['stall', { in_body: true }], ['drip', { bytes: 4096, ms: 2 }], ['rotate_nodes'],
+  ['http', { status: 503 }], ['http', { status: 500 }], ['http', { status: 429, retry_after: 1 }], ['http', { status: 403 }],
+];
+const words = (kind, parameters = {}) => [kind, ...Object.entries(parameters).map(([k, v]) => `${k}=${v}`)].join(' ');
+
+describe('faults while a collection is copied', () => {
+  let stage, network, canister, items, mount;
+
+  before(async () => {
+    stage = await Stage.open();
+    network = await stage.network();
+    const client = await Client.open(network);
+    canister = await ShapedCanister.install(client.agent, 'items', { size: COUNT, seed: 5n });
+    // Pieces of several calls.
+    items = await configure(canister, { refuse_above: 400, body_min: 10, body_max: 900 });
+  });
+  after(() => stage.close());
+
+  const remount = async () => {
+    await network.faults([]);
+    await mount?.unmount();
+    mount = await stage.mount(network, canister.id, ['-o', `timeout=${TIMEOUT_MS}ms`]);
+  };
+
+  // cp -r of the collection: every file that it says it copied is right. Resolves to whether that is all of them.
+  async function copyChecked() {
+    const out = join(stage.dir, `out-${Math.random().toString(36).slice(2)}`);
+    const began = Date.now();
+    const { code, stderr } = await outcome('cp', '-r', mount.path('backup', 'items'), out);
+    assert.ok(Date.now() - began < DEADLINE_MS, `took ${Date.now() - began} ms`);
+    const failed = new Set([...stderr.matchAll(/(\d{10}\.candid)/g)].map(([, name]) => name));
+    const files = (await stat(out).catch(() => null)) ? await filesOf(out) : new Map();
+    for (const [name, bytes] of files) {
+      if (failed.has(name)) continue; // and cp says so
+      const start = Number(name.slice(0, 10));
+      assertMessage(ITEMS_REPLIES[METHOD], bytes, items.chunk(start, Math.min(STEP, COUNT - start)), name);
+    }
+    if (code === 0) assert.deepEqual([...files.keys()].sort(), chunkNames(COUNT));
+    else assert.match(stderr, /^cp: /);
+    return code === 0;
+  }
+
+  for (const [kind, parameters] of KINDS)
+    test(words(kind, parameters), async () => {
+      for (const rules of [[{ nth: 1 }], [{ nth: 2 }, { nth: 7 }], [{ every: 3 }], [{ from: 4 }]]) {
+        await remount();
+        await network.faults(rules.map((rule) => ({ kind, method: METHOD, ...parameters, ...rule })));
+        await copyChecked();
+        await network.faults([]);
+        await sleep(FORGET_MS);
+        assert.ok(await copyChecked(), 'nothing wrong was kept');
+      }
+    });
+
+  test('one fault is no failure of the copy', async () => {
+    for (const kind of ['refuse', 'reset', 'truncate', 'garbage', 'forged_reply', 'wrong_node_signature']) {
+      await remount();
+      await network.faults([{ kind, method: METHOD, nth: 3 }]);
+      assert.ok(await copyChecked(), kind);
+    }
+  });
+
+  test('faults by chance', async () => {
+    const seed = Number(process.env.CANISTERFS_TEST_SEED ?? randomInt(2 ** 32));
+    for (const rate of [0.05, 0.3]) {
+      await remount();
+      await network.faults([{ kind: 'random', endpoint: 'query', seed, rate }]);
+      await copyChecked().catch((error) => assert.fail(`seed ${seed}, rate ${rate}: ${error.stack}`));
+      await network.faults([]);
+      await sleep(FORGET_MS);
+      assert.ok(await copyChecked(), `seed ${seed}`);
+    }
+  });
+
+  test('the whole network away, in the middle of a copy', async () => {
+    await remount();
+    await network.options({ queryMs: 50 });
+    const copying = copyChecked();
+    await sleep(150);
+    await network.faults([{ kind: 'refuse' }]);
+    await copying;
+    await network.options({ queryMs: 0 });
+    await network.faults([]);
+    await sleep(FORGET_MS);
+    assert.ok(await copyChecked());
+    assert.equal(chunkStarts(COUNT).length, 7);
+    assert.ok(await stat(mount.path('backup', 'items', chunkName(6000))));
+  });
+});
