@@ -55,7 +55,7 @@ static void test_deadline(void)
     struct ic_io io = within_ms(150);
     TAP_INT(query(agent, &io, &reply, &err), -ETIMEDOUT, "deadline while the keys are fetched");
     plan_queries(all_good);
-    io = within_ms(5000);
+    io = within_ms(20000);
     TAP_INT(query(agent, &io, &reply, &err), 0, "which is not held against the next call");
     ic_reply_fini(&reply);
     ic_agent_close(agent);
@@ -90,7 +90,7 @@ struct late {
 static void *call_late(void *arg)
 {
     struct late *late = arg;
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_certificate *cert = NULL;
     struct ic_reply reply;
     late->state_rc = ic_agent_read_state(late->agent, &canister, IC_PATH(ic_label_text("time")), 1,
@@ -138,7 +138,7 @@ static int64_t cancel_all(void *arg)
     }
     TAP_INT(n_cancelled, 20, c->what);
     if (c->stop) {
-        struct ic_io io = within_ms(5000);
+        struct ic_io io = within_ms(20000);
         struct ic_reply reply;
         TAP_INT(query(agent, &io, &reply, NULL), -EINTR, "and later calls");
         /* The network thread may still be in its last poll, which would hide that it is gone. */

@@ -16,7 +16,7 @@ static void test_new_node(void)
     plan_queries((struct plan){.last_bad = UINT32_MAX, .wrong = WRONG_NODE});
     set_nature((struct nature){.has_other_node = true});
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     TAP_INT(query(agent, &io, &reply, NULL), 0, "an unknown node: its key is fetched");
     ic_reply_fini(&reply);
@@ -29,7 +29,7 @@ static void check_states(const char *what, struct plan plan, int want)
 {
     plan_states(plan);
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(4000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
     int rc = query(agent, &io, &reply, &err);
@@ -76,7 +76,7 @@ static void test_node_keys_of_another_subnet(void)
         plan_states(cases[i].plan);
         set_nature((struct nature){.is_elsewhere = true});
         struct ic_agent *agent = open_agent();
-        struct ic_io io = within_ms(4000);
+        struct ic_io io = within_ms(20000);
         struct ic_reply reply = {0};
         TAP_INT(query(agent, &io, &reply, NULL), -EBADMSG, cases[i].what);
         ic_agent_close(agent);
@@ -87,7 +87,7 @@ static void test_node_keys_of_another_subnet(void)
 /* So too what it certifies: of another subnet's canisters it knows nothing, which is no proof. */
 static void test_state_of_another_subnet(void)
 {
-    struct ic_io io = within_ms(4000);
+    struct ic_io io = within_ms(20000);
     struct ic_certificate *cert = NULL;
     struct ic_reply reply = {0};
     struct ic_error err = {0};
@@ -99,7 +99,7 @@ static void test_state_of_another_subnet(void)
         -EBADMSG, "state of a canister that the root subnet does not have");
     TAP_INT(err.code, IC_E_UNVERIFIED, "code");
     TAP_OK(cert == NULL, "nothing comes");
-    io = within_ms(6000);
+    io = within_ms(20000);
     TAP_INT(update(agent, &io, &reply, &err), -EIO, "an update, answered by the wrong subnet");
     TAP_INT(err.code, IC_E_UNKNOWN_OUTCOME, "may have run elsewhere");
     ic_agent_close(agent);
@@ -125,7 +125,7 @@ static void check_clock(const struct clock_row *row)
     plan_queries(all_good);
     set_nature(nature);
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(4000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_certificate *cert = NULL;
     struct ic_error errors[2] = {0};
@@ -164,7 +164,7 @@ static void test_refused_expiry(void)
                                .headers = header,
                                .text = "Invalid request expiry: too late"});
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(4000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
     TAP_INT(query(agent, &io, &reply, &err), -EIO, "an expiry out of range");
@@ -193,7 +193,7 @@ static void listen_to(void *arg, int level, const char *fmt, ...)
 
 static int read_time(struct ic_agent *agent, struct ic_error *err)
 {
-    struct ic_io io = within_ms(4000);
+    struct ic_io io = within_ms(20000);
     struct ic_certificate *cert = NULL;
     int rc =
         ic_agent_read_state(agent, &canister, IC_PATH(ic_label_text("time")), 1, &io, &cert, err);
@@ -247,7 +247,7 @@ static void test_wrong_root_key(void)
     memcpy(root_key, ic_mainnet_root_key, sizeof root_key);
     struct ic_agent *agent = open_agent();
     memcpy(root_key, key, sizeof key);
-    struct ic_io io = within_ms(4000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     TAP_INT(query(agent, &io, &reply, NULL), -EBADMSG, "another network's root key");
     ic_agent_close(agent);

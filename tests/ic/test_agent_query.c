@@ -18,7 +18,7 @@ static void test_good_query(void)
 {
     plan_queries(all_good);
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
     TAP_INT(query(agent, &io, &reply, &err), 0, "a query");
@@ -117,7 +117,7 @@ static int64_t query_once_bad(void *arg)
     plan.first_bad = plan.last_bad = 0;
     plan_queries(plan);
     struct ic_agent *agent = open_agent_for(row);
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
     int64_t start = ic_wait_now_ns();
@@ -146,7 +146,7 @@ static int64_t query_always_bad(void *arg)
     plan.last_bad = UINT32_MAX;
     plan_queries(plan);
     struct ic_agent *agent = open_agent_for(row);
-    int64_t patience = row->n_tries == 0 ? 1000 : 6000;
+    int64_t patience = row->n_tries == 0 ? 1000 : 20000;
     struct ic_io io = within_ms(patience);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
@@ -186,7 +186,7 @@ static void test_reply_too_long(void)
     plan_queries(all_good);
     set_nature((struct nature){.reply_len = 1001});
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
     TAP_INT(query(agent, &io, &reply, &err), -EPROTO, "one byte more than asked for");

@@ -67,7 +67,7 @@ static void test_recordings(void)
     snprintf(url, sizeof url, "%s//", fake_server_url(server));
 
     uint8_t der[IC_ROOT_KEY_LEN];
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     TAP_INT(ic_agent_fetch_root_key(url, NULL, NULL, &io, der, NULL), 0,
             "recorded status: root key");
     TAP_MEM(der, root_key, sizeof der, "it is the mock's");
@@ -140,7 +140,7 @@ static bool request_was(unsigned n, const char *want)
 static void test_old_network(void)
 {
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(4000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     unsigned n = fake_server_n_requests(net.server);
     plan_queries(all_good);
@@ -196,7 +196,7 @@ static void test_settings(void)
 
     fake_server_refuse(net.server, true);
     uint8_t der[IC_ROOT_KEY_LEN];
-    struct ic_io io = within_ms(2000);
+    struct ic_io io = within_ms(20000);
     TAP_INT(ic_agent_fetch_root_key(fake_server_url(net.server), NULL, NULL, &io, der, &err),
             -EHOSTUNREACH, "root key: refused");
     agent = open_agent();

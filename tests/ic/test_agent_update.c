@@ -90,7 +90,7 @@ static void test_not_sent(void)
 {
     plan_calls(all_good);
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(1000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_error err = {0};
     fake_server_refuse(net.server, true);
@@ -130,7 +130,7 @@ static void test_resent_and_refused(void)
         plan_calls(all_good);
         set_nature((struct nature){.calls = calls, .n_calls = 3});
         struct ic_agent *agent = open_agent();
-        struct ic_io io = within_ms(5000);
+        struct ic_io io = within_ms(20000);
         struct ic_reply reply = {0};
         struct ic_error err = {0};
         TAP_INT(update(agent, &io, &reply, &err), 0, "a call, which keeps a connection");
@@ -200,7 +200,7 @@ static void test_counted(void)
 {
     plan_calls((struct plan){.wrong = WRONG_SIGNATURE});
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     struct ic_agent_stats stats;
     TAP_INT(update(agent, &io, &reply, NULL), 0, "a wrong signature, then a good one");

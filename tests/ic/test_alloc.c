@@ -67,7 +67,7 @@ static int use_agent(void)
     int rc = ic_agent_open(&agent, &config, &err);
     if (rc != 0)
         return rc;
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_reply reply = {0};
     rc = query(agent, &io, &reply, &err);
     ic_reply_fini(&reply);

@@ -18,7 +18,7 @@
 TAP_STATE;
 
 /* Longer than a busy machine takes for a handshake with a sanitizer. */
-#define STALL_MS 1500
+#define STALL_MS    1500
 #define PATIENCE_MS 20000
 
 /* --- a server that speaks as much HTTP/2 (RFC 9113) as this needs --- */

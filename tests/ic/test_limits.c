@@ -381,7 +381,7 @@ static void test_long_message(void)
     memset(text, 'x', sizeof text - 1);
     plan_queries((struct plan){.last_bad = UINT32_MAX, .reject_code = 5, .reject_message = text});
     struct ic_agent *agent = open_agent();
-    struct ic_io io = within_ms(5000);
+    struct ic_io io = within_ms(20000);
     struct ic_error err = {0};
     TAP_INT(call(agent, QUERY, &io, &err), -EIO, "a reject message of 64 KiB");
     TAP_INT(err.code, IC_E_REJECTED, "code");

@@ -130,7 +130,7 @@ static enum ic_errc get(const char *url, const char *proxy, char body[64], char 
         exit(1);
     }
     const struct ic_http_request request = {.url = url, .reply_max = 63};
-    const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 5 * IC_NS_PER_SEC};
+    const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 20 * IC_NS_PER_SEC};
     struct ic_http_reply reply;
     body[0] = '\0';
     if (ic_http_perform(http, &request, &io, &reply, &err) == 0)
@@ -206,7 +206,7 @@ static void test_dead_family(void)
 static enum ic_errc post_to(struct ic_http *http, const char *url, struct ic_error *err)
 {
     const struct ic_http_request request = {.url = url, .reply_max = 63};
-    const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 5 * IC_NS_PER_SEC};
+    const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 20 * IC_NS_PER_SEC};
     struct ic_http_reply reply;
     *err = (struct ic_error){0};
     (void)!ic_http_perform(http, &request, &io, &reply, err);

@@ -147,7 +147,7 @@ static void test_connect_in_vain(void)
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(to.in.sin_port));
     for (int i = 0; i < 2; i++) {
         const struct ic_http_request request = {.url = url, .reply_max = 10};
-        const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 5 * IC_NS_PER_SEC};
+        const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 20 * IC_NS_PER_SEC};
         struct ic_http_reply reply;
         TAP_INT(ic_http_perform(http, &request, &io, &reply, NULL), -EHOSTUNREACH,
                 "a connect that is not answered");

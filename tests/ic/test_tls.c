@@ -99,7 +99,7 @@ static enum ic_errc get(const struct server *s, const char *host, const char *ca
     if (ic_http_open(&http, &config, &err) != 0)
         return err.code;
     struct ic_http_request request = {.url = url, .reply_max = BODY_LEN};
-    struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 5 * IC_NS_PER_SEC};
+    struct ic_io io = {.deadline_ns = ic_wait_now_ns() + 20 * IC_NS_PER_SEC};
     struct ic_http_reply reply;
     int rc = ic_http_perform(http, &request, &io, &reply, &err);
     if (rc != 0)

@@ -18,7 +18,7 @@ struct update_row {
     const struct plan *asks;
     unsigned n_asks;
     struct nature nature; /* n_asks and asks are filled in */
-    int patience_ms;      /* 0 = 5000 */
+    int patience_ms;      /* 0 = 20000 */
     enum ic_errc code;    /* IC_OK: the reply "done" */
     unsigned n_calls;     /* requests */
     unsigned n_asked;     /* ... ANY: not so important */
@@ -55,7 +55,7 @@ static inline int64_t update_once_late(void *arg)
     struct ic_agent *agent = open_agent();
     struct ic_reply reply = {0};
     struct ic_error err = {0};
-    int64_t patience = row->patience_ms != 0 ? row->patience_ms : 5000;
+    int64_t patience = row->patience_ms != 0 ? row->patience_ms : 20000;
     struct ic_io io = within_ms(patience);
     int rc = update(agent, &io, &reply, &err);
     int64_t late = ms_since(io.deadline_ns);

@@ -20,7 +20,7 @@ export const isSanitized = /__[at]san_init/.test(readFileSync(program, 'latin1')
 const JANITOR = join(top, 'tests', 'mount', 'janitor.sh');
 
 // Ends with us, also when we are killed.
-const tethered = (command, args) => ['setpriv', ['--pdeathsig', 'TERM', command, ...args]];
+export const tethered = (command, args) => ['setpriv', ['--pdeathsig', 'TERM', command, ...args]];
 
 // Everything that must be undone, newest first, whatever happens to the test. When the test is killed the janitor does it.
 export class Stage {

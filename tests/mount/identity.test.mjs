@@ -443,7 +443,7 @@ describe('at the network', () => {
       const status = await mount.json('status');
       assert.equal(status.identity, Principal.fromUint8Array(identity.sender).toText());
       assert.equal(status.stable_memory.readable_by_anyone, false);
-      assert.equal(mount.stderr.match(/identity '.*' signs as (\S+)/)[1], status.identity);
+      await mount.says(new RegExp(`identity '.*' signs as ${status.identity}`));
       await mount.unmount();
       const other = await refused([...networkArgs(network), '-o', `identity=${file}`, canister.id, await newPoint(stage)]);
       assert.equal(other.code, 3, other.stderr);
@@ -464,7 +464,7 @@ describe('at the network', () => {
         const status = await mount.json('status');
         assert.equal(status.identity, Principal.fromUint8Array(owner.sender).toText());
         assert.match(status.identity_expires_at, /^20\d\d-\d\d-\d\dT/);
-        assert.match(mount.stderr, /by a delegation until 20\d\d-.* UTC/);
+        await mount.says(/by a delegation until 20\d\d-.* UTC/);
         await mount.unmount();
       }
     });
@@ -538,13 +538,13 @@ describe('at the network', () => {
 
   test('a delegation that expires while mounted: EACCES, and the log says when', async () => {
     const session = makeIdentity('ed25519');
-    const end = Date.now() + 6000;
+    const end = Date.now() + 15_000; // time to mount and read on a busy machine
     const chain = delegated([owner, session], [{ expiration: BigInt(end) * 1_000_000n }]);
     const mount = await stage.mount(network, canister.id, [...(await chainArgs(chain, session)), '-o', 'attr_timeout=100ms']);
     await assertReads(mount, canister);
-    await eventually(() => Date.now() > end + 100, 20_000);
+    await eventually(() => Date.now() > end + 100);
     assert.equal(await pread(mount.path('stable_memory'), 0, 100), 'EACCES');
-    assert.match(mount.stderr, /the identity's delegation expired on 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC/);
+    await mount.says(/the identity's delegation expired on 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC/);
     await mount.unmount();
   });
 
@@ -554,9 +554,8 @@ describe('at the network', () => {
     const mount = await stage.mount(network, canister.id, [...(await chainArgs(chain, session)), '-o', 'attr_timeout=100ms']);
     await assertReads(mount, canister);
     await network.options({ skewMs: 61_000 });
-    await new Promise((resolve) => setTimeout(resolve, 1100)); // attr_timeout
-    assert.equal(await pread(mount.path('stable_memory'), 0, 100), 'EACCES');
-    assert.match(mount.stderr, /delegation has expired/);
+    await eventually(async () => (await pread(mount.path('stable_memory'), 0, 100)) === 'EACCES');
+    await mount.says(/delegation has expired/);
     await network.options({ skewMs: 0 });
     await eventually(async () => (await pread(mount.path('stable_memory'), 0, 100)).length === 100); // it was good
     await mount.unmount();

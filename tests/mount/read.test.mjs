@@ -222,6 +222,7 @@ describe('memories of other sizes', () => {
   test('a canister without the methods has canister/ only, and one warning', async () => {
     const mount = await stage.mount(network, network.canisters.hello);
     assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister']);
+    await mount.says(/mounted on/); // the last line
     assert.equal(mount.stderr.match(/warning/g).length, 1);
     assert.match(mount.stderr, /stable memory is not shown/);
     const status = await mount.json('status');

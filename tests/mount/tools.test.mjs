@@ -14,8 +14,8 @@ const SIZE = 4 * MIB;
 const ATTR_TIMEOUT = ['-o', 'attr_timeout=100ms'];
 const FORGET_MS = 150;
 const FAILURE_KEPT_MS = 2100;
-// For a busy machine.
-const PATIENCE_MS = 3000;
+// For a busy machine; less than the 5 s for which a fact is remembered.
+const PATIENCE_MS = 4500;
 // So that tools say "Read-only file system" in these words.
 const env = { ...process.env, LC_ALL: 'C' };
 
@@ -299,9 +299,7 @@ describe('tools on a canister that changes', () => {
     await client.addController(sample, sparse);
     const { controllers } = await client.facts(sample);
     assert.equal(controllers.length, before.trimEnd().split('\n').length + 1);
-    const began = Date.now();
-    await eventually(async () => (await shown()) !== before, 20000);
-    assert.ok(Date.now() - began < 5100 + PATIENCE_MS, `${Date.now() - began} ms`);
+    await eventually(async () => (await shown()) !== before, 5100 + PATIENCE_MS);
     assert.equal(await shown(), controllers.map((c) => `${c}\n`).join(''));
   });
 

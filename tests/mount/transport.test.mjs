@@ -9,8 +9,7 @@ import * as net from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually, networkArgs, pread, refused, run, seedBytes, Stage } from './harness.mjs';
-import { within } from './process.mjs';
+import { eventually, networkArgs, pread, refused, run, seedBytes, Stage, tethered } from './harness.mjs';
 
 const MIB = 2 ** 20;
 const SIZE = 32 * MIB;
@@ -94,6 +93,16 @@ describe('a web server in between, with a certificate of our own authority', () 
 
   // Resolves to the network as seen through it; its log has a line for each request: protocol, client's port, status.
   async function webServer(protocols) {
+    for (let i = 1; ; i++) {
+      try {
+        return await startWebServer(protocols);
+      } catch (error) {
+        if (i === 5) throw error; // the port was free when it was chosen: somebody may have taken it
+      }
+    }
+  }
+
+  async function startWebServer(protocols) {
     const port = await freePort();
     const log = join(dir, `log-${port}`);
     const modules = ['mpm_event', 'authz_core', 'ssl', 'http2', 'proxy', 'proxy_http'];
@@ -103,16 +112,16 @@ describe('a web server in between, with a certificate of our own authority', () 
       ...(process.getuid() === 0 ? ['User www-data', 'Group www-data'] : []),
       ...modules.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`),
       `ErrorLog ${dir}/error-${port}`, 'LogFormat "%H %{remote}p %s"', `TransferLog ${log}`,
-      `Mutex pthread`, 'MaxKeepAliveRequests 0',
+      `Mutex pthread`, 'MaxKeepAliveRequests 0', 'KeepAliveTimeout 300',
       `Protocols ${protocols}`, 'SSLEngine on', 'SSLCertificateFile server.pem', 'SSLCertificateKeyFile server.key',
       `ProxyPass / ${network.url}/`, '',
     ].join('\n'));
-    const child = spawn('apache2', ['-X', '-f', conf], {
+    const child = spawn(...tethered('apache2', ['-X', '-f', conf]), {
       stdio: ['ignore', 'inherit', 'inherit'],
       env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
     });
+    const ended = once(child, 'exit');
     stage.onClose(async () => {
-      const ended = once(child, 'exit');
       child.kill('SIGTERM');
       await ended;
     });
@@ -120,7 +129,10 @@ describe('a web server in between, with a certificate of our own authority', () 
       const socket = net.connect(port, '127.0.0.1');
       socket.once('connect', () => done(true)).once('error', () => done(false)).once('connect', () => socket.destroy());
     });
-    await eventually(isUp);
+    await eventually(async () => {
+      assert.equal(child.exitCode, null, `no server at port ${port}`);
+      return isUp();
+    });
     const lines = async () => (await readFile(log, 'utf8')).trimEnd().split('\n').map((line) => line.split(' '));
     return { url: `https://127.0.0.1:${port}`, root_key: network.root_key, lines };
   }
@@ -177,12 +189,13 @@ describe('a web server in between, with a certificate of our own authority', () 
   });
 });
 
+// Every byte takes at least 11 reads, and hardly more when the network is slow: the 15th may never come.
 describe('HTTP/2 faults', () => {
   for (const [what, rules, everyByte] of [
     ['RST_STREAM now and then', [{ kind: 'rst_stream', nth: 3 }, { kind: 'rst_stream', nth: 7, in_body: true }], true],
     ['REFUSED_STREAM now and then', [{ kind: 'rst_stream', nth: 2, code: 7 }, { kind: 'rst_stream', nth: 9, code: 7 }], true],
-    ['GOAWAY now and then', [{ kind: 'goaway', nth: 4 }, { kind: 'goaway', nth: 15 }], true],
-    ['connections closed after an answer', [{ kind: 'close', nth: 3 }, { kind: 'close', nth: 11 }], true],
+    ['GOAWAY now and then', [{ kind: 'goaway', nth: 4 }, { kind: 'goaway', nth: 10 }], true],
+    ['connections closed after an answer', [{ kind: 'close', nth: 3 }, { kind: 'close', nth: 9 }], true],
     ['every third request disturbed', [{ kind: 'random', seed: 5, rate: 0.3, kinds: ['rst_stream', 'goaway', 'reset', 'close'] }], false],
   ]) {
     test(what, async () => {
@@ -204,8 +217,9 @@ describe('HTTP/2 faults', () => {
         }
         await mount.unmount();
         const kinds = new Set(rules.flatMap(({ kind, kinds: some }) => some ?? [kind]));
-        const met = (await readFile(log, 'utf8')).match(new RegExp([...kinds].join('|'), 'g')) ?? [];
-        assert.ok(met.length >= (everyByte ? rules.length : 1), `${met.length} faults`);
+        const met = async () => (await readFile(log, 'utf8')).match(new RegExp([...kinds].join('|'), 'g')) ?? [];
+        // A request is logged when its connection is through with it.
+        await eventually(async () => (await met()).length >= (everyByte ? rules.length : 1));
       } finally {
         await own.close();
         await rm(log, { force: true });
@@ -362,10 +376,10 @@ describe('the network goes away and comes back', () => {
     await sleep(AWAY_MS);
     outcomes.clear();
     await back();
-    await eventually(() => outcomes.has('right'), 15_000);
+    await eventually(() => outcomes.has('right'));
     over = true;
     await Promise.all(readers);
-    assert.ok(await within(5000, async () => isRight(await pread(mount.path('stable_memory'), SIZE - 4096, 4096), SIZE - 4096)));
+    await eventually(async () => isRight(await pread(mount.path('stable_memory'), SIZE - 4096, 4096), SIZE - 4096));
     await assertWhole(mount);
   }
 
@@ -410,9 +424,11 @@ describe('unmounted while nobody waits any more for what the network does not an
     const readers = [];
     for (let i = 0; i < n; i++) {
       const dd = ['of=/dev/null', 'bs=64k', `skip=${80 + 20 * i}`, 'count=1'];
-      readers.push(spawn('dd', dd, { stdio: [file.fd, 'ignore', 'ignore'] }));
-      // The last of all threads cannot be asked whether it waits.
-      if (i + 1 < threads) await eventually(async () => (await mount.json('stats')).calls.in_flight === i + 1);
+      const reader = spawn('dd', dd, { stdio: [file.fd, 'ignore', 'ignore'] });
+      stage.onClose(() => reader.kill('SIGKILL'));
+      readers.push(reader);
+      // The last of all threads may be busy with what the kernel reads ahead: then nothing more is asked.
+      if (i + 1 < threads) await network.untilAsked({ method: 'stable_read_at' }, i + 1);
       else await sleep(300);
     }
     for (const reader of readers) {
@@ -437,7 +453,7 @@ describe('unmounted while nobody waits any more for what the network does not an
       const unmounted = Date.now();
       assert.deepEqual(await mount.exited, { code: 0, signal: null });
       const took = Date.now() - unmounted;
-      assert.ok(took < 1000, `took ${took} ms`);
+      assert.ok(took < 10_000, `took ${took} ms`); // not until a stall is found, after 12 s
     });
   }
 });
