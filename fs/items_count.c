@@ -5,18 +5,48 @@
 
 #include <errno.h>
 
+/* Ask for `limit` items from `start` on, and look at the reply. */
+static int probe(struct fs_items *items, uint64_t start, uint64_t limit, const struct ic_io *io,
+                 struct ic_chunk_info *out, struct ic_error *err)
+{
+    struct ic_reply reply;
+    int result = items_call(items, start, limit, io, &reply, err);
+    if (result < 0)
+        return result;
+    result = items_look(items, &reply, out, err);
+    out->blob = ic_view(NULL, 0); /* it was in the reply */
+    ic_reply_fini(&reply);
+    return result;
+}
+
+/* Does the canister give an item although it says that there are none? Then what was taken for the
+ * total is something else, such as the number of items in the reply. That it fails to is fine:
+ * there is nothing in range. */
+static int check_empty(struct fs_items *items, const struct ic_io *io, struct ic_error *err)
+{
+    struct ic_chunk_info info;
+    struct ic_error failure = {0};
+    int result = probe(items, 0, 1, io, &info, &failure);
+    if (result == 0 && info.n_items > 0)
+        return ic_fail(err, IC_E_WRONG_TYPE,
+                       "%s: its total is 0 in the reply for none, yet it gives items: which field "
+                       "tells the total? (a map can say)",
+                       items->collection->method);
+    if (result == 0 || items_is_own_failure(&failure))
+        return 0;
+    *err = failure;
+    return result;
+}
+
 static int count_by_total(struct fs_items *items, const struct ic_io *io, uint64_t *out,
                           struct ic_error *err)
 {
-    struct ic_reply reply;
     struct ic_chunk_info info;
-    int result = items_call(items, 0, 0, io, &reply, err);
-    if (result < 0)
-        return result;
-    result = items_look(items, &reply, &info, err);
-    ic_reply_fini(&reply);
+    int result = probe(items, 0, 0, io, &info, err);
     if (result == 0 && info.is_none)
-        return items_fail_null(items, err);
+        result = items_fail_null(items, err);
+    if (result == 0 && info.total == 0)
+        result = check_empty(items, io, err);
     if (result == 0)
         *out = info.total;
     return result;
@@ -48,18 +78,16 @@ struct prober {
     struct ic_error *err;
 };
 
-/* An error is never taken for the end: items would be missing. */
+/* An error is never taken for the end: items would be missing. Nor is null at the start. */
 static int probe_items(void *arg, uint64_t off, uint64_t *out)
 {
     const struct prober *prober = arg;
-    struct ic_reply reply;
     struct ic_chunk_info info;
-    int result = items_call(prober->items, off, 1, prober->io, &reply, prober->err);
-    if (result < 0)
-        return result;
-    result = items_look(prober->items, &reply, &info, prober->err);
-    ic_reply_fini(&reply);
-    *out = result == 0 && info.n_items > 0 ? 1 : 0;
+    int result = probe(prober->items, off, 1, prober->io, &info, prober->err);
+    if (result == 0 && info.is_none && off == 0)
+        result = items_fail_null(prober->items, prober->err);
+    if (result == 0)
+        *out = info.n_items > 0 ? 1 : 0;
     return result;
 }
 

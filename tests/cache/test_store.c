@@ -580,7 +580,7 @@ static void clear_while_read(void *arg)
 static void test_clear_while_read(uint64_t end)
 {
     pthread_t thread;
-    hook_store = open_store(10000 + 20 * COST, dir, (end > 0 ? 30 : 3) * 12 * KIB);
+    hook_store = open_store(10000 + 20 * COST, dir, (end > 0 ? 30U : 3U) * 12 * KIB);
     for (unsigned i = 1; i <= 4; i++)
         (void)put(hook_store, i, 10000);
     atomic_store(&disk.write_end, end);
