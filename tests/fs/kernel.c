@@ -80,6 +80,7 @@ static int build(struct kernel *k)
         result = fs_tree_add_writable(k->tree, NULL, KERNEL_TAKER, KERNEL_TAKER_UID, render_nothing,
                                       take, k);
     k->listing.n = KERNEL_N_LISTED;
+    k->listing.reading = &k->file.reading;
     if (result == 0)
         result =
             fs_tree_add_listing(k->tree, NULL, KERNEL_LISTING, &scripted_listing_ops, &k->listing);

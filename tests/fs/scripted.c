@@ -46,12 +46,17 @@ int scripted_wait(int64_t ns, const struct source_io *io)
     return 0;
 }
 
-static void count_reader(struct scripted *self)
+void scripted_gauge_enter(struct scripted_gauge *gauge)
 {
-    unsigned now = ++self->n_reading;
-    unsigned most = self->most_reading;
-    while (now > most && !atomic_compare_exchange_weak(&self->most_reading, &most, now))
+    unsigned now = ++gauge->now;
+    unsigned most = gauge->most;
+    while (now > most && !atomic_compare_exchange_weak(&gauge->most, &most, now))
         ;
+}
+
+void scripted_gauge_leave(struct scripted_gauge *gauge)
+{
+    gauge->now--;
 }
 
 static int scripted_readv(struct source *source, uint64_t version, uint64_t off,
@@ -59,9 +64,9 @@ static int scripted_readv(struct source *source, uint64_t version, uint64_t off,
 {
     struct scripted *self = (struct scripted *)source;
     self->n_reads++;
-    count_reader(self);
+    scripted_gauge_enter(&self->reading);
     int result = scripted_wait(self->waits ? INT64_MAX : self->read_ns, io);
-    self->n_reading--;
+    scripted_gauge_leave(&self->reading);
     if (result == 0)
         result = self->read_result;
     if (result < 0)

@@ -4,6 +4,15 @@
 
 #include "cache/source.h"
 
+/* How many calls are under way. */
+struct scripted_gauge {
+    _Atomic unsigned now;
+    _Atomic unsigned most; /* at once, so far */
+};
+
+void scripted_gauge_enter(struct scripted_gauge *gauge);
+void scripted_gauge_leave(struct scripted_gauge *gauge);
+
 struct scripted {
     struct source source; /* first */
     struct source_stat stat;
@@ -16,8 +25,7 @@ struct scripted {
     _Atomic unsigned n_stats;
     _Atomic unsigned n_reads;
     _Atomic unsigned n_closed;
-    _Atomic unsigned n_reading;    /* readv calls under way */
-    _Atomic unsigned most_reading; /* at once, so far */
+    struct scripted_gauge reading;
 };
 
 /* The struct stays the caller's; close only counts. */

@@ -1,7 +1,5 @@
 #include "tests/fs/scripted_listing.h"
 
-#include "tests/fs/scripted.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,10 +29,7 @@ static int listed_stat(struct source *source, const struct source_io *io, struct
     struct listed *self = (struct listed *)source;
     struct scripted_listing *listing = self->listing;
     listing->n_stats++;
-    unsigned now = ++listing->n_asking;
-    unsigned most = listing->most_asking;
-    while (now > most && !atomic_compare_exchange_weak(&listing->most_asking, &most, now))
-        ;
+    scripted_gauge_enter(&listing->asking);
     *out = (struct source_stat){
         .size = LISTED_SIZE + self->index % 1000,
         .version = 1 + listing->n_changes,
@@ -51,7 +46,7 @@ static int listed_stat(struct source *source, const struct source_io *io, struct
     int result = listing->stat_ns > 0 ? scripted_wait(listing->stat_ns, io) : 0;
     if (result == 0)
         result = self->index < listing->n ? listing->stat_result : -ENOENT;
-    listing->n_asking--;
+    scripted_gauge_leave(&listing->asking);
     return result;
 }
 
@@ -59,8 +54,12 @@ static int listed_readv(struct source *source, uint64_t version, uint64_t off,
                         const struct iovec *iov, int n_iov, const struct source_io *io)
 {
     const struct listed *self = (const struct listed *)source;
-    int64_t read_ns = self->listing->read_ns;
-    int result = read_ns > 0 ? scripted_wait(read_ns, io) : 0;
+    const struct scripted_listing *listing = self->listing;
+    if (listing->reading)
+        scripted_gauge_enter(listing->reading);
+    int result = listing->read_ns > 0 ? scripted_wait(listing->read_ns, io) : 0;
+    if (listing->reading)
+        scripted_gauge_leave(listing->reading);
     if (result < 0)
         return result;
     for (int i = 0; i < n_iov; i++) {

@@ -4,6 +4,7 @@
 #define CANISTERFS_TESTS_FS_SCRIPTED_LISTING_H
 
 #include "fs/tree.h"
+#include "tests/fs/scripted.h"
 
 #define LISTED_SIZE 70001 /* bytes of a file, more by its index */
 
@@ -25,8 +26,8 @@ struct scripted_listing {
     _Atomic unsigned n_stats;
     _Atomic unsigned n_opened;
     _Atomic unsigned n_closed;
-    _Atomic unsigned n_asking;    /* stats under way */
-    _Atomic unsigned most_asking; /* at once, so far */
+    struct scripted_gauge asking;
+    struct scripted_gauge *reading; /* where reads count, with those of others; may be NULL */
 };
 
 extern const struct fs_listing_ops scripted_listing_ops; /* arg is the struct scripted_listing */

@@ -424,8 +424,8 @@ int main(int argc, char **argv)
     }
     end_quietly(c);
     TAP_STR(c->wrong ? c->wrong : "nothing", "nothing", "what was wrong");
-    TAP_OK(c->k.file.most_reading >= N_THREADS / 2, "several threads read at once");
-    TAP_OK(c->k.listing.most_asking > 1, "and look names of one directory up");
+    TAP_OK(c->k.file.reading.most >= N_THREADS / 2, "several threads read at once");
+    TAP_OK(c->k.listing.asking.most > 1, "and look names of one directory up");
     TAP_OK(c->n_listed > 200 && c->k.listing.n_opened > 100, "listed files came and went");
     TAP_OK(c->n_missing > 20, "some were not there");
     TAP_OK(all_closed(c), "no source is open when all is released and forgotten");
@@ -433,7 +433,7 @@ int main(int argc, char **argv)
     TAP_OK(c->n_stale > 20, "many met a change");
     TAP_OK(c->n_forgotten > 20, "many inodes were forgotten");
     printf("# %u listed, %u sources, %u at once\n", c->n_listed, c->k.listing.n_opened,
-           c->k.listing.most_asking);
+           c->k.listing.asking.most);
     printf("# %u answered, %u interrupted, %u too late for that, %u stale, %u forgotten\n",
            c->n_answered, c->n_interrupted, c->n_too_late, c->n_stale, c->n_forgotten);
     kernel_stop(&c->k);
