@@ -50,6 +50,31 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t len)
     return errno != 0 ? -1 : __real_write(fd, bytes, max > 0 && len > max ? max : len);
 }
 
+/* ---- allocations of the code under test: from the n-th on they fail while armed ---- */
+
+static atomic_bool is_armed;
+static long n_until_failure;
+
+static bool must_fail(void)
+{
+    return atomic_load(&is_armed) && n_until_failure-- <= 0;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return must_fail() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return must_fail() ? NULL : __real_calloc(n, size);
+}
+
 /* ---- short ways ---- */
 
 static const char *path_of(const char *name)
@@ -349,15 +374,15 @@ static void test_rewrite(void)
     rename(from, path_of("file.new")); /* a rewrite that a crash ended */
     seen = open_seen();
     off_t longest = 0;
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < 5000; i++) {
         (void)at_number(seen, i % 50, i);
         off_t size = i % 100 == 0 ? stat_file().st_size : 0;
         longest = size > longest ? size : longest;
     }
     TAP_OK(longest < 500 * LINE, "a file does not grow with every change");
-    int64_t last = at_number(seen, 49, 19999);
+    int64_t last = at_number(seen, 49, 4999);
     fs_seen_close(seen);
-    TAP_INT(at_remount("path/49", 19999), last, "and loses nothing");
+    TAP_INT(at_remount("path/49", 4999), last, "and loses nothing");
     TAP_INT(access(path_of("file.new"), F_OK), -1, "nothing is left beside it");
     TAP_OK(kept > 0 && changed > kept - S, "times were times");
     TAP_OK((stat_file().st_mode & 0777) == 0600, "the user's alone, still");
@@ -562,6 +587,37 @@ static void test_lock(void)
     no_file();
 }
 
+static void test_no_memory(void)
+{
+    struct fs_seen *seen = open_seen();
+    for (unsigned i = 0; i < 40; i++)
+        (void)at_number(seen, i, 1);
+    fs_seen_close(seen);
+    unsigned n_wrong = 0, n_refused = 0;
+    long nth;
+    for (nth = 0; nth < 500; nth++) {
+        seen = NULL;
+        n_until_failure = nth;
+        atomic_store(&is_armed, true);
+        int result = fs_seen_open(&seen, dir, "file");
+        n_refused += result == -ENOMEM;
+        n_wrong += result != 0 && result != -ENOMEM;
+        for (unsigned i = 0; i < 80 && seen; i++) {
+            char path[32];
+            snprintf(path, sizeof(path), "path/%u", i);
+            n_wrong += at(seen, path, 2, (5000000000 + nth) * S) < 5000000000 * S;
+        }
+        atomic_store(&is_armed, false);
+        fs_seen_close(seen);
+        if (n_until_failure > 0)
+            break;
+    }
+    TAP_INT(n_wrong, 0, "no memory from the n-th allocation on: ENOMEM, or times");
+    TAP_OK(n_refused > 40 && nth > n_refused && nth < 500, "every allocation had its turn");
+    TAP_INT(at_remount("path/7", 2) / S >= 5000000000, true, "what was written is known");
+    no_file();
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -579,6 +635,7 @@ int main(void)
     test_open();
     test_failing_writes();
     test_lock();
+    test_no_memory();
     TAP_INT(rmdir(dir), 0, "the directory is empty");
     return tap_done();
 }
