@@ -416,6 +416,7 @@ static int take_version(struct discovery_search *search, const char *method)
 static int take_known_names(struct discovery_search *search)
 {
     int result = 0;
+    bool was_fit = !search->misfit[0];
     for (const struct fs_profile *profile = fs_profiles; result == 0 && profile->name; profile++) {
         struct fs_map map;
         if (!profile->is_asked)
@@ -423,6 +424,8 @@ static int take_known_names(struct discovery_search *search)
         fs_profile_map(profile, &map);
         result = take_all(search, &map, true);
     }
+    if (was_fit) /* nobody named them */
+        search->misfit[0] = '\0';
     return result;
 }
 

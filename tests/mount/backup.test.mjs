@@ -101,7 +101,8 @@ describe('a hundred thousand items', () => {
       const mount = await mounted('-o', `cache_dir=${cache}`);
       const { transferred: got, changes } = await rsync(mount.path('backup'), out);
       assert.equal(got, transferred);
-      if (transferred === 0) assert.deepEqual(changes, []);
+      // Directories have the time of their mount.
+      if (transferred === 0) assert.deepEqual(changes.filter((line) => !line.startsWith('.d..t')), []);
       await mount.unmount();
     }
   });
