@@ -12,6 +12,7 @@ import {
   call,
   IDL,
   inFuture,
+  leastOf,
   lookup,
   makeIdentity,
   nat64s,
@@ -23,22 +24,30 @@ import {
 
 const MIB = 2 ** 20;
 
+/** Groups what is added in one go, as messages are to a block. */
+function grouped() {
+  const groups = [];
+  let current = null;
+  const add = (item) => {
+    if (current === null) {
+      groups.push((current = []));
+      queueMicrotask(() => (current = null));
+    }
+    return current.push(item) > 0;
+  };
+  return { groups, add };
+}
+
 describe('the queue', () => {
   const options = (changes) => ({ updateMs: 0, blockMs: 20, blockBytes: 100, queueBytes: 1000, ...changes });
 
   /** Adds messages of these sizes; returns the numbers of those in each block, in order. */
   async function blocksOf(sizes, changes) {
     const blocks = new Blocks(options(changes));
-    const made = [];
-    let lastMs = -Infinity;
-    const include = (i) => () => {
-      if (performance.now() - lastMs > 10) made.push([]);
-      lastMs = performance.now();
-      made.at(-1).push(i);
-      return true;
-    };
+    const made = grouped();
+    const include = (i) => () => made.add(i);
     await Promise.all(sizes.map((size, i) => blocks.turn(size, include(i))));
-    return made;
+    return made.groups;
   }
 
   test('a block takes what fits, in the order of arrival', async () => {
@@ -60,7 +69,7 @@ describe('the queue', () => {
     const started = performance.now();
     await blocksOf([1], { updateMs: 60 });
     const took = performance.now() - started;
-    assert.ok(took >= 58 && took < 160, `${took} ms`);
+    assert.ok(took >= 58, `${took} ms`);
   });
 
   test('without blocks they execute at once', async () => {
@@ -85,9 +94,12 @@ describe('the queue', () => {
   });
 });
 
+/** Long enough for all that must happen before a block, on a busy machine. */
+const BLOCK_MS = 1000;
+
 describe('update calls', async () => {
   const owner = makeIdentity();
-  const net = await network({ blockMs: 300 });
+  const net = await network({ blockMs: BLOCK_MS });
   const id = await install(net, owner.sender, buildCanisters()('sample'));
   await net.callAs(owner.sender, id, 'seed', nat64s(65_536, 0));
 
@@ -102,7 +114,7 @@ describe('update calls', async () => {
   }
 
   async function polled(answer, wanted = 'replied') {
-    for (const deadline = Date.now() + 5000; Date.now() < deadline; await delay(20)) {
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline; await delay(20)) {
       const { name, tree } = await status(answer);
       if (name !== wanted) continue;
       return { reply: lookup(tree, ['request_status', answer.requestId, 'reply']) };
@@ -118,7 +130,7 @@ describe('update calls', async () => {
   });
 
   test('the state knows a call when its block comes, not before', async () => {
-    await call(net, grow()); // ends with a block: the next one is 300 ms away
+    await call(net, grow()); // ends with a block: the next one is BLOCK_MS away
     const answer = await call(net, grow(), { version: 2 });
     assert.equal(answer.status, 202);
     assert.equal((await status(answer)).name, 'absent');
@@ -126,11 +138,16 @@ describe('update calls', async () => {
   });
 
   test('a synchronous call takes until the end of its block; one after the other, a block each', async () => {
-    await call(net, grow());
-    const started = performance.now();
-    for (let i = 0; i < 2; i++) pages(outcome(await call(net, grow()), net.rootKeyDer));
-    const took = performance.now() - started;
-    assert.ok(took > 550 && took < 900, `${took} ms`);
+    const twoBlocks = async () => {
+      await call(net, grow());
+      const started = performance.now();
+      for (let i = 0; i < 2; i++) pages(outcome(await call(net, grow()), net.rootKeyDer));
+      const took = performance.now() - started;
+      assert.ok(took > 1.8 * BLOCK_MS, `${took} ms`);
+      return took;
+    };
+    const least = await leastOf(2.9 * BLOCK_MS, twoBlocks);
+    assert.ok(least < 2.9 * BLOCK_MS, `${least} ms`);
   });
 
   test('calls of one block execute in the order in which they came', async () => {
@@ -149,26 +166,27 @@ describe('update calls', async () => {
       identity: owner,
     });
     await call(net, grow());
-    const grid = performance.now();
-    const answers = await Promise.all(Array.from({ length: 5 }, async () => {
-      const answer = await call(net, write());
-      outcome(answer, net.rootKeyDer);
-      return performance.now() - grid;
-    }));
-    answers.sort((a, b) => a - b);
+    const made = grouped();
+    const turn = net.blocks.turn.bind(net.blocks);
+    net.blocks.turn = (size, include) => turn(size, () => made.add(size) && include());
+    const answers = await Promise.all(Array.from({ length: 5 }, () => call(net, write())));
+    net.blocks.turn = turn;
+    for (const answer of answers) outcome(answer, net.rootKeyDer);
     // Three of 1 MiB and their envelopes fit into 4 MiB, a fourth one does not.
-    assert.ok(answers[2] < 500 && answers[3] > 500 && answers[4] < 900, answers.map(Math.round).join(' '));
+    assert.deepEqual(made.groups.map(({ length }) => length), [3, 2]);
   });
 
   test('an expired call never executes and never was', async () => {
-    const before = pages(outcome(await call(net, grow()), net.rootKeyDer));
-    const late = await call(net, grow({ expiry: inFuture(100) }));
+    const first = await call(net, grow());
+    const late = await call(net, grow({ expiry: inFuture(BLOCK_MS / 2) }));
+    const before = pages(outcome(first, net.rootKeyDer));
     assert.deepEqual([late.status, late.bytes.length], [202, 0]);
     assert.equal((await status(late)).name, 'absent');
     assert.equal(pages(outcome(await call(net, grow()), net.rootKeyDer)), before + 1);
   });
 
   test('a full queue is 503; it empties by blocks', async () => {
+    await call(net, grow());
     const size = 4000;
     const full = { canister: id, method: 'nope', arg: new Uint8Array(size), identity: owner };
     net.setOptions({ queueBytes: 2 * size + 1000 });

@@ -142,7 +142,7 @@ describe('update calls', () => {
   });
 
   test('the asynchronous form, and polling', async () => {
-    net.options.updateMs = 100;
+    net.options.updateMs = 2000; // the first question must come before the outcome
     const answer = await call(net, grow(), { version: 2 });
     assert.deepEqual([answer.status, answer.bytes.length], [202, 0]);
     const status = async () => {
@@ -151,12 +151,12 @@ describe('update calls', () => {
       return `${Buffer.from(lookup(tree, ['request_status', answer.requestId, 'status']))}`;
     };
     assert.equal(await status(), 'received');
-    for (const deadline = Date.now() + 5000; (await status()) !== 'replied'; ) assert.ok(Date.now() < deadline);
+    for (const deadline = Date.now() + 60_000; (await status()) !== 'replied'; ) assert.ok(Date.now() < deadline);
     net.options.updateMs = 0;
   });
 
   test('while one request waits for the outcome, another one gets 202', async () => {
-    net.options.updateMs = 200;
+    net.options.updateMs = 2000;
     const content = message('call', { ...grow(), nonce: new Uint8Array(16).fill(2) });
     const body = encode(envelope(content, owner));
     const answers = await Promise.all([1, 2, 3].map(() => post(net.url, `/api/v4/canister/${name}/call`, body)));
@@ -166,14 +166,14 @@ describe('update calls', () => {
 
   test('latency is not added up, and one after the other they all execute', async () => {
     const before = pages(outcome(await call(net, grow()), net.rootKeyDer).reply);
-    net.options.updateMs = 200;
+    net.options.updateMs = 1000;
     const started = performance.now();
     const answers = await Promise.all(Array.from({ length: 10 }, () => call(net, grow())));
     const took = performance.now() - started;
     net.options.updateMs = 0;
     const seen = answers.map((answer) => pages(outcome(answer, net.rootKeyDer).reply)).sort((a, b) => a - b);
     assert.deepEqual(seen, Array.from({ length: 10 }, (_, i) => before + 1 + i));
-    assert.ok(took >= 195 && took < 1000, `${took} ms`);
+    assert.ok(took >= 990 && took < 8000, `${took} ms`); // added up: 10 s
   });
 
   test('a failed update changes nothing', async () => {
@@ -203,9 +203,9 @@ describe('update calls', () => {
   });
 
   test('not started by its expiry, never started', async () => {
-    net.options.updateMs = 300;
+    net.options.updateMs = 2500;
     const before = await query(net, { canister: id, method: 'stable_size' });
-    const late = outcome(await call(net, grow({ expiry: inFuture(150) })), net.rootKeyDer);
+    const late = outcome(await call(net, grow({ expiry: inFuture(1500) })), net.rootKeyDer);
     net.options.updateMs = 0;
     assert.deepEqual([late.code, late.error], [2, 'IC0202']);
     const after = await query(net, { canister: id, method: 'stable_size' });
@@ -214,13 +214,13 @@ describe('update calls', () => {
 
   test('202 when the outcome takes longer than a call waits: ten seconds, here less', async () => {
     assert.equal(net.options.callTimeoutMs, 10_000);
-    net.setOptions({ updateMs: 600, callTimeoutMs: 300 });
+    net.setOptions({ updateMs: 4000, callTimeoutMs: 300 });
     const started = performance.now();
     const answer = await call(net, grow());
     net.setOptions({ updateMs: 0, callTimeoutMs: 10_000 });
     assert.deepEqual([answer.status, answer.bytes.length], [202, 0]);
     const took = performance.now() - started;
-    assert.ok(took > 290 && took < 590, `${took} ms`);
+    assert.ok(took > 290 && took < 3900, `${took} ms`);
   });
 });
 

@@ -54,7 +54,7 @@ const right = (await query(net, reading())).body.reply.arg;
  * A query as a plain client sends it: { status, headers, bytes, body, content, error, ms, port }. error is the code of
  * what broke; bytes is what came before that.
  */
-function ask(given = reading(), signal = AbortSignal.timeout(5000)) {
+function ask(given = reading(), signal = AbortSignal.timeout(60_000)) {
   const content = message('query', given);
   const seen = { content, bytes: Buffer.alloc(0), error: null };
   const started = performance.now();
@@ -114,7 +114,7 @@ const SEEN = {
     const first = await ask();
     isRight(first);
     assert.equal(first.headers.connection, 'keep-alive');
-    await delay(20);
+    while (Object.keys(agent.freeSockets).length > 0) await delay(5); // the client has seen it
     const second = await ask();
     isRight(second);
     assert.notEqual(second.port, first.port);
@@ -126,7 +126,7 @@ const SEEN = {
     async see() {
       const answer = await ask();
       isRight(answer);
-      assert.ok(answer.ms >= 145 && answer.ms < 1000, `${answer.ms} ms`);
+      assert.ok(answer.ms >= 145, `${answer.ms} ms`);
     },
   },
   drip: {
@@ -204,7 +204,7 @@ const SEEN = {
   stale: {
     rule: { seconds: 3600 },
     async see() {
-      const isOld = (ns) => Math.abs(Date.now() - 3_600_000 - Number(ns / 1_000_000n)) < 2000;
+      const isOld = (ns) => Math.abs(Date.now() - 3_600_000 - Number(ns / 1_000_000n)) < 60_000;
       const answer = await ask();
       checkNodeSignature(answer, keys);
       assert.ok(isOld(answer.body.signatures[0].timestamp));
@@ -337,7 +337,7 @@ describe('calls', () => {
 describe('in the body', () => {
   test('stall: half of it, then nothing until the client gives up', async () => {
     faults.replace([{ kind: 'stall', in_body: true }]);
-    const { bytes, error, headers } = await ask(reading(), AbortSignal.timeout(150));
+    const { bytes, error, headers } = await ask(reading(), AbortSignal.timeout(2000));
     assert.equal(error, 'ABORT_ERR');
     assert.equal(bytes.length, Math.floor(Number(headers['content-length']) / 2));
   });

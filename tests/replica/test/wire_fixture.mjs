@@ -60,6 +60,16 @@ export function delegated(identities, fields = []) {
   return { sender, der, sign: last.sign, chain: links };
 }
 
+/**
+ * The least of up to eight measurements; one below `enough` is the last. A busy machine makes some of them longer, a fault
+ * all.
+ */
+export async function leastOf(enough, measure) {
+  let least = Infinity;
+  for (let i = 0; i < 8 && least >= enough; i++) least = Math.min(least, await measure());
+  return least;
+}
+
 /** A network for one test file, stopped when its tests are done. */
 export async function network(options = {}) {
   const made = await startNetwork({ seed: 'tests', ...options });
