@@ -1,6 +1,7 @@
 /* Names and inodes: one inode per version, attributes, references. */
 #include "fs/tree.h"
 #include "tests/fs/scripted.h"
+#include "tests/support/least.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -154,6 +155,26 @@ static void test_never_missing(void)
     close_world(&w);
 }
 
+struct quick_open {
+    struct world *w;
+    fuse_ino_t ino;
+};
+
+/* Returns how often the open asks: not at all in the 50 ms after the lookup, which a busy machine
+ * may miss. */
+static int64_t open_after_lookup(void *arg)
+{
+    const struct quick_open *quick = arg;
+    struct fuse_entry_param e;
+    struct fs_opened opened;
+    TAP_INT(fs_tree_lookup(quick->w->tree, 1, "stable_memory", CALLER, &io, &e), 0, "looked up");
+    unsigned n = quick->w->file.n_stats;
+    TAP_INT(fs_tree_open(quick->w->tree, quick->ino, CALLER, &io, &opened), 0, "it opens");
+    TAP_INT((int64_t)opened.stat.version, 5, "pinned");
+    fs_tree_forget(quick->w->tree, quick->ino, 1); /* of this lookup */
+    return quick->w->file.n_stats - n;
+}
+
 static void test_versions(void)
 {
     struct world w;
@@ -165,10 +186,9 @@ static void test_versions(void)
     TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &first), 0, "version 5");
     TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &again), 0, "looked up again");
     TAP_INT((int64_t)again.ino, (int64_t)first.ino, "is the same inode");
+    struct quick_open quick = {.w = &w, .ino = first.ino};
+    TAP_INT(least_of(1, open_after_lookup, &quick), 0, "without asking what the lookup learned");
     unsigned n = w.file.n_stats;
-    TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), 0, "it opens");
-    TAP_INT(w.file.n_stats, n, "without asking what the lookup just learned");
-    TAP_INT((int64_t)opened.stat.version, 5, "pinned");
     TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), 0, "a second open");
     TAP_INT(w.file.n_stats, n + 1, "asks: the canister may have changed in between");
     TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &again), 0, "a lookup");
@@ -203,8 +223,9 @@ static void test_versions(void)
 
 /* A canister that changes all the time: what an OPEN learns when it finds its inode outdated serves
  * the lookup and the open that the kernel then sends. */
-static void test_busy(void)
+static int64_t open_when_busy(void *arg)
 {
+    (void)arg;
     struct world w;
     open_world(&w, true, 1000000000);
     struct fuse_entry_param first;
@@ -217,10 +238,17 @@ static void test_busy(void)
     unsigned n = w.file.n_stats;
     w.file.stat.version = 7;
     TAP_INT(fs_tree_lookup(w.tree, 1, "stable_memory", CALLER, &io, &second), 0, "looked up");
-    TAP_INT(fs_tree_open(w.tree, second.ino, CALLER, &io, &opened), 0, "opened");
-    TAP_INT((int64_t)opened.stat.version, 6, "at the version of the one answer");
-    TAP_INT(w.file.n_stats, n, "with no further question");
+    int result = fs_tree_open(w.tree, second.ino, CALLER, &io, &opened);
+    unsigned n_asked = w.file.n_stats - n; /* a busy machine may be late for the answer */
+    TAP_INT(result, n_asked == 0 ? 0 : -ESTALE, "opened");
+    TAP_OK(n_asked > 0 || opened.stat.version == 6, "at the version of the one answer");
     close_world(&w);
+    return n_asked;
+}
+
+static void test_busy(void)
+{
+    TAP_INT(least_of(1, open_when_busy, NULL), 0, "with no further question");
 }
 
 static struct {
