@@ -1,30 +1,20 @@
 // The benchmarks: everything that is compared is measured in this one run, and quoted as a ratio.
 //
 // usage: node bench.mjs [--size 256] [--repeat 3]      size in MiB
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run, Stage, top } from '../mount/harness.mjs';
 import { adaptation, adaptRows } from './adapt.mjs';
 import { candidRows, candidSpeed } from './candid.mjs';
+import { collectionSpeed, collectionTables } from './collections.mjs';
 import { fairRows, fairShare } from './fair.mjs';
 import { officialFetch, rawFetch } from './fetcher.mjs';
-import { CHUNK, fixed, INFLIGHT, mbps, median, MIB, ranged, seconds, spread, table } from './measure.mjs';
+import { CHUNK, fixed, INFLIGHT, mbps, median, MIB, ranged, seconds, spread, table, usage } from './measure.mjs';
 
 const { values } = parseArgs({ options: { size: { type: 'string', default: '256' }, repeat: { type: 'string', default: '3' } } });
 const size = Number(values.size) * MIB;
 const repeat = Number(values.repeat);
-
-// User and system CPU seconds, and peak resident bytes, of a process.
-async function usage(pid) {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return {
-    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100,
-    peakBytes: Number(/VmHWM:\s+(\d+)/.exec(status)[1]) * 1024,
-  };
-}
 
 // cp to /dev/null would be a special case of cp: the copy goes to a real file.
 const copy = (stage, path) => run('cp', [path, join(stage.dir, 'copy')]);
@@ -155,6 +145,8 @@ try {
   console.log(`\n${table(adaptRows(adapted))}`);
   const candid = await candidSpeed(repeat);
   console.log(`\n${table(candidRows(candid))}`);
+  const collections = await collectionSpeed(stage, await stage.network(), repeat);
+  console.log(`\n${collectionTables(collections).join('\n\n')}`);
   const out = join(top, 'build', 'bench.json');
   await mkdir(join(top, 'build'), { recursive: true });
   const report = {
@@ -166,6 +158,7 @@ try {
     fair_share: rounds,
     adaptation: adapted,
     candid,
+    collections,
   };
   await writeFile(out, `${JSON.stringify(report, null, 2)}\n`);
 } finally {

@@ -9,12 +9,12 @@ import { CHUNK, INFLIGHT } from './measure.mjs';
 
 const run = promisify(execFile);
 const AGENT_TOOL = join(top, 'build', 'tests', 'ic', 'agent_tool');
-const OFFICIAL = join(dirname(fileURLToPath(import.meta.url)), 'official.mjs');
+const here = (name) => join(dirname(fileURLToPath(import.meta.url)), name);
 
-function rawArgs(network, canister, bytes, chunk, inflight) {
+function rawArgs(network, canister, size, chunk, inflight, [command, method] = ['fetch', 'stable_read']) {
   return [
-    'fetch', '--url', network.url, '--root-key', network.root_key, '--canister', canister,
-    '--method', 'stable_read', '--size', String(bytes), '--chunk', String(chunk), '--inflight', String(inflight),
+    command, '--url', network.url, '--root-key', network.root_key, '--canister', canister,
+    '--method', method, '--size', String(size), '--chunk', String(chunk), '--inflight', String(inflight),
   ];
 }
 
@@ -38,9 +38,23 @@ export async function besideFetch(network, canister, fn) {
   }
 }
 
-// A loop of npm's @icp-sdk/core that saves the bytes to a file, as cp does; in a process of its own.
-export async function officialFetch(network, bytes, chunk, inflight, to) {
-  const config = JSON.stringify({ network, canister: network.canisters.sample, bytes, chunk, inflight, to });
-  const { stdout } = await run(process.execPath, [OFFICIAL, config]);
+// The same for `total` items of a method (start, limit).
+export async function rawItems(network, { canister, method, total, chunk, inflight = INFLIGHT }) {
+  const { stdout } = await run(AGENT_TOOL, rawArgs(network, canister, total, chunk, inflight, ['items', method]));
   return JSON.parse(stdout);
+}
+
+async function official(script, config) {
+  const { stdout } = await run(process.execPath, [here(script), JSON.stringify(config)]);
+  return JSON.parse(stdout);
+}
+
+// A loop of npm's @icp-sdk/core that saves the bytes to a file, as cp does; in a process of its own.
+export function officialFetch(network, bytes, chunk, inflight, to) {
+  return official('official.mjs', { network, canister: network.canisters.sample, bytes, chunk, inflight, to });
+}
+
+// The same for items, into the directory `to`.
+export function officialItems(network, { canister, method, total, chunk, inflight }, to) {
+  return official('official_items.mjs', { network, canister, method, total, chunk, inflight, to });
 }

@@ -1,4 +1,6 @@
 // Numbers: how long, how much, and how evenly.
+import { readFile } from 'node:fs/promises';
+
 export const MIB = 2 ** 20;
 export const BLOCK = 65536;
 // What the mount asks for at a time, and how many queries it starts with.
@@ -29,6 +31,17 @@ export async function seconds(fn) {
   const started = process.hrtime.bigint();
   await fn();
   return Number(process.hrtime.bigint() - started) / 1e9;
+}
+
+// User and system CPU seconds, and peak resident bytes, of a process.
+export async function usage(pid) {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return {
+    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100,
+    peakBytes: Number(/VmHWM:\s+(\d+)/.exec(status)[1]) * 1024,
+  };
 }
 
 export const fixed = (n, digits = 1) => (n === null ? '-' : n.toFixed(digits));

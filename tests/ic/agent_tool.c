@@ -2,6 +2,8 @@
  *
  *   agent_tool fetch      --url U --root-key HEX --canister ID --size N [--offset N] [--chunk N]
  *                         [--inflight N] [--method stable_read] [--no-verify] [--sha256]
+ *   agent_tool items      --url U --root-key HEX --canister ID --method M --size N [--offset N]
+ *                         [--chunk N] [--inflight N] [--sha256]
  *   agent_tool query      --url U --root-key HEX --canister ID --method M [--arg HEX]
  *   agent_tool update     --url U --root-key HEX --canister ID --method M [--arg HEX]
  *   agent_tool read-state --url U --root-key HEX --canister ID --path a/b/c   ("@" = the canister)
@@ -12,8 +14,10 @@
  * fetch reads a memory with a method (offset : nat64, length : nat64) -> (blob) query, in chunks,
  * --inflight of them at once, and prints one line of JSON; without --sha256 the bytes are thrown
  * away. --no-verify skips what the agent never skips (decoding and node signatures): the same
- * signed queries over the same HTTP client, as a yardstick. The others print the reply as hex. A
- * failure prints its cause on standard error and exits with 1.
+ * signed queries over the same HTTP client, as a yardstick. items does the same with a method
+ * (start : nat64, limit : nat64) that gives items: these are counted by --size, --offset and
+ * --chunk, and the bytes are those of the replies. The others print the reply as hex. A failure
+ * prints its cause on standard error and exits with 1.
  */
 #include "ic/agent.h"
 #include "ic/http.h"
@@ -36,6 +40,7 @@
 #include <unistd.h>
 
 #define THREADS_MAX 64
+#define REPLY_MAX   (3 * 1024 * 1024)
 
 struct options {
     const char *url;
@@ -53,6 +58,7 @@ struct options {
     int no_verify;
     int sha256;
     int trace;
+    bool items;
 };
 
 struct tool {
@@ -165,7 +171,7 @@ static void call(struct tool *tool, bool is_update)
     int rc = is_update ? ic_agent_update(tool->agent, &tool->canister, &tool->canister, o->method,
                                          arg, len, &io, &reply, &err)
                        : ic_agent_query(tool->agent, &tool->canister, o->method, arg, len,
-                                        3 * 1024 * 1024, &io, &reply, &err);
+                                        REPLY_MAX, &io, &reply, &err);
     if (rc != 0)
         die("%s (%s)", err.message, strerror(-rc));
     print_hex(reply.arg, reply.len);
@@ -317,11 +323,13 @@ static void fetch_chunk(struct fetch *f, uint64_t i)
         struct ic_io io = patience(tool);
         struct ic_reply reply;
         struct ic_error err;
-        int rc = ic_agent_query(tool->agent, &tool->canister, o->method, arg, sizeof arg, len + 64,
-                                &io, &reply, &err);
+        int rc = ic_agent_query(tool->agent, &tool->canister, o->method, arg, sizeof arg,
+                                o->items ? REPLY_MAX : len + 64, &io, &reply, &err);
         if (rc != 0)
             die("at %" PRIu64 ": %s (%s)", off, err.message, strerror(-rc));
-        const uint8_t *bytes = decode_blob(reply.arg, reply.len, len);
+        const uint8_t *bytes = o->items ? reply.arg : decode_blob(reply.arg, reply.len, len);
+        if (o->items)
+            len = reply.len;
         if (f->hash != NULL)
             take_turn(f, i, bytes, len);
         ic_reply_fini(&reply);
@@ -383,8 +391,8 @@ static void fetch(struct tool *tool)
     const struct options *o = &tool->options;
     if (o->chunk == 0 || o->inflight == 0 || o->inflight > THREADS_MAX)
         die("--chunk must be positive, --inflight 1 to %d", THREADS_MAX);
-    if (o->no_verify && o->sha256)
-        die("--sha256 needs the verified replies");
+    if (o->no_verify && (o->sha256 || o->items))
+        die("--sha256 and items need the verified replies");
     open_agent(tool);
     struct fetch f = {.tool = tool,
                       .n_chunks = (o->size + o->chunk - 1) / o->chunk,
@@ -497,11 +505,12 @@ int main(int argc, char **argv)
                                     .inflight = 16,
                                     .timeout_ms = 30000}};
     if (argc < 2)
-        die("fetch, query, update, read-state or root-key?");
+        die("fetch, items, query, update, read-state or root-key?");
     parse(&tool.options, argc - 1, argv + 1);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     const char *command = argv[1];
-    if (strcmp(command, "fetch") == 0)
+    tool.options.items = strcmp(command, "items") == 0;
+    if (strcmp(command, "fetch") == 0 || tool.options.items)
         fetch(&tool);
     else if (strcmp(command, "query") == 0 || strcmp(command, "update") == 0)
         call(&tool, command[0] == 'u');
