@@ -4,7 +4,7 @@
 
 /* Successes before more is tried, and before a number that failed is tried again: the canister may
  * have been upgraded, but a wasted call must stay rare. */
-#define GOOD_TO_GROW  32
+#define GOOD_TO_GROW  16
 #define GOOD_TO_RETRY 1024
 
 /* Failures in a row of what worked before, each of another range, until it counts as too much. */
@@ -59,21 +59,52 @@ int fs_item_limit_begin(struct fs_item_limit *limit, uint64_t want, const struct
     return result;
 }
 
+static uint64_t divide_up(uint64_t n, uint64_t by)
+{
+    return n / by + (n % by != 0);
+}
+
+/* The smallest number with which `max` items take as few calls as with n: more would only make the
+ * last call smaller. */
+static uint64_t even(const struct fs_item_limit *limit, uint64_t n)
+{
+    return divide_up(limit->max, divide_up(limit->max, n));
+}
+
+/* The smallest number that saves a call. current < max. */
+static uint64_t one_call_less_locked(const struct fs_item_limit *limit)
+{
+    return divide_up(limit->max, divide_up(limit->max, limit->current) - 1);
+}
+
+/* What to try next: a quarter more, or half-way to what is too much, and so much that it makes a
+ * difference. */
+static uint64_t larger_locked(const struct fs_item_limit *limit)
+{
+    uint64_t least = one_call_less_locked(limit);
+    uint64_t step = (limit->current + 3) / 4;
+    uint64_t half_way = limit->failed > limit->current ? (limit->failed - limit->current) / 2 : 0;
+    uint64_t n = limit->current + (step < half_way ? step : half_way);
+    n = even(limit, n < limit->max ? n : limit->max);
+    return n > least ? n : least;
+}
+
 static void learn_good_locked(struct fs_item_limit *limit, uint64_t n)
 {
     if (n > limit->good)
         limit->good = n;
-    if (n < limit->current)
+    /* Nearly the number is as good: the items that are left are shared out evenly. */
+    if (n < limit->current - limit->current / 16)
         return;
     limit->n_refused = 0;
     if (limit->current >= limit->max)
         return;
     limit->n_good++;
-    if (limit->n_good >= GOOD_TO_RETRY)
+    uint64_t larger = larger_locked(limit);
+    if (limit->n_good >= GOOD_TO_RETRY) {
         limit->failed = UINT64_MAX;
-    uint64_t larger = limit->current + (limit->current + 3) / 4;
-    if (larger > limit->max)
-        larger = limit->max;
+        larger = one_call_less_locked(limit);
+    }
     if (limit->n_good >= GOOD_TO_GROW && larger < limit->failed) {
         limit->current = larger;
         limit->n_good = 0;
@@ -88,7 +119,7 @@ static void shrink_locked(struct fs_item_limit *limit, uint64_t n)
     if (limit->good >= n)
         limit->good = 0;
     if (n <= limit->current) {
-        limit->current = limit->good > half ? limit->good : half;
+        limit->current = even(limit, limit->good > half ? limit->good : half);
         limit->n_good = 0;
         limit->n_refused = 0;
     }

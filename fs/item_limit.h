@@ -1,9 +1,10 @@
 /* How many items one reply may carry: learned, per method.
  *
  * Start large, halve when the canister fails because it was too much, remember what works, grow
- * back slowly. Items are uneven: a few large ones fail where others of the same number pass. So a
- * number that is known to work is given up only when it failed several times in a row; until then
- * the caller just asks for less of that range.
+ * back slowly: half-way to what was too much, and only where it saves calls for a file. Items are
+ * uneven: a few large ones fail where others of the same number pass. So a number that is known to
+ * work is given up only when it failed several times in a row; until then the caller just asks for
+ * less of that range.
  *
  * Many calls run at once, and all of them would run into the limit together. So a number that is
  * not known to work is tried by one call at a time, the probe; the others use what is known to
@@ -46,7 +47,7 @@ enum fs_item_outcome {
     FS_ITEM_UNKNOWN,  /* it failed for another reason, or was not made */
 };
 
-/* max: the largest number worth trying, >= 1. Returns 0 or -errno. */
+/* max: the largest number worth trying, that of a whole file; >= 1. Returns 0 or -errno. */
 int fs_item_limit_init(struct fs_item_limit *limit, uint64_t max)
     __attribute__((warn_unused_result));
 void fs_item_limit_fini(struct fs_item_limit *limit);

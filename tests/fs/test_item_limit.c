@@ -4,6 +4,8 @@
 #include "tests/tap.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <time.h>
 
 TAP_STATE;
@@ -47,28 +49,44 @@ static void fetch(struct fs_item_limit *limit, uint64_t n, uint64_t most, unsign
     }
 }
 
-static void test_every_limit(void)
+/* What fetching files of 1000 items comes to, at worst, with a limit from 1 to 1000. */
+struct worst {
+    unsigned n_vain; /* but for one in 1000 calls: they may look whether the limit is still there */
+    double to_possible; /* all calls, to the least possible */
+};
+
+static struct worst try_every_limit(unsigned n_files)
 {
-    unsigned most_vain = 0;
-    bool is_near = true;
-    bool is_rare = true;
+    struct worst worst = {0};
     for (uint64_t most = 1; most <= 1000; most++) {
         struct fs_item_limit limit;
         unsigned n_calls = 0;
         unsigned n_vain = 0;
         if (fs_item_limit_init(&limit, 1000) < 0)
-            return;
-        for (int i = 0; i < 20; i++)
+            return (struct worst){.n_vain = UINT_MAX, .to_possible = HUGE_VAL};
+        for (unsigned i = 0; i < n_files; i++)
             fetch(&limit, 1000, most, &n_calls, &n_vain);
-        uint64_t ideal = 20 * ((1000 + most - 1) / most);
-        is_near = is_near && n_calls - n_vain <= 2 * ideal + 2;
-        is_rare = is_rare && n_vain <= 11 + n_calls / 1000;
-        most_vain = n_vain > most_vain ? n_vain : most_vain;
         fs_item_limit_fini(&limit);
+        double ratio = n_calls / (double)(n_files * ((1000 + most - 1) / most));
+        if (ratio > worst.to_possible)
+            worst.to_possible = ratio;
+        n_vain -= n_calls / 1000 < n_vain ? n_calls / 1000 : n_vain;
+        if (n_vain > worst.n_vain)
+            worst.n_vain = n_vain;
     }
-    TAP_OK(is_rare, "20 files, any limit from 1 to 1000 items: few calls in vain");
-    printf("# at most %u in vain\n", most_vain);
-    TAP_OK(is_near, "and at most twice as many calls as needed");
+    printf("# %u files: at most %u in vain, %.2f times the calls that are possible\n", n_files,
+           worst.n_vain, worst.to_possible);
+    return worst;
+}
+
+static void test_every_limit(void)
+{
+    struct worst few = try_every_limit(20);
+    TAP_OK(few.n_vain <= 11, "20 files, any limit from 1 to 1000 items: few calls in vain");
+    TAP_OK(few.to_possible <= 1.25, "and not many more than needed");
+    struct worst many = try_every_limit(160);
+    TAP_OK(many.n_vain <= 11, "160 files: no more in vain, but to look for another limit");
+    TAP_OK(many.to_possible <= 1.05, "and hardly more than needed");
 }
 
 static void test_uneven(void)
