@@ -35,7 +35,8 @@ struct fs_items {
     struct fs_item_limit limit;
 
     pthread_mutex_t lock;
-    uint64_t item_size;          /* guarded by lock: bytes, as of late; 0: not known */
+    uint64_t recent_items;       /* guarded by lock: of some files' worth of late, and */
+    uint64_t recent_bytes;       /* guarded by lock: what they took */
     struct fs_items_stats stats; /* guarded by lock */
 };
 

@@ -10,6 +10,9 @@
  * may, for items are uneven. */
 #define REPLY_GOAL (FS_QUERY_REPLY_MAX / 16 * 15)
 
+/* Items of so many files tell how large the next ones will be. */
+#define RECENT_FILES 8
+
 /* From here on a fetch waits for its turn. */
 #define LONG_BYTES ((size_t)4 << 20)
 
@@ -78,7 +81,9 @@ static uint64_t choose(struct fetch *fetch, uint64_t left)
     struct fs_items *items = fetch->items;
     uint64_t n = fs_item_limit_get(&items->limit);
     pthread_mutex_lock(&items->lock);
-    uint64_t item_size = fetch->item_size ? fetch->item_size : items->item_size;
+    uint64_t item_size = fetch->item_size;
+    if (!item_size && items->recent_items)
+        item_size = items->recent_bytes / items->recent_items + 1;
     pthread_mutex_unlock(&items->lock);
     uint64_t fitting = item_size ? REPLY_GOAL / item_size : UINT64_MAX;
     if (n > fetch->cap)
@@ -94,11 +99,15 @@ static uint64_t choose(struct fetch *fetch, uint64_t left)
 static void learn(struct fetch *fetch, size_t len, uint64_t n)
 {
     struct fs_items *items = fetch->items;
-    uint64_t size = len / n + 1;
-    fetch->item_size = size;
+    fetch->item_size = len / n + 1;
     pthread_mutex_lock(&items->lock);
     items->stats.bytes += len;
-    items->item_size = items->item_size ? (3 * items->item_size + size) / 4 : size;
+    items->recent_items += n;
+    items->recent_bytes += len;
+    if (items->recent_items > RECENT_FILES * items->per_file) {
+        items->recent_items /= 2;
+        items->recent_bytes /= 2;
+    }
     pthread_mutex_unlock(&items->lock);
 }
 
