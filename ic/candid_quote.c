@@ -13,10 +13,11 @@ struct range {
 
 #define IN(c, ranges) is_in((c), (ranges), sizeof(ranges) / sizeof((ranges)[0]))
 
+/* The ranges ascend: most characters come before all but the first. */
 static bool is_in(uint32_t c, const struct range *ranges, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (c >= ranges[i].first && c <= ranges[i].last)
+    for (size_t i = 0; i < n && c >= ranges[i].first; i++)
+        if (c <= ranges[i].last)
             return true;
     return false;
 }
