@@ -26,6 +26,8 @@ const KINDS = [
   ['wrong_candid'], ['stall'], ['stall', { in_body: true }], ['drip', { bytes: 4096, ms: 2 }], ['rotate_nodes'],
   ['http', { status: 503 }], ['http', { status: 500 }], ['http', { status: 429, retry_after: 1 }], ['http', { status: 403 }],
 ];
+// What slows a copy down and does not break it.
+const HARMLESS = new Set(['drip', 'rotate_nodes']);
 const words = (kind, parameters = {}) => [kind, ...Object.entries(parameters).map(([k, v]) => `${k}=${v}`)].join(' ');
 
 describe('faults while a collection is copied', () => {
@@ -67,10 +69,12 @@ describe('faults while a collection is copied', () => {
 
   for (const [kind, parameters] of KINDS)
     test(words(kind, parameters), async () => {
-      for (const rules of [[{ nth: 1 }], [{ nth: 2 }, { nth: 7 }], [{ every: 3 }], [{ from: 4 }]]) {
+      for (const rules of [[{ nth: 1 }, { every: 3 }], [{ from: 4 }]]) {
         await remount();
         await network.faults(rules.map((rule) => ({ kind, method: METHOD, ...parameters, ...rule })));
-        await copyChecked();
+        const isWhole = await copyChecked();
+        if (HARMLESS.has(kind)) assert.ok(isWhole);
+        else if (rules[0].from) assert.ok(!isWhole, 'a copy that lacks files says so');
         await network.faults([]);
         await sleep(FORGET_MS);
         assert.ok(await copyChecked(), 'nothing wrong was kept');
