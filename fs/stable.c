@@ -363,6 +363,10 @@ static int stable_readv(struct source *source, uint64_t serial, uint64_t off,
     size_t len = 0;
     while (result == 0 && pos < total) {
         size_t limit = stable_max_io(source);
+        /* The limit has shrunk since: what is fetched ahead is better hinted anew, in pieces that
+         * many calls fetch at once, than fetched here, one after the other. */
+        if (io->is_ahead && total - pos > 2 * limit)
+            return -EIO;
         const struct fs_memory_dest dest = {iov, n_iov, pos};
         len = total - pos < limit ? total - pos : limit;
         result = read_piece(stable, &version, off + pos, &len, &dest, &ic_io, &err);

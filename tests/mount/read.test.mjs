@@ -6,6 +6,7 @@ import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { mostAtOnce } from './chunks.mjs';
 import { Client } from './client.mjs';
 import { errnoName, isSanitized, pread, run, seedBytes, Stage } from './harness.mjs';
 
@@ -179,6 +180,20 @@ describe('what it costs', () => {
     const bytes = reads.reduce((n, r) => n + r.replyBytes, 0);
     assert.ok(bytes < SIZE * 1.01, `${bytes} bytes for ${SIZE}`);
     assert.ok(reads.length < 40, `${reads.length} reads`);
+  });
+
+  // What was to be fetched ahead with calls of full size is not fetched with small ones, one after the other.
+  test('a canister that gives little at a time is asked for much of that at once', async () => {
+    await network.options({ instructionPercent: 0.0042, queryMs: 50 });
+    const mount = await stage.mount(network, network.canisters.sample);
+    const log = await network.requestsDuring(() => run('cp', [mount.path('stable_memory'), join(stage.dir, 'c')]));
+    const { reply_bytes: found } = (await mount.json('status')).stable_memory.files[0];
+    await network.options({ instructionPercent: 100, queryMs: 0 });
+    const good = log.filter((r) => r.method === 'stable_read_at' && r.status === 200 && r.reject === null);
+    assert.ok(found >= 65536 && found <= 262144, `${found} bytes at a time`);
+    assert.ok(good.length < (1.1 * SIZE) / found + 10, `${good.length} replies of ${found} bytes`);
+    // Sixteen may; the file is six calls of full size.
+    assert.ok(mostAtOnce(good) >= 10, `${mostAtOnce(good)} at once`);
   });
 });
 
