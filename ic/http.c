@@ -183,6 +183,10 @@ static int take_idle(struct ic_http *http, struct ic_transfer **out, struct ic_e
 
 static void put_idle(struct ic_http *http, struct ic_transfer *transfer)
 {
+    if (ic_transfer_is_worn(transfer)) {
+        ic_transfer_free(transfer);
+        return;
+    }
     pthread_mutex_lock(&http->lock);
     transfer->state = IC_TRANSFER_IDLE;
     transfer->next = http->idle;

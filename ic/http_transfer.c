@@ -112,6 +112,7 @@ static int request_cb(void *arg, char *to, char *from, int to_port, int from_por
 {
     struct ic_transfer *transfer = arg;
     (void)to, (void)from, (void)to_port, (void)from_port;
+    transfer->n_begun++;
     transfer->is_resent = transfer->is_resent || is_sent(transfer);
     if (transfer->begun_at_bytes < 0)
         transfer->begun_at_bytes = bytes_out(transfer);
@@ -214,6 +215,7 @@ int ic_transfer_prepare(struct ic_transfer *transfer, const struct ic_http_reque
     transfer->is_too_long = false;
     transfer->is_out_of_memory = false;
     transfer->begun_at_bytes = -1;
+    transfer->n_begun = 0;
     transfer->is_resent = false;
     transfer->moved_bytes = 0;
     transfer->moved_at_ns = ic_wait_now_ns();
@@ -417,4 +419,11 @@ int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_
     reply->len = transfer->len;
     transfer->body = NULL;
     return 0;
+}
+
+/* When it failed it may have been about to be begun anew. */
+bool ic_transfer_is_worn(const struct ic_transfer *transfer)
+{
+    return transfer->n_begun > 1 || transfer->result != CURLE_OK || transfer->is_stalled ||
+           transfer->abandoned != 0;
 }

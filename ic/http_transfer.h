@@ -29,6 +29,7 @@ struct ic_transfer {
     bool is_too_long;
     bool is_out_of_memory;
     long begun_at_bytes; /* bytes out before the request's first; -1: not begun; network thread */
+    unsigned n_begun;    /* how often the request was begun; network thread */
     bool is_resent;      /* a copy had left when another was begun; network thread */
     int64_t moved_bytes; /* in both directions, at the last look */
     int64_t moved_at_ns; /* when moved_bytes last changed */
@@ -71,5 +72,10 @@ long ic_transfer_port(const struct ic_transfer *transfer) IC_NONNULL(1);
 /* Turn a finished transfer into a reply or an error; the body moves to the reply. */
 int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_http_reply *reply,
                        struct ic_error *err) IC_NONNULL(1, 2, 3) IC_MUST_CHECK;
+
+/* After its exchange: must it be freed, and not be used for another one? libcurl counts over all
+ * exchanges of a handle how often it sent one anew on another connection, and refuses the sixth.
+ */
+bool ic_transfer_is_worn(const struct ic_transfer *transfer) IC_NONNULL(1);
 
 #endif

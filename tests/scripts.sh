@@ -27,18 +27,18 @@ cd "$copy/scripts"
 # Their usage, and nothing done; also when called from their own directory. A network or a mount would take longer.
 for script in test demo setup sanitize warnings check check-layers check-packages fuzz bench; do
     status=0
-    said=$(timeout 10 "./$script" --bogus 2>&1 </dev/null) || status=$?
+    said=$(timeout 60 "./$script" --bogus 2>&1 </dev/null) || status=$?
     is "$status" 1 "$script refuses a word it does not know"
     has "$said" "usage: scripts/$script" 'and tells its usage'
     status=0
-    said=$(timeout 10 "./$script" --help 2>/dev/null </dev/null) || status=$?
+    said=$(timeout 60 "./$script" --help 2>/dev/null </dev/null) || status=$?
     is "$status" 0 "$script --help succeeds"
     has "$said" "usage: scripts/$script" 'and tells the same on standard output'
 done
 for words in '--size' '--size 127' '--repeat 0' '--repeat 3x' '--size 128 2'; do
     status=0
     # shellcheck disable=SC2086 # words
-    said=$(timeout 10 ./bench $words 2>&1 </dev/null) || status=$?
+    said=$(timeout 60 ./bench $words 2>&1 </dev/null) || status=$?
     is "$status" 1 "bench refuses $words"
     has "$said" 'usage: scripts/bench' 'and tells its usage'
 done

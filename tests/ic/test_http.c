@@ -533,6 +533,8 @@ static void *work(void *arg)
 static void test_many_threads(void)
 {
     struct fake_server *first = server;
+    struct ic_http *patient = http;
+    open_http(5000); /* each of them meets one stall */
     server = fake_server_open(answer_by_number, NULL);
     pthread_t threads[24];
     struct worker workers[24];
@@ -549,6 +551,8 @@ static void test_many_threads(void)
     }
     TAP_INT(n_right, 24 * 20, "24 threads: every whole answer reached its caller, with its bytes");
     TAP_INT(n_failed, 24 * 10, "and every broken one failed");
+    ic_http_close(http);
+    http = patient;
     fake_server_close(server);
     server = first;
 }
@@ -598,7 +602,7 @@ static void answer_and_close(void *arg, const struct fake_request *request,
 
 /* libcurl sends a request anew when a kept connection ends before the answer: the caller must know
  * that two copies may have arrived. */
-static void test_resent(void)
+static void check_resent(void)
 {
     struct fake_server *first = server;
     server = fake_server_open(answer_and_close, NULL);
@@ -608,7 +612,9 @@ static void test_resent(void)
     } posts[] = {{200, false}, {400, true}, {400, false}};
     for (size_t i = 0; i < sizeof posts / sizeof posts[0]; i++) {
         struct ic_http_reply reply;
-        TAP_INT(post_now(&reply, NULL), 0, "a request");
+        struct ic_error err = {0};
+        if (!TAP_INT(post_now(&reply, &err), 0, "a request"))
+            printf("# %s\n", err.message);
         TAP_INT(reply.status, posts[i].status, "its status");
         TAP_OK(reply.sent, "it was sent");
         TAP_INT(reply.resent, posts[i].resent, "and sent anew, or not");
@@ -617,6 +623,13 @@ static void test_resent(void)
     TAP_INT(fake_server_n_requests(server), 4, "so many reached the server");
     fake_server_close(server);
     server = first;
+}
+
+/* However often that has happened before: libcurl refuses the sixth time. */
+static void test_resent(void)
+{
+    for (int i = 0; i < 8; i++)
+        check_resent();
 }
 
 static void *stop_soon(void *arg)
