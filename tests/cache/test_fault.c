@@ -104,40 +104,54 @@ static unsigned use(struct source *source, int error, unsigned *ret_wrong)
     return n_failed;
 }
 
-static void test_failing_reads(int error, unsigned n_workers)
+struct failing {
+    int error;
+    unsigned n_workers;
+    unsigned n_wrong;
+    unsigned n_failed_once;
+    unsigned n_failed_always;
+    unsigned n_not_recovered;
+};
+
+/* Each load fails, alone or with all after it. */
+static void fail_each(struct failing *f)
 {
-    char what[128];
-    unsigned n_wrong = 0;
-    unsigned n_failed_once = 0;
-    unsigned n_failed_always = 0;
-    unsigned n_not_recovered = 0;
-    uint64_t nth;
-    for (nth = 1; nth <= 30; nth++) {
+    for (uint64_t nth = 1; nth <= 30; nth++) {
         for (int persistent = 0; persistent < 2; persistent++) {
             struct bench b = {0};
             struct cache_config cache = {
-                .budget = 2 * MIB, .n_workers = n_workers, .error_keep_ns = 1};
+                .budget = 2 * MIB, .n_workers = f->n_workers, .error_keep_ns = 1};
             struct fake_config fake = {.size = SIZE, .seed = SEED, .max_io = 4 * BS};
             if (!bench_open(&b, &cache, &fake))
                 abort();
-            fake_fail(b.fake, nth, persistent ? UINT64_MAX : 1, error);
-            unsigned n = use(b.source, error, &n_wrong);
+            fake_fail(b.fake, nth, persistent ? UINT64_MAX : 1, f->error);
+            unsigned n = use(b.source, f->error, &f->n_wrong);
             if (persistent)
-                n_failed_always += n;
+                f->n_failed_always += n;
             else
-                n_failed_once += n;
+                f->n_failed_once += n;
             fake_fail(b.fake, 1, 0, 0);
             if (!bench_settle(&b) || read_static(b.source, 0, SIZE) != 0)
-                n_not_recovered++;
+                f->n_not_recovered++;
             bench_close(&b);
         }
     }
+}
+
+/* Whether a failure is seen is a matter of luck: prefetch often meets it before a reader does, and
+ * tells nobody. */
+static void test_failing_reads(int error, unsigned n_workers)
+{
+    char what[128];
+    struct failing f = {.error = error, .n_workers = n_workers};
+    for (int i = 0; i < 50 && f.n_failed_once == 0; i++)
+        fail_each(&f);
     snprintf(what, sizeof(what), "errno %d, %u workers: right bytes or that errno", -error,
              n_workers);
-    TAP_INT(n_wrong, 0, what);
-    TAP_INT(n_not_recovered, 0, "all bytes right once the source is well again");
-    TAP_OK(n_failed_once > 0 && n_failed_always > n_failed_once, "and it was seen");
-    printf("# failed reads: %u once, %u for good\n", n_failed_once, n_failed_always);
+    TAP_INT(f.n_wrong, 0, what);
+    TAP_INT(f.n_not_recovered, 0, "all bytes right once the source is well again");
+    TAP_OK(f.n_failed_once > 0 && f.n_failed_always > f.n_failed_once, "and it was seen");
+    printf("# failed reads: %u once, %u for good\n", f.n_failed_once, f.n_failed_always);
 }
 
 static void test_failing_memory(bool persistent)
