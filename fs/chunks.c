@@ -161,7 +161,9 @@ int fs_chunks_list(struct fs_chunks *chunks, const struct source_io *io, uint64_
     pthread_mutex_lock(&chunks->lock);
     if (chunks->listed_ns < since_ns) {
         chunks->listed_ns = ic_wait_now_ns();
-        chunks->run = 0;
+        /* Who asks for the first file next is likely to go through them all. */
+        chunks->run = 2;
+        chunks->expected = chunks->ahead_end = 0;
     }
     pthread_mutex_unlock(&chunks->lock);
     *out = fs_items_files(&chunks->items, total);
