@@ -251,6 +251,11 @@ static int put_together(const struct fetch *fetch, struct ic_buf *out)
             latest[n++] = collection->total;
         const struct ic_chunk_rule rule = {.latest = latest, .n_latest = n};
         result = ic_candid_merge(views, fetch->n_replies, &rule, NULL, out, fetch->err);
+        if (result == -ESTALE)
+            ic_error_reword(fetch->err,
+                            "%s: the replies for one file disagree: %.200s (a map can allow it: "
+                            "latest = FIELD)",
+                            collection->method, fetch->err->message);
     }
     free(views);
     if (result == 0 && ic_buf_status(out) < 0)

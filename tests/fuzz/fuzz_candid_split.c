@@ -1,4 +1,5 @@
 /* Any message: what decodes can be cut anywhere and put together again, and nothing else can. */
+#include "ic/candid_chunk.h"
 #include "ic/candid_split.h"
 #include "tests/fuzz/target.h"
 
@@ -80,6 +81,29 @@ static void check_unwrap(struct ic_view msg, bool decoded, const struct ic_candi
     ic_buf_fini(&out);
 }
 
+/* What is said of a chunk agrees with the items it is cut at, and never needs what decoding does
+ * not take. */
+static void check_info(struct ic_view msg, bool decoded, bool has_items, uint64_t n_items,
+                       const struct ic_candid_limits *limits)
+{
+    const struct ic_chunk_fields list = {.is_record = false};
+    const struct ic_chunk_fields record = {.is_record = true,
+                                           .items = ic_candid_hash("chunk", 5),
+                                           .has_total = true,
+                                           .total = ic_candid_hash("total_length", 12)};
+    struct ic_chunk_info info;
+    struct ic_error err = {0};
+    int ret = ic_candid_chunk_info(msg.bytes, msg.len, &list, limits, &info, &err);
+
+    CLAIM(ret == 0 || !decoded || err.code == IC_E_WRONG_TYPE);
+    if (ret == 0 && has_items && !info.is_none)
+        CLAIM(info.n_items == n_items);
+    ret = ic_candid_chunk_info(msg.bytes, msg.len, &record, limits, &info, &err);
+    CLAIM(ret == 0 || !decoded || err.code == IC_E_WRONG_TYPE);
+    CLAIM(ic_candid_chunk_info(msg.bytes, msg.len, NULL, limits, &info, &err) == 0 || !decoded ||
+          err.code == IC_E_WRONG_TYPE);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* The same for a message and its parts, which are shorter. */
@@ -93,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     CLAIM(ret == 0 || !decoded || err.code == IC_E_WRONG_TYPE);
     check_unwrap(msg, decoded, &limits);
+    check_info(msg, decoded, ret == 0, n, &limits);
     if (ret < 0)
         return 0;
     check_law(msg, n, 0, &limits);
