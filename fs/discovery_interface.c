@@ -33,7 +33,8 @@ static int load_file(const char *path, struct fs_discovery *out, char *message, 
     struct ic_error err = {0};
     int result = fs_small_file_read(path, IC_DID_MAX_TEXT, &out->did_text, &out->did_text_len);
     if (result < 0) {
-        snprintf(message, message_size, "did '%s': %s", path, fs_small_file_words(result));
+        snprintf(message, message_size, "did '%s': cannot be read: %s", path,
+                 fs_small_file_words(result));
         return -EINVAL;
     }
     result = ic_did_parse(out->did_text, out->did_text_len, NULL, &out->did, &err);

@@ -41,7 +41,10 @@ static const struct {
      "the version changed under an open file; the replies that make up a chunk file did not "
      "agree three times"},
     {ENOSPC, "the canister is out of memory or cycles"},
-    {EFBIG, "even the smallest reply is more than the canister can give"},
+    {EFBIG,
+     "even the smallest reply is more than the canister can give: one item of a collection (the "
+     "other files are not affected); a chunk file over 64 MiB or over what can be kept, see "
+     "chunk_items and cache_size"},
     {EROFS, "writing"},
     {EINVAL, "a command that is none"},
     {EOPNOTSUPP, "a command that the canister has no method for"},
