@@ -21,7 +21,7 @@ static int ask(const struct fs_backup_version *version, const struct ic_io *io,
     struct fs_answer answer;
     int result = fs_query(version->target, version->method, NULL, 0, io, &answer, err);
     if (result < 0)
-        return result;
+        return fs_query_fail_gone(result, err);
     const struct ic_value *value = fs_answer_value(&answer, 0);
     uint64_t mtime_ns;
     if (ic_value_nat64(ic_value_field(value, "version"), &out->version) < 0)

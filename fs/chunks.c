@@ -155,8 +155,7 @@ int fs_chunks_list(struct fs_chunks *chunks, const struct source_io *io, uint64_
     int result = chunks_total(chunks, since_ns, &ic_io, &total, &err);
     if (result < 0) {
         chunks_log(chunks, "", &err);
-        /* "No such file" would be the order to delete the backup of it. */
-        return result == -ENOENT ? -EIO : result;
+        return result;
     }
     pthread_mutex_lock(&chunks->lock);
     if (chunks->listed_ns < since_ns) {

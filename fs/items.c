@@ -35,7 +35,9 @@ int items_call(const struct fs_items *items, uint64_t first, uint64_t second,
         !fs_arguments_add(&args, collection->numbers[1], second))
         return ic_fail(err, IC_E_TOO_LARGE, "%s cannot be asked for %llu, %llu: they do not fit",
                        collection->method, (unsigned long long)first, (unsigned long long)second);
-    return fs_query_raw(items->target, collection->method, args.values, args.n, io, out, err);
+    int result =
+        fs_query_raw(items->target, collection->method, args.values, args.n, io, out, err);
+    return fs_query_fail_gone(result, err);
 }
 
 int items_look(const struct fs_items *items, const struct ic_reply *reply,
@@ -81,7 +83,7 @@ int items_call_last(const struct fs_items *items, uint64_t index, const struct i
                        (unsigned long long)index);
     int result = fs_query(items->target, collection->method, args.values, args.n, io, out, err);
     if (result < 0)
-        return result;
+        return fs_query_fail_gone(result, err);
     if (ic_value_blob(fs_answer_value(out, 0), blob) < 0 ||
         ic_value_bool(fs_answer_value(out, 1), is_last) < 0) {
         fs_answer_fini(out);
@@ -127,7 +129,7 @@ static int fetch_whole(struct fs_items *items, uint64_t index, const struct ic_i
                      ? fs_query_raw(items->target, collection->method, NULL, 0, io, &reply, err)
                      : items_call(items, items->per_file, index, io, &reply, err);
     if (result < 0)
-        return result;
+        return fs_query_fail_gone(result, err);
     result = check_whole(items, &reply, err);
     if (result == 0)
         ic_buf_append(out, reply.arg, reply.len);

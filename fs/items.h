@@ -35,6 +35,8 @@ struct fs_items {
     struct fs_item_limit limit;
 
     pthread_mutex_t lock;
+    bool is_total_checked;       /* guarded by lock: */
+    uint64_t checked_total;      /* guarded by lock: the last one, behind which nothing was */
     uint64_t recent_items;       /* guarded by lock: of some files' worth of late, and */
     uint64_t recent_bytes;       /* guarded by lock: what they took */
     struct fs_items_stats stats; /* guarded by lock */
@@ -49,12 +51,14 @@ int fs_items_init(struct fs_items *items, const struct fs_target *target,
                   struct fs_turn *turn) __attribute__((warn_unused_result, nonnull));
 void fs_items_fini(struct fs_items *items);
 
-/* The number of items (ITEMS), or of chunks (INDEX, LAST, WHOLE: 1) that there are now.
+/* The number of items (ITEMS), or of chunks (INDEX, LAST, WHOLE: 1) that there are now. A number
+ * of items that is told and was not told before is checked: there must be none behind it.
  *
  * hint  a number that is likely right, 0 for none: makes a search short
  *
  * Returns 0; -EACCES when the canister gives null where it should give items: it does so to those
- * who may not; another -errno with err filled. */
+ * who may not; -EPROTO: there are more items than it tells; -EFBIG: it would make more than 2^24
+ * files; another -errno with err filled, never -ENOENT. */
 int fs_items_count(struct fs_items *items, uint64_t hint, const struct ic_io *io, uint64_t *out,
                    struct ic_error *err) __attribute__((warn_unused_result, nonnull));
 

@@ -5,6 +5,9 @@
 
 #include <errno.h>
 
+/* More nobody could list, let alone copy, in any time: whatever tells it is no total. */
+#define FILES_MAX (UINT64_C(1) << 24)
+
 /* Ask for `limit` items from `start` on, and look at the reply. */
 static int probe(struct fs_items *items, uint64_t start, uint64_t limit, const struct ic_io *io,
                  struct ic_chunk_info *out, struct ic_error *err)
@@ -19,25 +22,6 @@ static int probe(struct fs_items *items, uint64_t start, uint64_t limit, const s
     return result;
 }
 
-/* Does the canister give an item although it says that there are none? Then what was taken for the
- * total is something else, such as the number of items in the reply. That it fails to is fine:
- * there is nothing in range. */
-static int check_empty(struct fs_items *items, const struct ic_io *io, struct ic_error *err)
-{
-    struct ic_chunk_info info;
-    struct ic_error failure = {0};
-    int result = probe(items, 0, 1, io, &info, &failure);
-    if (result == 0 && info.n_items > 0)
-        return ic_fail(err, IC_E_WRONG_TYPE,
-                       "%s: its total is 0 in the reply for none, yet it gives items: which field "
-                       "tells the total? (a map can say)",
-                       items->collection->method);
-    if (result == 0 || items_is_own_failure(&failure))
-        return 0;
-    *err = failure;
-    return result;
-}
-
 static int count_by_total(struct fs_items *items, const struct ic_io *io, uint64_t *out,
                           struct ic_error *err)
 {
@@ -45,8 +29,6 @@ static int count_by_total(struct fs_items *items, const struct ic_io *io, uint64
     int result = probe(items, 0, 0, io, &info, err);
     if (result == 0 && info.is_none)
         result = items_fail_null(items, err);
-    if (result == 0 && info.total == 0)
-        result = check_empty(items, io, err);
     if (result == 0)
         *out = info.total;
     return result;
@@ -64,12 +46,78 @@ static int count_by_method(struct fs_items *items, const struct ic_io *io, uint6
     struct fs_answer answer;
     int result = fs_query(items->target, collection->count, args.values, args.n, io, &answer, err);
     if (result < 0)
-        return result;
+        return fs_query_fail_gone(result, err);
     if (ic_value_nat64(fs_answer_value(&answer, 0), out) < 0)
         result = ic_fail(err, IC_E_WRONG_TYPE, "%s: its reply is no number of at most 64 bits",
                          collection->count);
     fs_answer_fini(&answer);
     return result;
+}
+
+static int count_once(struct fs_items *items, const struct ic_io *io, uint64_t *out,
+                      struct ic_error *err)
+{
+    return items->collection->end == FS_END_TOTAL ? count_by_total(items, io, out, err)
+                                                  : count_by_method(items, io, out, err);
+}
+
+/* Is there an item where the total says that there is none? That the canister fails to give one is
+ * fine: nothing is in range there. */
+static int is_beyond(struct fs_items *items, uint64_t total, const struct ic_io *io, bool *out,
+                     struct ic_error *err)
+{
+    struct ic_chunk_info info;
+    struct ic_error failure = {0};
+    int result = probe(items, total, 1, io, &info, &failure);
+    *out = result == 0 && info.n_items > 0;
+    if (result == 0 || items_is_own_failure(&failure))
+        return 0;
+    *err = failure;
+    return result;
+}
+
+/* A total that is less than there is would hide items, and rsync --delete would delete the backup
+ * of them. It may be something else, such as the number of items in the reply, or come from a node
+ * that lags behind. So a total that was not told before is believed only when there is nothing
+ * behind it, or when it grows. */
+static int check_total(struct fs_items *items, const struct ic_io *io, uint64_t *total,
+                       struct ic_error *err)
+{
+    bool has_more;
+    uint64_t again = 0;
+    int result = is_beyond(items, *total, io, &has_more, err);
+    if (result == 0 && has_more)
+        result = count_once(items, io, &again, err);
+    if (result < 0 || !has_more)
+        return result;
+    if (again <= *total)
+        return ic_fail(err, IC_E_WRONG_TYPE,
+                       "%s: its total is %llu, yet it gives an item behind that: which field tells "
+                       "the total? (a map can say)",
+                       items->collection->method, (unsigned long long)*total);
+    *total = again;
+    return 0;
+}
+
+/* What tells the number of items tells that of no others. */
+static int count_as_told(struct fs_items *items, const struct ic_io *io, uint64_t *out,
+                         struct ic_error *err)
+{
+    uint64_t total = 0;
+    int result = count_once(items, io, &total, err);
+    pthread_mutex_lock(&items->lock);
+    bool is_checked = items->is_total_checked && items->checked_total == total;
+    pthread_mutex_unlock(&items->lock);
+    if (result == 0 && !is_checked)
+        result = check_total(items, io, &total, err);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&items->lock);
+    items->is_total_checked = true;
+    items->checked_total = total;
+    pthread_mutex_unlock(&items->lock);
+    *out = total;
+    return 0;
 }
 
 struct prober {
@@ -134,14 +182,14 @@ static int count_to_last(struct fs_items *items, uint64_t hint, const struct ic_
                    items->collection->method);
 }
 
-int fs_items_count(struct fs_items *items, uint64_t hint, const struct ic_io *io, uint64_t *out,
-                   struct ic_error *err)
+static int count(struct fs_items *items, uint64_t hint, const struct ic_io *io, uint64_t *out,
+                 struct ic_error *err)
 {
+    bool is_items = items->collection->style == FS_COLLECTION_ITEMS;
     switch (items->collection->end) {
     case FS_END_TOTAL:
-        return count_by_total(items, io, out, err);
     case FS_END_COUNT:
-        return count_by_method(items, io, out, err);
+        return is_items ? count_as_told(items, io, out, err) : count_by_method(items, io, out, err);
     case FS_END_EMPTY:
         return count_by_search(items, hint, io, out, err);
     case FS_END_LAST:
@@ -150,5 +198,23 @@ int fs_items_count(struct fs_items *items, uint64_t hint, const struct ic_io *io
         break;
     }
     *out = 1;
+    return 0;
+}
+
+int fs_items_count(struct fs_items *items, uint64_t hint, const struct ic_io *io, uint64_t *out,
+                   struct ic_error *err)
+{
+    uint64_t total = 0;
+    int result = count(items, hint, io, &total, err);
+    if (result < 0)
+        return result;
+    uint64_t n_files = fs_items_files(items, total);
+    if (n_files > FILES_MAX)
+        return ic_fail(err, IC_E_TOO_LARGE,
+                       "%s: a total of %llu makes %llu files, too many to list: if it is right, "
+                       "take a larger chunk_items",
+                       items->collection->method, (unsigned long long)total,
+                       (unsigned long long)n_files);
+    *out = total;
     return 0;
 }

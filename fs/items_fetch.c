@@ -165,13 +165,66 @@ static void explain(struct fetch *fetch, uint64_t start, uint64_t n)
                     fetch->items->collection->method, (unsigned long long)start, err->message);
 }
 
+/* Does the total in a reply fit to what is known? The first reply's may be another than was told
+ * before: items come and go. But it must be what is told for none now, or on the way there; else it
+ * depends on what was asked for, and is no total. */
+static int check_total(struct fetch *fetch, uint64_t start, uint64_t total)
+{
+    struct fs_items *items = fetch->items;
+    uint64_t now = fetch->total;
+    if (total == fetch->total)
+        return 0;
+    if (fetch->n_replies > 0)
+        return ic_fail(fetch->err, IC_E_CHANGED, "%s: the number of items changed meanwhile",
+                       items->collection->method);
+    int result = fs_items_count(items, fetch->total, fetch->io, &now, fetch->err);
+    if (result < 0)
+        return result;
+    uint64_t least = now < fetch->total ? now : fetch->total;
+    uint64_t most = now < fetch->total ? fetch->total : now;
+    if (total < least || total > most)
+        return ic_fail(fetch->err, IC_E_CHANGED,
+                       "%s: its total is %llu in the reply for items from %llu on, %llu in the one "
+                       "for none",
+                       items->collection->method, (unsigned long long)total,
+                       (unsigned long long)start, (unsigned long long)now);
+    fetch->total = total;
+    return 0;
+}
+
+/* Is it what was asked for? Fills how many items came: 0 when it is told that there are none. */
+static int check_reply(struct fetch *fetch, uint64_t start, uint64_t asked,
+                       const struct ic_reply *reply, uint64_t *n)
+{
+    const struct fs_collection *collection = fetch->items->collection;
+    struct ic_chunk_info info;
+    int result = items_look(fetch->items, reply, &info, fetch->err);
+    /* Where nothing tells the end null can be the end. */
+    if (result == 0 && info.is_none && (collection->end != FS_END_EMPTY || start == 0))
+        result = items_fail_null(fetch->items, fetch->err);
+    if (result == 0 && collection->end == FS_END_TOTAL)
+        result = check_total(fetch, start, info.total);
+    if (result < 0)
+        return result;
+    uint64_t left = start < fetch->total ? fetch->total - start : 0;
+    if (info.n_items > asked)
+        return ic_fail(fetch->err, IC_E_MALFORMED, "%s gave %llu items when asked for %llu",
+                       collection->method, (unsigned long long)info.n_items,
+                       (unsigned long long)asked);
+    if (info.n_items > left || (info.n_items == 0 && left > 0))
+        return ic_fail(fetch->err, IC_E_CHANGED, "%s gave %llu of the %llu items from %llu on",
+                       collection->method, (unsigned long long)info.n_items,
+                       (unsigned long long)left, (unsigned long long)start);
+    *n = info.n_items;
+    return 0;
+}
+
 /* One call for items [start, end) or the first of them. *n: how many came; 0: fewer have to be
  * asked for. */
 static int fetch_some(struct fetch *fetch, uint64_t start, uint64_t end, uint64_t *n)
 {
     struct fs_items *items = fetch->items;
     struct ic_reply reply;
-    struct ic_chunk_info info;
     struct fs_item_call limited;
     int result =
         fs_item_limit_begin(&items->limit, choose(fetch, end - start), fetch->io, &limited);
@@ -190,30 +243,14 @@ static int fetch_some(struct fetch *fetch, uint64_t start, uint64_t end, uint64_
     fs_item_limit_end(&items->limit, &limited, FS_ITEM_GOOD, false);
     items_note_call(items, false);
     fetch->cap = fetch->cap > UINT64_MAX / 2 ? UINT64_MAX : 2 * fetch->cap;
-    result = items_look(items, &reply, &info, fetch->err);
-    bool has_total = items->collection->end == FS_END_TOTAL;
-    if (result == 0 && fetch->n_replies == 0 && has_total && !info.is_none)
-        fetch->total = info.total;
-    if (result == 0 && info.n_items > limited.n)
-        result = ic_fail(fetch->err, IC_E_MALFORMED, "%s gave %llu items when asked for %llu",
-                         items->collection->method, (unsigned long long)info.n_items,
-                         (unsigned long long)limited.n);
-    else if (result == 0 && (info.is_none || (has_total && info.total != fetch->total)))
-        result = ic_fail(fetch->err, IC_E_CHANGED, "%s: the number of items changed meanwhile",
-                         items->collection->method);
-    else if (result == 0 && info.n_items == 0 && start < fetch->total)
-        result = ic_fail(fetch->err, IC_E_CHANGED, "%s gave none of the items from %llu on",
-                         items->collection->method, (unsigned long long)start);
-    if (result == 0 && info.n_items > 0) {
-        learn(fetch, reply.len, info.n_items);
+    result = check_reply(fetch, start, limited.n, &reply, n);
+    if (result == 0 && *n > 0) {
+        learn(fetch, reply.len, *n);
         result = keep_reply(fetch, &reply);
-        *n = info.n_items;
-    } else {
-        ic_reply_fini(&reply);
-        return result;
+        if (result == 0)
+            return 0;
     }
-    if (result < 0)
-        ic_reply_fini(&reply);
+    ic_reply_fini(&reply);
     return result;
 }
 

@@ -37,6 +37,14 @@ int fs_query(const struct fs_target *target, const char *method, const struct ic
     return result;
 }
 
+int fs_query_fail_gone(int result, struct ic_error *err)
+{
+    if (result != -ENOENT)
+        return result;
+    err->code = IC_E_REJECTED;
+    return ic_error_errno(err);
+}
+
 void fs_answer_fini(struct fs_answer *answer)
 {
     ic_candid_free(answer->values);

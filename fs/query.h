@@ -27,6 +27,11 @@ int fs_query(const struct fs_target *target, const char *method, const struct ic
              size_t n_args, const struct ic_io *io, struct fs_answer *out, struct ic_error *err)
     __attribute__((warn_unused_result));
 
+/* For what stands in a listing: that its method is gone, or the canister, is a failure like any
+ * other, -EIO. -ENOENT would say that the file is gone, which rsync --delete takes for the order to
+ * delete the backup of it. Returns result, or that. */
+int fs_query_fail_gone(int result, struct ic_error *err) __attribute__((warn_unused_result));
+
 void fs_answer_fini(struct fs_answer *answer);
 
 /* The i-th result, NULL when there is none. */

@@ -22,7 +22,8 @@ static struct {
     uint64_t cap;          /* at most so many are given, whatever is asked for */
     uint64_t surplus;      /* so many more than asked for, as far as there are any */
     uint64_t total;        /* is told, whatever is true */
-    uint64_t drift;        /* 1: the total told is larger by the range's start */
+    uint64_t drift;        /* 1: the total told is larger by the range's start, 2: smaller */
+    uint64_t version;      /* is told, whatever is true */
     uint64_t null;         /* replies are null: 1 for everybody, 2 for whom is no controller */
     uint64_t notes;        /* so many further ones in every reply */
     uint64_t height;       /* the field: 0 constant, 1 the time, 2 the range's start */
@@ -47,6 +48,7 @@ static const struct {
     {"surplus", &knobs.surplus, 0},
     {"total", &knobs.total, NONE},
     {"drift", &knobs.drift, 0},
+    {"version", &knobs.version, NONE},
     {"null", &knobs.null, 0},
     {"notes", &knobs.notes, 0},
     {"height", &knobs.height, 0},
@@ -220,7 +222,9 @@ static struct range get_nat64s(void)
 
 static uint64_t told_total(uint64_t size, uint64_t start)
 {
-    return (knobs.total == NONE ? size : knobs.total) + (knobs.drift == 0 ? 0 : start);
+    uint64_t total = knobs.total == NONE ? size : knobs.total;
+
+    return knobs.drift == 0 ? total : knobs.drift == 1 ? total + start : total - start;
 }
 
 /* --- items --- */
@@ -450,6 +454,6 @@ IC_QUERY(backup_version)
                "\x98\xce\xc7\xe7\x07\x78\x01\x00");
     candid_put_nat64(mtime_ns);
     candid_put_nat64(shape.size);
-    candid_put_nat64(version);
+    candid_put_nat64(knobs.version == NONE ? version : knobs.version);
     ic0_msg_reply();
 }

@@ -1,0 +1,109 @@
+// What a collection must never be believed: that it is shorter than it is, that its files are gone, that two states are one.
+// rsync --delete would take it for the order to delete the backup.
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { assertMessage, chunkName, chunkNames, outcome } from './chunks.mjs';
+import { Client } from './client.mjs';
+import { errnoName, Stage } from './harness.mjs';
+import { configure, ITEMS_REPLIES } from './items.mjs';
+import { didOf, ShapedCanister } from './shapes.mjs';
+
+const STEP = 1000;
+const ATTR_TIMEOUT = ['-o', 'attr_timeout=100ms'];
+const FORGET_MS = 150;
+const UNVERSIONED = didOf('items').replace(/^.*backup_version.*\n/m, '');
+const REPLY = ITEMS_REPLIES.backup_items_chunk;
+
+describe('what is not believed of a collection', () => {
+  let stage, network, canister;
+
+  before(async () => {
+    stage = await Stage.open();
+    network = await stage.network();
+    const client = await Client.open(network);
+    canister = await ShapedCanister.install(client.agent, 'items', { size: 1 });
+  });
+  after(() => stage.close());
+
+  async function install(size, knobs = {}, options = {}) {
+    await canister.reinstall('items', { size, seed: 12n, ...options });
+    return configure(canister, knobs);
+  }
+  const mounted = (...options) => stage.mount(network, canister.id, [...ATTR_TIMEOUT, ...options]);
+  const readOf = (...names) => readFile(names.reduce((mount, name) => mount.path?.('backup', name) ?? `${mount}/${name}`)).catch(errnoName);
+  const listOf = (mount, name) => readdir(mount.path('backup', name)).catch(errnoName);
+  const whyNot = async (mount) => JSON.stringify((await mount.json('status')).backup);
+
+  describe('that files are gone because their method is', () => {
+    for (const [words, options] of [['with a version', {}], ['without one', { did: UNVERSIONED }]])
+      test(words, async () => {
+        await install(2_500, { bytes: 100 }, options);
+        const mount = await mounted();
+        assert.deepEqual(await listOf(mount, 'items'), chunkNames(2_500));
+        assert.equal((await readOf(mount, 'items', chunkName(0))).length > 0, true);
+        await canister.reinstall('nat', { size: 1 });
+        await sleep(FORGET_MS);
+        for (const [name, file] of [['items', chunkName(0)], ['items', chunkName(1000)], ['untold', chunkName(0)], ['meta', 'all.candid']])
+          assert.equal(await readOf(mount, name, file), 'EIO', `${name}/${file}`);
+        for (const name of ['items', 'untold', 'plain', 'parts']) assert.equal(await listOf(mount, name), 'EIO', name);
+        assert.match(await whyNot(mount), /has no query method|no such method|not found/i);
+        await mount.unmount();
+      });
+  });
+
+  describe('a total', () => {
+    test('that is less than there are items: EPROTO for the listing', async () => {
+      for (const total of [0, 1, 1_200, 2_499]) {
+        await install(2_500, { total });
+        const mount = await mounted();
+        assert.equal(await listOf(mount, 'items'), 'EPROTO', String(total));
+        assert.match(await whyNot(mount), /which field tells the total/);
+        await mount.unmount();
+      }
+    });
+
+    test('that is less from one listing to the next', async () => {
+      await install(2_500);
+      const mount = await mounted();
+      assert.deepEqual(await listOf(mount, 'items'), chunkNames(2_500));
+      await configure(canister, { total: 1_500 });
+      await sleep(FORGET_MS);
+      assert.equal(await listOf(mount, 'items'), 'EPROTO');
+      await configure(canister);
+      await sleep(FORGET_MS);
+      assert.deepEqual(await listOf(mount, 'items'), chunkNames(2_500));
+      await mount.unmount();
+    });
+
+    // 2: what is left from the start on; 1: more with each item.
+    for (const drift of [2, 1])
+      test(`that depends on what is asked for: never a shorter or longer listing, nor ENOENT (${drift})`, async () => {
+        const items = await install(2_500, { drift, bytes: 100 });
+        const mount = await mounted('-o', 'timeout=5s');
+        assert.deepEqual(await listOf(mount, 'items'), chunkNames(2_500));
+        assertMessage(REPLY, await readOf(mount, 'items', chunkName(0)), items.chunk(0, STEP), 'the first');
+        for (const start of [1000, 2000]) {
+          assert.equal(await readOf(mount, 'items', chunkName(start)), 'ESTALE', String(start));
+          assert.deepEqual(await listOf(mount, 'items'), chunkNames(2_500));
+        }
+        assert.match(await whyNot(mount), /total/);
+        const { code, stderr } = await outcome('rsync', '-a', '--delete', `${mount.path('backup', 'items')}/`, `${stage.dir}/drift-${drift}`);
+        assert.notEqual(code, 0);
+        assert.doesNotMatch(stderr, /vanished/);
+        await mount.unmount();
+      });
+
+    test('of more files than anybody could list: EFBIG, soon', async () => {
+      for (const total of [2n ** 60n, 2n ** 64n - 2n]) {
+        await install(2_500, { total });
+        const mount = await mounted();
+        for (const dir of ['backup', 'inspect'])
+          assert.equal(await readdir(mount.path(dir, 'items')).catch(errnoName), 'EFBIG', `${dir} ${total}`);
+        assert.match(await whyNot(mount), /chunk_items/);
+        await mount.unmount();
+      }
+    });
+  });
+});
