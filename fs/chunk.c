@@ -27,6 +27,7 @@ struct wish {
     enum fs_form form;
     const struct ic_io *io;
     struct fs_backup_state version; /* now; zero when none is told */
+    bool is_rendering;              /* a failure is one of the form, not of the content */
     struct ic_error err;
 };
 
@@ -74,10 +75,17 @@ static bool is_own(int result)
     return result == -EINTR || result == -ETIMEDOUT || result == -ENOMEM;
 }
 
+/* What cannot be shown in one form may be in another, and the content is there. */
+static bool is_about(enum fs_form failed, const struct wish *wish)
+{
+    return failed == FS_FORM_RAW || failed == wish->form;
+}
+
 static int kept_failure_locked(const struct wish *wish)
 {
     const struct chunk *chunk = wish->chunk;
-    bool is_kept = chunk->failure != 0 && chunk->failed_ns > wish->chunks->listed_ns &&
+    bool is_kept = chunk->failure != 0 && is_about(chunk->failed_form, wish) &&
+                   chunk->failed_ns > wish->chunks->listed_ns &&
                    chunk->failed_ns > wish->chunks->outdated_ns &&
                    ic_wait_now_ns() - chunk->failed_ns < FAILURE_KEPT_NS;
     return is_kept ? chunk->failure : 0;
@@ -88,6 +96,7 @@ static void note_result_locked(struct wish *wish, int result)
 {
     struct chunk *chunk = wish->chunk;
     chunk->failure = is_own(result) ? 0 : result;
+    chunk->failed_form = chunk->last_form;
     chunk->failed_ns = ic_wait_now_ns();
     struct fs_chunk_failure *entry = NULL;
     for (int i = 0; i < FS_CHUNKS_FAILURES; i++) {
@@ -139,9 +148,10 @@ static int check_version(struct wish *wish)
     int result = fs_backup_version_get(version, ic_wait_now_ns(), wish->io, &now, &wish->err);
     if (result < 0)
         return result;
-    bool is_later = now.version > wish->version.version;
+    /* Also one that is less: it may be another node's, that lags behind, or the canister went back. */
+    bool is_other = now.version != wish->version.version;
     wish->version = now;
-    return is_later ? ic_fail(&wish->err, IC_E_CHANGED, "it changed while it was fetched") : 0;
+    return is_other ? ic_fail(&wish->err, IC_E_CHANGED, "it changed while it was fetched") : 0;
 }
 
 static int fetch_once(struct wish *wish, struct fs_piece *out, int64_t *began_ns)
@@ -225,6 +235,7 @@ static int fetch(struct wish *wish)
 {
     struct fs_piece piece = {0};
     int64_t began_ns = 0;
+    wish->is_rendering = false;
     int result = -ESTALE;
     for (int i = 0; result == -ESTALE && i < TRIES_MAX; i++)
         result = fetch_once(wish, &piece, &began_ns);
@@ -256,12 +267,8 @@ static int render_raw(struct wish *wish, const uint8_t *raw, size_t len)
     size_t max = store_object_max(shared->store);
     size_t wanted = RENDER_FACTOR * len + RENDER_EXTRA;
     struct ic_buf text = {0};
-    int result = fs_turn_take(shared->rendering, wish->io);
-    if (result < 0)
-        return ic_wait_fail(&wish->err, result, "waiting for another rendering");
-    result = fs_render(wish->form, chunks->collection, shared->names, raw, len,
-                       wanted < max ? wanted : max, &text, &wish->err);
-    fs_turn_leave(shared->rendering);
+    int result = fs_render(wish->form, chunks->collection, shared->names, raw, len,
+                           wanted < max ? wanted : max, &text, &wish->err);
     if (result == 0 && ic_buf_status(&text) < 0)
         result = ic_fail(&wish->err, IC_E_NO_MEMORY, "out of memory");
     if (result < 0) {
@@ -277,17 +284,25 @@ static int render_raw(struct wish *wish, const uint8_t *raw, size_t len)
     return 0;
 }
 
+/* One at a time, with the copy of the content and until the store has the result: each can be as
+ * large as all that is kept. */
 static int render(struct wish *wish)
 {
+    struct fs_turn *turn = wish->chunks->shared->rendering;
     uint8_t *raw;
     size_t len;
-    int result = read_raw(wish, &raw, &len);
-    if (result == -ENOMEM)
-        return ic_fail(&wish->err, IC_E_NO_MEMORY, "out of memory");
+    wish->is_rendering = true;
+    int result = fs_turn_take(turn, wish->io);
     if (result < 0)
-        return result;
-    result = render_raw(wish, raw, len);
-    free(raw);
+        return ic_wait_fail(&wish->err, result, "waiting for another rendering");
+    result = read_raw(wish, &raw, &len);
+    if (result == 0) {
+        result = render_raw(wish, raw, len);
+        free(raw);
+    } else if (result == -ENOMEM) {
+        result = ic_fail(&wish->err, IC_E_NO_MEMORY, "out of memory");
+    }
+    fs_turn_leave(turn);
     return result;
 }
 
@@ -339,7 +354,8 @@ static int share_locked(struct wish *wish)
         if (result < 0)
             return result;
     }
-    return is_own(chunk->last_result) ? 0 : chunk->last_result;
+    bool is_ours = !is_own(chunk->last_result) && is_about(chunk->last_form, wish);
+    return is_ours ? chunk->last_result : 0;
 }
 
 static int work_locked(struct wish *wish, bool wants_bytes)
@@ -355,10 +371,11 @@ static int work_locked(struct wish *wish, bool wants_bytes)
             chunks_log(wish->chunks, name, &wish->err);
     }
     pthread_mutex_lock(&wish->chunks->lock);
+    chunk->last_result = result;
+    chunk->last_form = wish->is_rendering ? wish->form : FS_FORM_RAW;
     note_result_locked(wish, result);
     chunk->is_busy = false;
     chunk->n_turns++;
-    chunk->last_result = result;
     pthread_cond_broadcast(&chunk->settled);
     return result;
 }

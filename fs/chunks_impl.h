@@ -26,6 +26,7 @@ struct chunk {
     bool is_busy;           /* somebody fetches or renders it */
     unsigned n_turns;       /* how often that ended */
     int last_result;        /* of the last one that ended */
+    enum fs_form last_form; /* what that is about: RAW is about all forms */
     pthread_cond_t settled; /* is_busy became false */
 
     uint64_t serial; /* of the content; 0: never fetched */
@@ -35,7 +36,8 @@ struct chunk {
     uint64_t version;   /* the canister's, then; 0 when it tells none */
     struct chunk_form forms[FS_N_FORMS];
 
-    int failure; /* of the last fetch; 0 */
+    int failure; /* of the last one that was about more than its caller; 0 */
+    enum fs_form failed_form;
     int64_t failed_ns;
 };
 

@@ -1,16 +1,18 @@
 // What a collection must never be believed: that it is shorter than it is, that its files are gone, that two states are one.
 // rsync --delete would take it for the order to delete the backup.
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { assertMessage, chunkName, chunkNames, outcome } from './chunks.mjs';
+import { IDL } from '@icp-sdk/core/candid';
+import { assertMessage, callsFor, chunkName, chunkNames, decode, isGood, outcome } from './chunks.mjs';
 import { Client } from './client.mjs';
-import { errnoName, Stage } from './harness.mjs';
+import { errnoName, eventually, Stage } from './harness.mjs';
 import { configure, ITEMS_REPLIES } from './items.mjs';
 import { didOf, ShapedCanister } from './shapes.mjs';
 
 const STEP = 1000;
+const PAGED = [IDL.Nat64, IDL.Nat64];
 const ATTR_TIMEOUT = ['-o', 'attr_timeout=100ms'];
 const FORGET_MS = 150;
 const UNVERSIONED = didOf('items').replace(/^.*backup_version.*\n/m, '');
@@ -105,5 +107,42 @@ describe('what is not believed of a collection', () => {
         await mount.unmount();
       }
     });
+  });
+
+  test('two states in one file, when the version goes back while it is fetched', async () => {
+    const knobs = { refuse_above: 250, body_min: 20, body_max: 20 };
+    await install(1_000, { ...knobs, version: 9 });
+    const mount = await mounted('-o', 'timeout=20s');
+    await listOf(mount, 'items');
+    const before = (await network.log()).length;
+    await network.options({ queryMs: 300 });
+    const reading = readOf(mount, 'items', chunkName(0));
+    const pieces = async () => callsFor((await network.log()).slice(before), 'backup_items_chunk', PAGED).filter((call) => isGood(call) && call.limit > 1);
+    await eventually(async () => (await pieces()).length >= 2);
+    await configure(canister, { ...knobs, body_min: 30, body_max: 30, version: 8 });
+    const got = await reading;
+    await network.options({ queryMs: 0 });
+    if (got !== 'ESTALE') {
+      const lengths = new Set(decode(REPLY, got)[0].chunk.map(({ body }) => body.length));
+      assert.equal(lengths.size, 1, [...lengths].join());
+    }
+    await mount.unmount();
+  });
+
+  test('what cannot be shown of a file says nothing about its content', async () => {
+    await install(100_000, { body_min: 0, body_max: 0 });
+    const mount = await mounted('-o', 'chunk_items=100000,cache_size=6M');
+    const path = (ending) => mount.path('inspect', 'items', chunkName(0, ending));
+    assert.equal(await readFile(path('txt')).catch(errnoName), 'EFBIG');
+    await canister.actor.touch(5n);
+    await sleep(FORGET_MS);
+    // In parallel, too: whoever waits for the rendering wants something else.
+    const [text, json, raw] = await Promise.all([
+      readFile(path('txt')).catch(errnoName), stat(path('json')).catch(errnoName), stat(mount.path('backup', 'items', chunkName(0))).catch(errnoName),
+    ]);
+    assert.equal(text, 'EFBIG');
+    assert.ok(json.size > 0, String(json));
+    assert.ok(raw.size > 0, String(raw));
+    await mount.unmount();
   });
 });
