@@ -148,7 +148,8 @@ static int check_version(struct wish *wish)
     int result = fs_backup_version_get(version, ic_wait_now_ns(), wish->io, &now, &wish->err);
     if (result < 0)
         return result;
-    /* Also one that is less: it may be another node's, that lags behind, or the canister went back. */
+    /* Also one that is less: it may be another node's, that lags behind, or the canister went back.
+     */
     bool is_other = now.version != wish->version.version;
     wish->version = now;
     return is_other ? ic_fail(&wish->err, IC_E_CHANGED, "it changed while it was fetched") : 0;

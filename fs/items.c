@@ -35,8 +35,7 @@ int items_call(const struct fs_items *items, uint64_t first, uint64_t second,
         !fs_arguments_add(&args, collection->numbers[1], second))
         return ic_fail(err, IC_E_TOO_LARGE, "%s cannot be asked for %llu, %llu: they do not fit",
                        collection->method, (unsigned long long)first, (unsigned long long)second);
-    int result =
-        fs_query_raw(items->target, collection->method, args.values, args.n, io, out, err);
+    int result = fs_query_raw(items->target, collection->method, args.values, args.n, io, out, err);
     return fs_query_fail_gone(result, err);
 }
 
