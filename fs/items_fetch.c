@@ -19,13 +19,14 @@
 /* Times that replies may disagree. */
 #define AGAIN_MAX 3
 
-/* A fetch under way: the replies so far. */
+/* A fetch under way: the pieces so far. A piece is the message of a reply, or its bytes; a copy,
+ * for what replies come in are few large buffers that the next ones want. */
 struct fetch {
     struct fs_items *items;
     const struct ic_io *io;
     struct ic_error *err;
-    struct ic_reply *replies;
-    size_t n_replies;
+    struct ic_buf *pieces;
+    size_t n_pieces;
     size_t size; /* of the array */
     size_t bytes;
     uint64_t item_size; /* bytes, in this file; 0: not known */
@@ -37,41 +38,44 @@ struct fetch {
     unsigned n_calls;
 };
 
-static void drop_replies(struct fetch *fetch)
+static void drop_pieces(struct fetch *fetch)
 {
-    for (size_t i = 0; i < fetch->n_replies; i++)
-        ic_reply_fini(&fetch->replies[i]);
-    fetch->n_replies = 0;
+    for (size_t i = 0; i < fetch->n_pieces; i++)
+        ic_buf_fini(&fetch->pieces[i]);
+    fetch->n_pieces = 0;
     fetch->bytes = 0;
     if (fetch->has_turn)
         fs_turn_leave(fetch->items->turn);
     fetch->has_turn = false;
 }
 
-static int keep_reply(struct fetch *fetch, const struct ic_reply *reply)
+static int keep_piece(struct fetch *fetch, struct ic_view piece)
 {
     struct fs_items *items = fetch->items;
-    if (reply->len > items->max - fetch->bytes)
+    if (piece.len > items->max - fetch->bytes)
         return ic_fail(fetch->err, IC_E_TOO_LARGE,
                        "the items of one file are more than %zu bytes: take a smaller chunk_items",
                        items->max);
-    if (!fetch->has_turn && fetch->bytes + reply->len > LONG_BYTES) {
+    if (!fetch->has_turn && fetch->bytes + piece.len > LONG_BYTES) {
         int result = fs_turn_take(items->turn, fetch->io);
         if (result < 0)
             return ic_wait_fail(fetch->err, result, "waiting for another long fetch");
         fetch->has_turn = true;
     }
-    if (fetch->n_replies == fetch->size) {
+    if (fetch->n_pieces == fetch->size) {
         size_t size = fetch->size ? 2 * fetch->size : 8;
-        struct ic_reply *grown = realloc(fetch->replies, size * sizeof(*grown));
+        struct ic_buf *grown = realloc(fetch->pieces, size * sizeof(*grown));
         if (!grown)
             return ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory");
-        fetch->replies = grown;
+        fetch->pieces = grown;
         fetch->size = size;
     }
-    fetch->replies[fetch->n_replies++] = *reply;
-    fetch->bytes += reply->len;
-    return 0;
+    struct ic_buf *kept = &fetch->pieces[fetch->n_pieces++];
+    *kept = (struct ic_buf){0};
+    ic_buf_reserve(kept, piece.len);
+    ic_buf_append(kept, piece.bytes, piece.len);
+    fetch->bytes += piece.len;
+    return ic_buf_status(kept) < 0 ? ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory") : 0;
 }
 
 /* How many of the items that are left one call should ask for: not more than fit by their size of
@@ -174,7 +178,7 @@ static int check_total(struct fetch *fetch, uint64_t start, uint64_t total)
     uint64_t now = fetch->total;
     if (total == fetch->total)
         return 0;
-    if (fetch->n_replies > 0)
+    if (fetch->n_pieces > 0)
         return ic_fail(fetch->err, IC_E_CHANGED, "%s: the number of items changed meanwhile",
                        items->collection->method);
     int result = fs_items_count(items, fetch->total, fetch->io, &now, fetch->err);
@@ -192,9 +196,10 @@ static int check_total(struct fetch *fetch, uint64_t start, uint64_t total)
     return 0;
 }
 
-/* Is it what was asked for? Fills how many items came: 0 when it is told that there are none. */
+/* Is it what was asked for? Fills how many items came: 0 when it is told that there are none; and
+ * what is to be kept of it. */
 static int check_reply(struct fetch *fetch, uint64_t start, uint64_t asked,
-                       const struct ic_reply *reply, uint64_t *n)
+                       const struct ic_reply *reply, uint64_t *n, struct ic_view *piece)
 {
     const struct fs_collection *collection = fetch->items->collection;
     struct ic_chunk_info info;
@@ -216,6 +221,7 @@ static int check_reply(struct fetch *fetch, uint64_t start, uint64_t asked,
                        collection->method, (unsigned long long)info.n_items,
                        (unsigned long long)left, (unsigned long long)start);
     *n = info.n_items;
+    *piece = collection->is_bytes ? info.blob : ic_view(reply->arg, reply->len);
     return 0;
 }
 
@@ -225,6 +231,7 @@ static int fetch_some(struct fetch *fetch, uint64_t start, uint64_t end, uint64_
 {
     struct fs_items *items = fetch->items;
     struct ic_reply reply;
+    struct ic_view piece;
     struct fs_item_call limited;
     int result =
         fs_item_limit_begin(&items->limit, choose(fetch, end - start), fetch->io, &limited);
@@ -243,12 +250,10 @@ static int fetch_some(struct fetch *fetch, uint64_t start, uint64_t end, uint64_
     fs_item_limit_end(&items->limit, &limited, FS_ITEM_GOOD, false);
     items_note_call(items, false);
     fetch->cap = fetch->cap > UINT64_MAX / 2 ? UINT64_MAX : 2 * fetch->cap;
-    result = check_reply(fetch, start, limited.n, &reply, n);
+    result = check_reply(fetch, start, limited.n, &reply, n, &piece);
     if (result == 0 && *n > 0) {
         learn(fetch, reply.len, *n);
-        result = keep_reply(fetch, &reply);
-        if (result == 0)
-            return 0;
+        result = keep_piece(fetch, piece);
     }
     ic_reply_fini(&reply);
     return result;
@@ -259,42 +264,50 @@ static uint64_t end_of(const struct fs_items *items, uint64_t start, uint64_t to
     return total - start < items->per_file ? total : start + items->per_file;
 }
 
-/* The replies as one. */
-static int put_together(const struct fetch *fetch, struct ic_buf *out)
+static void join_bytes(const struct fetch *fetch, struct ic_buf *out)
+{
+    ic_buf_reserve(out, fetch->bytes);
+    for (size_t i = 0; i < fetch->n_pieces; i++)
+        ic_buf_append(out, fetch->pieces[i].bytes, fetch->pieces[i].len);
+}
+
+static int merge(const struct fetch *fetch, struct ic_buf *out)
 {
     const struct fs_collection *collection = fetch->items->collection;
-    struct ic_view *views = calloc(fetch->n_replies, sizeof(*views));
+    struct ic_view *views = calloc(fetch->n_pieces, sizeof(*views));
     if (!views)
         return ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory");
-    int result = 0;
-    for (size_t i = 0; result == 0 && i < fetch->n_replies; i++) {
-        const struct ic_reply *reply = &fetch->replies[i];
-        struct ic_chunk_info info = {0};
-        views[i] = ic_view(reply->arg, reply->len);
-        if (!collection->is_bytes)
-            continue;
-        result = items_look(fetch->items, reply, &info, fetch->err);
-        if (result == 0)
-            ic_buf_append(out, info.blob.bytes, info.blob.len);
-    }
-    if (!collection->is_bytes && fetch->n_replies == 1) {
-        ic_buf_append(out, views[0].bytes, views[0].len);
-    } else if (!collection->is_bytes) {
-        uint32_t latest[FS_LATEST_MAX + 1];
-        size_t n = 0;
-        for (; n < collection->n_latest; n++)
-            latest[n] = collection->latest[n];
-        if (collection->end == FS_END_TOTAL)
-            latest[n++] = collection->total;
-        const struct ic_chunk_rule rule = {.latest = latest, .n_latest = n};
-        result = ic_candid_merge(views, fetch->n_replies, &rule, NULL, out, fetch->err);
-        if (result == -ESTALE)
-            ic_error_reword(fetch->err,
-                            "%s: the replies for one file disagree: %.200s (a map can allow it: "
-                            "latest = FIELD)",
-                            collection->method, fetch->err->message);
-    }
+    for (size_t i = 0; i < fetch->n_pieces; i++)
+        views[i] = ic_view(fetch->pieces[i].bytes, fetch->pieces[i].len);
+    uint32_t latest[FS_LATEST_MAX + 1];
+    size_t n = 0;
+    for (; n < collection->n_latest; n++)
+        latest[n] = collection->latest[n];
+    if (collection->end == FS_END_TOTAL)
+        latest[n++] = collection->total;
+    const struct ic_chunk_rule rule = {.latest = latest, .n_latest = n};
+    int result = ic_candid_merge(views, fetch->n_pieces, &rule, NULL, out, fetch->err);
+    if (result == -ESTALE)
+        ic_error_reword(
+            fetch->err,
+            "%s: the replies for one file disagree: %.200s (a map can allow it: latest = FIELD)",
+            collection->method, fetch->err->message);
     free(views);
+    return result;
+}
+
+/* The pieces as one. out is empty. */
+static int put_together(struct fetch *fetch, struct ic_buf *out)
+{
+    int result = 0;
+    if (fetch->n_pieces == 1) {
+        *out = fetch->pieces[0];
+        fetch->n_pieces = 0;
+    } else if (fetch->items->collection->is_bytes) {
+        join_bytes(fetch, out);
+    } else {
+        result = merge(fetch, out);
+    }
     if (result == 0 && ic_buf_status(out) < 0)
         result = ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory");
     return result;
@@ -334,7 +347,7 @@ static int fetch_items(struct fetch *fetch, uint64_t start, struct ic_buf *out)
         uint64_t was = fetch->total;
         fetch->cap = UINT64_MAX;
         int result = fetch_once(fetch, start, out);
-        drop_replies(fetch);
+        drop_pieces(fetch);
         bool changed = result == -ESTALE || (result < 0 && items_is_own_failure(fetch->err));
         if (!changed || n >= AGAIN_MAX)
             return result;
@@ -357,7 +370,7 @@ int items_fetch(struct fs_items *items, uint64_t start, size_t size, uint64_t *t
     if (size > 0)
         fetch.item_size = size / (end_of(items, start, *total) - start) + 1;
     int result = fetch_items(&fetch, start, out);
-    free(fetch.replies);
+    free(fetch.pieces);
     *total = fetch.total;
     *n_calls = fetch.n_calls;
     return result;

@@ -136,13 +136,14 @@ static int start_jobs(struct fs_mount *mount)
     return fs_jobs_open(&mount->jobs, &config);
 }
 
-/* Blocks of memory and files of collections share cache_size, as far as there are both. */
+/* Blocks of memory and files of collections share cache_size, as far as there are both. What is not
+ * shared is for files that are being fetched: many at once, and each in pieces first. */
 static size_t backup_share(const struct fs_mount *mount)
 {
     size_t size = (size_t)mount->options->cache_size;
     if (mount->discovery.n_collections == 0)
         return 0;
-    return mount->discovery.n_memories > 0 ? size / 2 : size - CACHE_BUDGET_MIN;
+    return mount->discovery.n_memories > 0 ? size / 2 : size - size / 4;
 }
 
 static int start_backup(struct fs_mount *mount, char *message, size_t message_size)

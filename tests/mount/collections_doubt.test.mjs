@@ -131,7 +131,7 @@ describe('what is not believed of a collection', () => {
 
   test('what cannot be shown of a file says nothing about its content', async () => {
     await install(100_000, { body_min: 0, body_max: 0 });
-    const mount = await mounted('-o', 'chunk_items=100000,cache_size=6M');
+    const mount = await mounted('-o', 'chunk_items=100000,cache_size=7M');
     const path = (ending) => mount.path('inspect', 'items', chunkName(0, ending));
     assert.equal(await readFile(path('txt')).catch(errnoName), 'EFBIG');
     await canister.actor.touch(5n);
