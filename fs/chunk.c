@@ -155,7 +155,8 @@ static int check_version(struct wish *wish)
     return is_other ? ic_fail(&wish->err, IC_E_CHANGED, "it changed while it was fetched") : 0;
 }
 
-static int fetch_once(struct wish *wish, struct fs_piece *out, int64_t *began_ns)
+/* Fills also whether the failure is that the version moved meanwhile. */
+static int fetch_once(struct wish *wish, struct fs_piece *out, int64_t *began_ns, bool *has_moved)
 {
     struct fs_chunks *chunks = wish->chunks;
     uint64_t total;
@@ -166,10 +167,10 @@ static int fetch_once(struct wish *wish, struct fs_piece *out, int64_t *began_ns
     size_t size = (size_t)wish->chunk->forms[FS_FORM_RAW].size;
     result =
         fs_items_fetch(&chunks->items, wish->chunk->index, total, size, wish->io, out, &wish->err);
-    if (result == 0 && out->n_calls > 1)
-        result = check_version(wish);
-    else
+    if (result < 0 || out->n_calls == 1)
         return result;
+    result = check_version(wish);
+    *has_moved = result == -ESTALE;
     if (result < 0)
         free(out->bytes);
     return result;
@@ -237,9 +238,12 @@ static int fetch(struct wish *wish)
     struct fs_piece piece = {0};
     int64_t began_ns = 0;
     wish->is_rendering = false;
+    bool has_moved = true;
     int result = -ESTALE;
-    for (int i = 0; result == -ESTALE && i < TRIES_MAX; i++)
-        result = fetch_once(wish, &piece, &began_ns);
+    for (int i = 0; has_moved && i < TRIES_MAX; i++) {
+        has_moved = false;
+        result = fetch_once(wish, &piece, &began_ns, &has_moved);
+    }
     return result < 0 ? result : adopt(wish, &piece, began_ns);
 }
 

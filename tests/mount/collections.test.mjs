@@ -355,6 +355,8 @@ describe('collections', () => {
         const mount = await mounted();
         assert.equal(await readOf(mount.path('backup', 'items', chunkName(0))), 'ESTALE', JSON.stringify(knobs));
         assert.match(await whyNot(mount), /differs in a field|number of items changed/);
+        const { collections } = (await mount.json('status')).backup;
+        assert.equal(collections.find(({ name }) => name === 'items').fetched_again, 2, 'three times in all');
         await mount.unmount();
       }
     });

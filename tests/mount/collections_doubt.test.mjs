@@ -2,6 +2,7 @@
 // rsync --delete would take it for the order to delete the backup.
 import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IDL } from '@icp-sdk/core/candid';
@@ -128,6 +129,30 @@ describe('what is not believed of a collection', () => {
     }
     await mount.unmount();
   });
+
+  for (const fault of [{ kind: 'stall', method: 'backup_items_chunk', from: 12 }, null])
+    test(`SIGTERM ends the mount soon, with much under way${fault ? ' and nothing answered' : ''}`, async () => {
+      await install(30_000, { body_min: 1_500, body_max: 2_500, refuse_above: 400 });
+      await network.options({ queryMs: 20 });
+      if (fault) await network.faults([fault]);
+      // Long files, so that they wait for their turn, and renderings of them.
+      for (const chunk_items of [1000, 5000]) {
+        const mount = await mounted('-o', `timeout=300s,chunk_items=${chunk_items}`);
+        const readers = [
+          outcome('cp', '-r', mount.path('backup', 'items'), join(stage.dir, `ends-${Math.random()}`)),
+          outcome('sh', '-c', 'for file in "$1"/*.json; do cat "$file" & done; wait', 'sh', mount.path('inspect', 'items')),
+        ];
+        await network.untilAsked({ method: 'backup_items_chunk' });
+        await sleep(500);
+        const began = Date.now();
+        mount.child.kill('SIGTERM');
+        assert.deepEqual(await mount.exited, { code: 0, signal: null });
+        assert.ok(Date.now() - began < 5_000, `${Date.now() - began} ms`);
+        await Promise.all(readers);
+      }
+      await network.faults([]);
+      await network.options({ queryMs: 0 });
+    });
 
   test('what cannot be shown of a file says nothing about its content', async () => {
     await install(100_000, { body_min: 0, body_max: 0 });
