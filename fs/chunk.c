@@ -61,10 +61,13 @@ static bool is_current_locked(const struct wish *wish)
         return false;
     if (fs_backup_version_is_told(shared->version))
         return chunk->version == wish->version.version;
-    int64_t age_ns = ic_wait_now_ns() - chunk->fetched_ns;
-    bool was_read = chunk->forms[wish->form].was_read;
-    return chunk->fetched_ns > wish->chunks->listed_ns && age_ns < shared->chunk_timeout_ns &&
-           (!was_read || age_ns < shared->attr_timeout_ns);
+    int64_t now_ns = ic_wait_now_ns();
+    /* What was read does not wait to be read any more: who asks again wants to know what is there
+     * now. Later reads come out of the kernel's pages, unnoticed. */
+    bool was_served = chunk->forms[wish->form].was_read && chunk->wanted_ns != 0 &&
+                      now_ns - chunk->wanted_ns >= shared->attr_timeout_ns;
+    return chunk->fetched_ns > wish->chunks->listed_ns && !was_served &&
+           now_ns - chunk->fetched_ns < shared->chunk_timeout_ns;
 }
 
 /* --- failures --- */
@@ -206,12 +209,9 @@ static int adopt(struct wish *wish, struct fs_piece *piece, int64_t began_ns)
     uint64_t object = store_put(chunks->shared->store, piece->bytes, piece->len);
     uint64_t old[FS_N_FORMS] = {chunk->forms[FS_FORM_RAW].object};
     pthread_mutex_lock(&chunks->lock);
-    for (int i = 0; i < FS_N_FORMS; i++) {
-        chunk->forms[i].was_read = false;
-        if (!is_same) {
-            old[i] = chunk->forms[i].object;
-            chunk->forms[i] = (struct chunk_form){0};
-        }
+    for (int i = 0; !is_same && i < FS_N_FORMS; i++) {
+        old[i] = chunk->forms[i].object;
+        chunk->forms[i] = (struct chunk_form){0};
     }
     chunk->forms[FS_FORM_RAW].object = object;
     chunk->forms[FS_FORM_RAW].size = piece->len;
@@ -219,6 +219,7 @@ static int adopt(struct wish *wish, struct fs_piece *piece, int64_t began_ns)
     chunk->serial += !is_same;
     chunk->mtime_ns = mtime_ns;
     chunk->fetched_ns = began_ns;
+    chunk->wanted_ns = 0;
     chunk->version = wish->version.version;
     chunks->n_fetched++;
     chunks->n_same += is_same;
@@ -372,6 +373,10 @@ static int work_locked(struct wish *wish, bool wants_bytes)
     if (result < 0) {
         char name[FS_CHUNK_NAME_MAX];
         fs_chunks_name(wish->chunks, chunk->index, wish->form, name);
+        if (wish->err.code == IC_E_TIMEOUT)
+            ic_error_reword(&wish->err,
+                            "%.300s (a smaller chunk_items or a larger timeout may help)",
+                            wish->err.message);
         if (result != -ENOENT)
             chunks_log(wish->chunks, name, &wish->err);
     }
@@ -431,8 +436,11 @@ int chunk_refresh(struct fs_chunks *chunks, uint64_t index, enum fs_form form, b
     pthread_mutex_lock(&chunks->lock);
     wish.chunk = find_or_add_locked(chunks, index);
     int result = wish.chunk ? refresh_locked(&wish, wants_bytes) : -ENOMEM;
-    if (result == 0)
+    if (result == 0) {
         fill_locked(&wish, out);
+        if (!io->is_ahead && wish.chunk->wanted_ns == 0)
+            wish.chunk->wanted_ns = ic_wait_now_ns();
+    }
     pthread_mutex_unlock(&chunks->lock);
     return result;
 }

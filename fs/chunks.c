@@ -157,6 +157,10 @@ int fs_chunks_list(struct fs_chunks *chunks, const struct source_io *io, uint64_
         chunks_log(chunks, "", &err);
         return result;
     }
+    if (total == 0)
+        fs_log_print(chunks->shared->target->log, FS_LOG_WARNING,
+                     "backup/%s is empty: %s gives no items", chunks->collection->name,
+                     chunks->collection->method);
     pthread_mutex_lock(&chunks->lock);
     if (chunks->listed_ns < since_ns) {
         chunks->listed_ns = ic_wait_now_ns();

@@ -16,7 +16,7 @@
 struct chunk_form {
     uint64_t object; /* in the store; 0: not made yet */
     uint64_t size;   /* bytes, when made */
-    bool was_read;   /* to its end, since the content was fetched */
+    bool was_read;   /* to its end, so that the kernel may have it, too */
 };
 
 /* A file of a collection. Guarded by the collection's lock. */
@@ -33,6 +33,7 @@ struct chunk {
     uint8_t hash[FS_SEEN_HASH];
     int64_t mtime_ns;
     int64_t fetched_ns; /* when the fetch began, monotonic */
+    int64_t wanted_ns;  /* when somebody first asked for what it brought; 0: nobody yet */
     uint64_t version;   /* the canister's, then; 0 when it tells none */
     struct chunk_form forms[FS_N_FORMS];
 

@@ -140,6 +140,8 @@ bool fs_collection_complete(struct fs_collection *c, unsigned given, const struc
         complete.style = guess_style(&reading, c, func);
     if (complete.style == FS_COLLECTION_LAST && !(given & FS_GIVEN_STYLE))
         return collection_fail(&reading, COLLECTION_NEEDS_ID);
+    if (!(given & FS_GIVEN_STYLE) && !collection_check_names(&reading, complete.style, func))
+        return false;
     if (!collection_read_func(&reading, func, given, &complete))
         return false;
     *c = complete;

@@ -61,6 +61,12 @@ bool collection_read_items(const struct collection_reading *reading,
                            const struct ic_type *const *results, size_t n_results, unsigned given,
                            struct fs_collection *c);
 
+/* Where the style ITEMS is a guess: do the names of the arguments say that they are something else
+ * than where to start and how many? Asked for the wrong ones, a canister gives fewer items, and
+ * nobody would notice. False: they do. */
+bool collection_check_names(const struct collection_reading *reading,
+                            enum fs_collection_style style, const struct ic_type *func);
+
 /* All of a description from the type of its method, whose style is known. */
 bool collection_read_func(const struct collection_reading *reading, const struct ic_type *func,
                           unsigned given, struct fs_collection *c);

@@ -60,6 +60,32 @@ static bool match_chunks(struct ic_view method, const struct ic_type *func,
            collection_gives_last(func);
 }
 
+/* The name of the i-th argument is one of the list. */
+static bool is_named(const struct ic_type *func, size_t i, const char *const *list)
+{
+    const struct ic_type_label *labels = func->names ? func->names->labels : NULL;
+    for (; labels && *list; list++)
+        if (ic_view_is_text(labels[i].name, *list))
+            return true;
+    return false;
+}
+
+bool collection_check_names(const struct collection_reading *reading,
+                            enum fs_collection_style style, const struct ic_type *func)
+{
+    static const char *const no_start[] = {"limit",    "count", "size", "length",
+                                           "len",      "n",     "page", "page_size",
+                                           "pageSize", "end",   "take", NULL};
+    static const char *const no_limit[] = {"end",   "to",   "until",  "stop",   "last", "page",
+                                           "start", "from", "offset", "cursor", NULL};
+    if (style == FS_COLLECTION_ITEMS && takes_two_numbers(func) &&
+        (is_named(func, 0, no_start) || is_named(func, 1, no_limit)))
+        return collection_fail(reading, "by their names its arguments are not where to start and "
+                                        "how many items (a map with style = items says that they "
+                                        "are)");
+    return true;
+}
+
 static bool read_method(const struct ic_did *did, const struct ic_type_method *method,
                         struct ic_view name, struct fs_collection *found, char *reason,
                         size_t reason_size)
@@ -75,6 +101,8 @@ static bool read_method(const struct ic_did *did, const struct ic_type_method *m
     memcpy(found->name, name.bytes, name.len);
     if (found->style == FS_COLLECTION_LAST)
         return collection_fail(&reading, COLLECTION_NEEDS_ID);
+    if (!collection_check_names(&reading, found->style, method->type))
+        return false;
     return collection_read_func(&reading, method->type, FS_GIVEN_STYLE, found);
 }
 

@@ -152,6 +152,10 @@ static enum fs_exit check_version(const struct discovery_search *search, char *m
                               "tells no version of its memory: a copy may mix two states if it "
                               "changes meanwhile",
                               message, message_size);
+    /* Who backs up backup/ believes that he has them all. */
+    for (size_t i = 0; out->did && i < out->n_not_shown; i++)
+        fs_log_print(search->target->log, FS_LOG_WARNING, "not shown in backup/: %s: %s",
+                     out->not_shown[i].method, out->not_shown[i].reason);
     if (result == FS_EXIT_OK && out->n_collections > 0 && !out->backup_version[0])
         result = warn_of_live(search,
                               "tells no version of its collections: the files of a copy may be of "

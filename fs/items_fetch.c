@@ -54,7 +54,8 @@ static int keep_piece(struct fetch *fetch, struct ic_view piece)
     struct fs_items *items = fetch->items;
     if (piece.len > items->max - fetch->bytes)
         return ic_fail(fetch->err, IC_E_TOO_LARGE,
-                       "the items of one file are more than %zu bytes: take a smaller chunk_items",
+                       "the items of one file are more than %zu bytes: take a larger "
+                       "cache_size or a smaller chunk_items",
                        items->max);
     if (!fetch->has_turn && fetch->bytes + piece.len > LONG_BYTES) {
         int result = fs_turn_take(items->turn, fetch->io);

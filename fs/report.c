@@ -235,6 +235,11 @@ static json_t *report_limits(const struct fs_mount *mount)
 {
     json_t *limits = json_object();
     set(limits, "cache_size", number(mount->options->cache_size));
+    set(limits, "cache_dir",
+        mount->options->cache_dir ? text_or_note(mount->options->cache_dir) : json_null());
+    set(limits, "cache_disk", number(mount->options->cache_disk));
+    set(limits, "chunk_items", number(mount->options->chunk_items));
+    set(limits, "chunk_timeout_ms", number(mount->options->chunk_timeout_ns / 1000000));
     set(limits, "inflight", number(ic_agent_inflight_limit(mount->target.agent)));
     set(limits, "timeout_ms", number(mount->options->timeout_ns / 1000000));
     set(limits, "attr_timeout_ms", number(mount->options->attr_timeout_ns / 1000000));

@@ -303,6 +303,26 @@ static void test_methods(void)
 }
 
 /* A zero byte cannot be in a name of ours, nor half a character. */
+/* What arguments are called tells when they are something else. */
+static void test_argument_names(void)
+{
+#define OTHERS                                                                                     \
+    ": by their names its arguments are not where to start and how many items (a map with style "  \
+    "= items says that they are)\n"
+    expect_method("backup_a : (start : nat, end : nat) -> (vec T) query", "backup_a" OTHERS);
+    expect_method("backup_a : (limit : nat, start : nat) -> (vec T) query", "backup_a" OTHERS);
+    expect_method("backup_a : (page : nat, size : nat) -> (vec T) query", "backup_a" OTHERS);
+    expect_method("backup_a : (from : nat, to : nat) -> (vec T) query", "backup_a" OTHERS);
+    expect_method("backup_a : (offset : nat, length : nat) -> (vec T) query",
+                  "a=backup_a items empty (nat, nat)\n");
+    expect_method("backup_a : (skip : nat, take : nat) -> (vec T) query",
+                  "a=backup_a items empty (nat, nat)\n");
+    expect_method("backup_a : (nat, to : nat) -> (vec T) query", "backup_a" OTHERS);
+    expect_method("backup_a : (ends : nat, nat) -> (vec T) query",
+                  "a=backup_a items empty (nat, nat)\n");
+#undef OTHERS
+}
+
 static void test_hostile_names(void)
 {
     char name[400], did[700];
@@ -602,6 +622,7 @@ int main(void)
     test_known_shapes();
     test_items();
     test_methods();
+    test_argument_names();
     test_hostile_names();
     test_hostile_types();
     test_many();

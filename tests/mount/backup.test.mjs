@@ -229,6 +229,23 @@ describe('items that change', () => {
     assert.deepEqual(await rsync(content(), out), { transferred: 0, changes: [] });
   });
 
+  test('read again and again without a listing: the kernel has it all, and a change is seen', async () => {
+    const path = content('0000001000.candid');
+    let before = await readFile(path);
+    for (let i = 0; i < 2; i++) {
+      for (let n = 0; n < 2; n++) {
+        await sleep(FORGET_MS);
+        assert.equal(Buffer.compare(await readFile(path), before), 0);
+      }
+      await canister.touch(1_500);
+      await sleep(FORGET_MS);
+      const now = await readFile(path);
+      assert.notEqual(Buffer.compare(now, before), 0);
+      assertChunk(now, 1_000);
+      before = now;
+    }
+  });
+
   test('an open file keeps its content, or is stale; never a mixture', async () => {
     const path = content('0000002000.candid');
     const old = await readFile(path);
