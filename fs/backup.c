@@ -166,6 +166,7 @@ static int open_shared(struct fs_backup *backup, char *message, size_t message_s
         .attr_timeout_ns = (int64_t)config->options->attr_timeout_ns,
         .chunk_timeout_ns = (int64_t)config->options->chunk_timeout_ns,
         .max_inflight = config->max_inflight,
+        .listed = config->listed,
         .arg = config->arg,
     };
     result = open_store(backup, message, message_size);

@@ -18,8 +18,9 @@ struct fs_backup_config {
     const struct fs_discovery *discovery;
     const struct fs_options *options;
     size_t memory; /* bytes of files to keep in memory */
-    /* Queries that may run at once now. */
+    /* See struct fs_chunks_shared. */
     unsigned (*max_inflight)(void *arg);
+    void (*listed)(void *arg, const struct source_io *io);
     void *arg;
 };
 

@@ -152,6 +152,7 @@ int fs_chunks_list(struct fs_chunks *chunks, const struct source_io *io, uint64_
     struct ic_error err = {0};
     uint64_t total = 0;
     int64_t since_ns = chunks_since(chunks, chunks->shared->attr_timeout_ns);
+    chunks->shared->listed(chunks->shared->arg, io);
     int result = chunks_total(chunks, since_ns, &ic_io, &total, &err);
     if (result < 0) {
         chunks_log(chunks, "", &err);

@@ -42,6 +42,8 @@ struct fs_chunks_shared {
     int64_t chunk_timeout_ns;
     /* Queries that may run at once now. */
     unsigned (*max_inflight)(void *arg);
+    /* A collection is being listed. May block on the network. */
+    void (*listed)(void *arg, const struct source_io *io);
     void *arg;
 };
 

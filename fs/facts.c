@@ -28,6 +28,7 @@ struct fs_facts {
     struct content contents[FS_N_FACTS]; /* guarded by lock */
     int64_t asked_at_ns;                 /* guarded by lock: monotonic */
     bool asking;                         /* guarded by lock: some thread is at it */
+    uint64_t code_at_start;              /* guarded by lock: the serial of the module hash */
 };
 
 struct fact_source {
@@ -214,6 +215,15 @@ static void adopt_locked(struct fs_facts *facts, struct answers *answers)
     facts->asked_at_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
+/* What methods there are was found out at the start. */
+static void warn_of_new_code(const struct fs_facts *facts)
+{
+    fs_log_print(facts->target->log, FS_LOG_WARNING,
+                 "the code of canister %s has changed since it was mounted: mount it anew, or new "
+                 "methods, collections and names of fields are not seen",
+                 facts->target->canister_text);
+}
+
 /* Ask again when the answers are old and nobody is at it. The old ones stay when that fails. */
 static void refresh(struct fs_facts *facts, const struct ic_io *io)
 {
@@ -236,7 +246,11 @@ static void refresh(struct fs_facts *facts, const struct ic_io *io)
     else
         facts->asked_at_ns =
             clock_ns(CLOCK_MONOTONIC); /* not again at once: each try may be slow */
+    bool is_new_code =
+        result == 0 && facts->contents[FS_FACT_MODULE_HASH].serial != facts->code_at_start;
     pthread_mutex_unlock(&facts->lock);
+    if (is_new_code)
+        warn_of_new_code(facts);
     free_answers(&answers);
     if (result < 0 && err.code != IC_E_CANCELLED)
         fs_log_print_about(facts->target->log, FS_LOG_WARNING, "facts",
@@ -330,6 +344,7 @@ enum fs_exit fs_facts_open(struct fs_facts **out, const struct fs_target *target
     int result = ask(facts, &io, &answers, &err);
     if (result == 0)
         adopt_locked(facts, &answers);
+    facts->code_at_start = facts->contents[FS_FACT_MODULE_HASH].serial;
     free_answers(&answers);
     if (result == 0) {
         *out = facts;
@@ -349,6 +364,12 @@ void fs_facts_close(struct fs_facts *facts)
         free(facts->contents[i].text);
     pthread_mutex_destroy(&facts->lock);
     free(facts);
+}
+
+void fs_facts_refresh(struct fs_facts *facts, const struct source_io *io)
+{
+    struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
+    refresh(facts, &ic_io);
 }
 
 void fs_facts_copy(struct fs_facts *facts, enum fs_fact fact, char *out, size_t size)

@@ -49,6 +49,10 @@ int fs_facts_open_source(struct fs_facts *facts, enum fs_fact fact, struct sourc
 int fs_facts_take_candid(struct fs_facts *facts, char **out, size_t *len)
     __attribute__((warn_unused_result));
 
+/* Ask again when the answers are older than FS_FACTS_TTL_NS. Logs a warning when the canister's
+ * code is another than at the start. */
+void fs_facts_refresh(struct fs_facts *facts, const struct source_io *io);
+
 /* Copy a fact as a line without its newline; "" when absent. */
 void fs_facts_copy(struct fs_facts *facts, enum fs_fact fact, char *out, size_t size);
 

@@ -146,6 +146,13 @@ static size_t backup_share(const struct fs_mount *mount)
     return mount->discovery.n_memories > 0 ? size / 2 : size - size / 4;
 }
 
+/* Whoever lists collections wants to know whether those are all. */
+static void look_at_code(void *arg, const struct source_io *io)
+{
+    const struct fs_mount *mount = arg;
+    fs_facts_refresh(mount->facts, io);
+}
+
 static int start_backup(struct fs_mount *mount, char *message, size_t message_size)
 {
     const struct fs_backup_config config = {
@@ -154,6 +161,7 @@ static int start_backup(struct fs_mount *mount, char *message, size_t message_si
         .options = mount->options,
         .memory = backup_share(mount),
         .max_inflight = current_inflight,
+        .listed = look_at_code,
         .arg = mount,
     };
     if (mount->discovery.n_collections == 0)
