@@ -65,11 +65,11 @@ void fs_chunks_name(const struct fs_chunks *chunks, uint64_t index, enum fs_form
                     char name[FS_CHUNK_NAME_MAX])
 {
     const char *suffix = fs_render_suffix(form, chunks->collection);
+    unsigned long long start = index * chunks_step(chunks);
     if (chunks->collection->style == FS_COLLECTION_WHOLE)
         snprintf(name, FS_CHUNK_NAME_MAX, "all%s", suffix);
     else
-        snprintf(name, FS_CHUNK_NAME_MAX, "%010llu%s",
-                 (unsigned long long)(index * chunks_step(chunks)), suffix);
+        snprintf(name, FS_CHUNK_NAME_MAX, "%010llu%s", start, suffix);
 }
 
 int fs_chunks_find(const struct fs_chunks *chunks, const char *name, enum fs_form form,

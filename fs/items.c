@@ -123,7 +123,7 @@ static int fetch_whole(struct fs_items *items, uint64_t index, const struct ic_i
                        struct ic_buf *out, struct ic_error *err)
 {
     const struct fs_collection *collection = items->collection;
-    struct ic_reply reply;
+    struct ic_reply reply = {0};
     int result = collection->style == FS_COLLECTION_WHOLE
                      ? fs_query_raw(items->target, collection->method, NULL, 0, io, &reply, err)
                      : items_call(items, items->per_file, index, io, &reply, err);
@@ -139,8 +139,8 @@ static int fetch_whole(struct fs_items *items, uint64_t index, const struct ic_i
 static int fetch_last(struct fs_items *items, uint64_t index, const struct ic_io *io,
                       struct ic_buf *out, struct ic_error *err)
 {
-    struct fs_answer answer;
-    struct ic_view blob;
+    struct fs_answer answer = {0};
+    struct ic_view blob = {0};
     bool is_last;
     int result = items_call_last(items, index, io, &answer, &blob, &is_last, err);
     if (result == 0) {

@@ -3,6 +3,7 @@
 #include "ic/candid_split.h"
 #include "ic/wait.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -275,6 +276,7 @@ static void join_bytes(const struct fetch *fetch, struct ic_buf *out)
 static int merge(const struct fetch *fetch, struct ic_buf *out)
 {
     const struct fs_collection *collection = fetch->items->collection;
+    assert(fetch->n_pieces > 0);
     struct ic_view *views = calloc(fetch->n_pieces, sizeof(*views));
     if (!views)
         return ic_fail(fetch->err, IC_E_NO_MEMORY, "out of memory");

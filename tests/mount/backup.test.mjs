@@ -75,7 +75,7 @@ describe('a hundred thousand items', () => {
       const calls = callsFor(log, METHODS[name], PAGED);
       assertAskedOnce(calls, total);
       // Ten stretches of 400 items each are longer than one reply.
-      const inVain = calls.filter((call) => !isGood(call)).length;
+      const inVain = calls.filter((call) => call.start < total && !isGood(call)).length;
       assert.ok(inVain <= (name === 'content' ? 20 : 0), `${name}: ${inVain} calls in vain`);
     }
     await mount.unmount();
@@ -143,8 +143,9 @@ describe('a hundred thousand items', () => {
     let names;
     const log = await network.requestsDuring(async () => (names = await readdir(mount.path('backup', 'content'))));
     assert.deepEqual(names.sort(), chunkNames(ITEMS));
-    assert.deepEqual(callsFor(log, METHODS.content, PAGED), []);
-    assert.ok(log.length <= 2, `${log.length} requests`);
+    // Only whether there is one behind the total.
+    assert.deepEqual(callsFor(log, METHODS.content, PAGED).map(({ start, limit }) => [start, limit]), [[ITEMS, 1]]);
+    assert.ok(log.length <= 3, `${log.length} requests`);
     assert.deepEqual((await readdir(mount.path('backup'))).sort(), ['backup', 'candid.did', 'content', 'limits', 'nfts', 'portals', 'users']);
     const listed = await output('ls', '-lR', mount.path('backup'));
     for (const name of ['content', 'users'])
