@@ -37,7 +37,6 @@ struct fs_limit {
     uint64_t n_shrunk; /* guarded by lock: halvings, for statistics */
 };
 
-/* max: largest length worth trying, bytes. */
 /* A call from begin to end. */
 struct fs_limit_call {
     size_t len; /* to ask for */
