@@ -127,9 +127,10 @@ static void shrink_locked(struct fs_item_limit *limit, uint64_t n)
 
 static void learn_too_much_locked(struct fs_item_limit *limit, uint64_t n, bool is_again)
 {
-    if (n > limit->good)
-        shrink_locked(limit, n);
-    else if (!is_again && ++limit->n_refused >= REFUSED_TO_SHRINK)
+    bool was_good = n <= limit->good;
+    if (was_good && !is_again)
+        limit->n_refused++;
+    if (!was_good || (!is_again && limit->n_refused >= REFUSED_TO_SHRINK))
         shrink_locked(limit, n);
 }
 
