@@ -166,7 +166,8 @@ describe('collections', () => {
           const calls = callsFor(log, 'backup_items_chunk', PAGED);
           const inVain = calls.filter((call) => !isGood(call)).length;
           const least = chunkStarts(items.size).reduce((sum, start) => sum + Math.ceil(Math.min(STEP, items.size - start) / k), 0);
-          assert.ok(inVain <= 12, `${inVain} calls in vain`);
+          // To halve 1,000 ten times, to try more now and then, and to ask what is behind the last item.
+          assert.ok(inVain <= 15 + calls.length / 250, `${inVain} calls in vain`);
           assert.ok(calls.length <= 2 * least + 16, `${calls.length} calls, where ${least} would do`);
           await mount.unmount();
         });
