@@ -93,9 +93,23 @@ static bool is_reasonable_pbkdf2(const X509_ALGOR *alg)
     return ok;
 }
 
+/* Is the cipher one that OpenSSL still does? The weak old ones need a provider that is not loaded.
+ */
+static bool has_cipher(int nid)
+{
+    const char *name = OBJ_nid2sn(nid);
+    EVP_CIPHER *cipher = name ? EVP_CIPHER_fetch(NULL, name, NULL) : NULL;
+    EVP_CIPHER_free(cipher);
+    return cipher != NULL;
+}
+
 static bool is_reasonable_pbes1(const X509_ALGOR *alg)
 {
     uint64_t n;
+    int cipher = NID_undef;
+    if (!EVP_PBE_find(EVP_PBE_TYPE_OUTER, OBJ_obj2nid(alg->algorithm), &cipher, NULL, NULL) ||
+        !has_cipher(cipher))
+        return false;
     PBEPARAM *params = ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(PBEPARAM), alg->parameter);
     bool ok = params && is_count(params->iter, ITERATIONS_MAX, &n);
     PBEPARAM_free(params);
@@ -108,7 +122,7 @@ static bool is_reasonable(struct encryption *e)
     if (OBJ_obj2nid(e->alg->algorithm) != NID_pbes2)
         return is_reasonable_pbes1(e->alg);
     e->pbes2 = ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(PBE2PARAM), e->alg->parameter);
-    if (!e->pbes2)
+    if (!e->pbes2 || !has_cipher(OBJ_obj2nid(e->pbes2->encryption->algorithm)))
         return false;
     kdf = OBJ_obj2nid(e->pbes2->keyfunc->algorithm);
     if (kdf == NID_id_pbkdf2)
@@ -130,8 +144,8 @@ static int open_encryption(const char *file, struct ic_view der, struct encrypti
     X509_SIG_get0(e->sig, &e->alg, &e->data);
     if (!is_reasonable(e))
         return fail(file,
-                    "its encryption is damaged, of an unknown kind, or asks for more work than is "
-                    "reasonable (openssl pkcs8 -topk8 writes it anew)",
+                    "its encryption is damaged, of an unsupported kind, or asks for more work than "
+                    "is reasonable (openssl pkcs8 -topk8 writes it anew)",
                     err);
     return 0;
 }
@@ -247,15 +261,15 @@ int ic_identity_decrypt_headers(const char *file, const char *headers, struct ic
         plain.bytes = OPENSSL_memdup(data.bytes, data.len);
     if (!copy || !plain.bytes)
         ret = fail_memory(file, err);
-    else if (!PEM_get_EVP_CIPHER_INFO(copy, &cipher) || !cipher.cipher)
-        ret = fail(file, "its encryption is damaged or of an unknown kind", err);
+    else if (!PEM_get_EVP_CIPHER_INFO(copy, &cipher) || !cipher.cipher ||
+             !has_cipher(EVP_CIPHER_get_nid(cipher.cipher)))
+        ret = fail(file, "its encryption is damaged or of an unsupported kind", err);
     else
         ret = get_password(file, password, buf, err);
     if (ret >= 0) {
         struct given given = {buf, ret};
-        ret = PEM_do_header(&cipher, plain.bytes, &len, give_password, &given)
-                  ? 0
-                  : fail_decrypt(file, err);
+        bool is_open = PEM_do_header(&cipher, plain.bytes, &len, give_password, &given);
+        ret = is_open && len > 0 ? 0 : fail_decrypt(file, err);
     }
     OPENSSL_cleanse(buf, sizeof(buf));
     if (ret == 0) {

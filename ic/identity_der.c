@@ -42,12 +42,16 @@ static const struct algorithm {
 #define ALG_SECP256K1 (&algorithms[2])
 #define ALG_P256      (&algorithms[3])
 
-#define DAMAGED "the key in it is damaged"
-
 static int fail(char why[IC_DER_WHY], const char *text)
 {
     snprintf(why, IC_DER_WHY, "%s", text);
     return -EINVAL;
+}
+
+static int fail_damaged(char why[IC_DER_WHY])
+{
+    snprintf(why, IC_DER_WHY, "the key in it is damaged");
+    return -EBADMSG;
 }
 
 #define USABLE "and only Ed25519, secp256k1 and P-256 can be used"
@@ -128,7 +132,7 @@ static const struct algorithm *find_algorithm(struct ic_view oid)
 
 /* ---- ECDSA ---- */
 
-/* The curve that parameters name. Returns 0 or -EINVAL. */
+/* The curve that parameters name. Returns 0, -EBADMSG, -EINVAL: as ic_identity_der_sec1. */
 static int read_curve(struct ic_view params, struct ic_private_key *out, char *why)
 {
     struct ic_cursor c = inside(params);
@@ -139,7 +143,7 @@ static int read_curve(struct ic_view params, struct ic_private_key *out, char *w
         return fail(why, "its curve is written out instead of named (openssl ec -param_enc "
                          "named_curve converts it)");
     if (!ic_identity_der_take(&c, TAG_OID, &oid))
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     curve = find_algorithm(oid);
     if (curve != ALG_SECP256K1 && curve != ALG_P256)
         return fail_curve(why, curve);
@@ -166,11 +170,11 @@ int ic_identity_der_sec1(struct ic_view der, struct ic_view params, struct ic_pr
     int ret;
 
     if (!ic_identity_der_take(&c, IC_DER_SEQUENCE, &body) || ic_cursor_left(&c) > 0)
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     key = inside(body);
     if (!take_small_int(&key, &version) || version != 1 ||
         !ic_identity_der_take(&key, TAG_OCTET_STRING, &scalar))
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     if (ic_identity_der_take(&key, TAG_PARAMETERS, &own)) {
         if (params.len > 0 && !ic_view_equal(own, params))
             return fail(why, "it names two curves");
@@ -179,17 +183,17 @@ int ic_identity_der_sec1(struct ic_view der, struct ic_view params, struct ic_pr
     if (ic_identity_der_take(&key, TAG_PUBLIC, &point)) {
         public_key = inside(point);
         if (!take_bits(&public_key, &bits))
-            return fail(why, DAMAGED);
+            return fail_damaged(why);
     }
     if (ic_cursor_left(&key) > 0)
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     if (params.len == 0)
         return fail(why, "it is an ECDSA key that does not say its curve (no EC PARAMETERS)");
     ret = read_curve(params, out, why);
     if (ret < 0)
         return ret;
     if (!read_scalar(scalar, out))
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     out->public_key = bits;
     return 0;
 }
@@ -203,7 +207,7 @@ static int read_ed25519(struct ic_view inner, struct ic_cursor *rest, struct ic_
     struct ic_view seed, field, bits;
 
     if (!ic_identity_der_take(&c, TAG_OCTET_STRING, &seed) || seed.len != IC_SECRET_LEN)
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     out->kind = IC_KEY_ED25519;
     memcpy(out->secret, seed.bytes, IC_SECRET_LEN);
     if (ic_identity_der_take(rest, TAG_IMPLICIT_PUBLIC, &field) && field.len > 0) {
@@ -224,15 +228,15 @@ int ic_identity_der_pkcs8(struct ic_view der, struct ic_private_key *out, char w
     uint8_t version;
 
     if (!ic_identity_der_take(&c, IC_DER_SEQUENCE, &body) || ic_cursor_left(&c) > 0)
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     key = inside(body);
     if (!take_small_int(&key, &version) || version > 1 ||
         !ic_identity_der_take(&key, IC_DER_SEQUENCE, &algorithm) ||
         !ic_identity_der_take(&key, TAG_OCTET_STRING, &inner))
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     alg = inside(algorithm);
     if (!ic_identity_der_take(&alg, TAG_OID, &oid))
-        return fail(why, DAMAGED);
+        return fail_damaged(why);
     kind = find_algorithm(oid);
     out->public_key = ic_view(NULL, 0);
     if (kind == ALG_ED25519)

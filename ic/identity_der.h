@@ -30,7 +30,8 @@ struct ic_private_key {
  * out     fills, also partly on failure
  * why     fills on failure: a clause that says what is wrong ("it is an RSA key")
  *
- * Returns 0 or -EINVAL.
+ * Returns 0; -EBADMSG: damaged, which is also what a wrong password leaves; -EINVAL: a whole key,
+ * of a kind that cannot be used.
  */
 int ic_identity_der_pkcs8(struct ic_view der, struct ic_private_key *out, char why[IC_DER_WHY])
     IC_NONNULL(2, 3) IC_MUST_CHECK;

@@ -145,21 +145,31 @@ static int next_block(struct reader *r, const char *name, struct block *b, struc
 
 /* ---- keys ---- */
 
+/* Under a wrong password the padding of one block in 256 is right: then anything comes out, and
+ * nobody must be told that the key is lost. */
+static int fail_damaged(const char *name, bool was_locked, const char *why, struct ic_error *err)
+{
+    return ic_fail(err, IC_E_CONFIG, "identity file %.250s: %s%s", name,
+                   was_locked ? "wrong password, or " : "", why);
+}
+
 /* The identity of a key that was read, which must agree with the public key beside it. */
-static int make_identity(const char *name, const struct ic_private_key *key,
+static int make_identity(const char *name, bool was_locked, const struct ic_private_key *key,
                          struct ic_identity **out, struct ic_error *err)
 {
     struct ic_identity *id = NULL;
     int ret = ic_identity_new_key(key->kind, key->secret, &id);
     if (ret == -EINVAL)
-        return fail(name, "the key in it is damaged: not a number of its curve", err);
+        return fail_damaged(name, was_locked, "the key in it is damaged: not a number of its curve",
+                            err);
     if (ret < 0)
         return fail_memory(name, err);
     /* A compressed point says less; the private key says it all. */
     struct ic_view own = ic_identity_key_raw(key->kind, &id->der);
     if (key->public_key.len == own.len && !ic_view_equal(key->public_key, own)) {
         ic_identity_free(id);
-        return fail(name, "the key in it is damaged: its public key does not belong to it", err);
+        return fail_damaged(name, was_locked,
+                            "the key in it is damaged: its public key does not belong to it", err);
     }
     *out = id;
     return 0;
@@ -173,15 +183,21 @@ struct source {
     size_t params_len;
 };
 
-static int from_plain(const struct source *s, const char *label, struct ic_view der,
-                      struct ic_identity **out, struct ic_error *err)
+/* was_locked: a password decrypted it. */
+static int from_plain(const struct source *s, const char *label, bool was_locked,
+                      struct ic_view der, struct ic_identity **out, struct ic_error *err)
 {
     char why[IC_DER_WHY];
     struct ic_private_key key = {0};
     int ret = strcmp(label, "EC PRIVATE KEY") == 0
                   ? ic_identity_der_sec1(der, ic_view(s->params, s->params_len), &key, why)
                   : ic_identity_der_pkcs8(der, &key, why);
-    ret = ret == 0 ? make_identity(s->name, &key, out, err) : fail(s->name, why, err);
+    if (ret == 0)
+        ret = make_identity(s->name, was_locked, &key, out, err);
+    else if (ret == -EBADMSG)
+        ret = fail_damaged(s->name, was_locked, why, err);
+    else
+        ret = fail(s->name, why, err);
     OPENSSL_cleanse(&key, sizeof(key));
     return ret;
 }
@@ -209,11 +225,11 @@ static int from_block(const struct source *s, const struct block *b, struct ic_i
         ret =
             ic_identity_decrypt_headers(s->name, b->headers, b->content, s->password, &plain, err);
     else if (is_label(b, "PRIVATE KEY") || is_label(b, "EC PRIVATE KEY"))
-        return from_plain(s, b->label, b->content, out, err);
+        return from_plain(s, b->label, false, b->content, out, err);
     else
         return fail(s->name, "it holds a private key of an unknown kind", err);
     if (ret == 0)
-        ret = from_plain(s, b->label, ic_view(plain.bytes, plain.len), out, err);
+        ret = from_plain(s, b->label, true, ic_view(plain.bytes, plain.len), out, err);
     ic_secret_fini(&plain);
     return ret;
 }

@@ -2,11 +2,11 @@
 #include "ic/identity.h"
 #include "ic/identity_key.h"
 #include "ic/identity_pem.h"
+#include "tests/ic/key_text.h"
 #include "tests/ic/vectors.h"
 #include "tests/tap.h"
 
 #include <errno.h>
-#include <openssl/asn1t.h>
 #include <openssl/bn.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
@@ -38,22 +38,6 @@ static const struct {
     {"agentrs_prime256v1_identity_file_pkcs8.pem", NULL},
     {"js_sec1_k256.pem", NULL},
 };
-
-/* A source of passwords that counts how often it is asked. */
-struct asked {
-    const char *password; /* NULL: fails */
-    int n;
-};
-
-static int give(void *arg, const char *file, char buf[IC_PASSWORD_MAX], struct ic_error *err)
-{
-    struct asked *asked = arg;
-    asked->n++;
-    if (!asked->password)
-        return ic_fail(err, IC_E_CONFIG, "%s: nobody there", file);
-    memcpy(buf, asked->password, strlen(asked->password));
-    return (int)strlen(asked->password);
-}
 
 /* "PRINCIPAL" or "PRINCIPAL (note)" or "public key DER HEX". */
 static void check_who(const struct ic_identity *id, const char *expected)
@@ -106,26 +90,6 @@ static void test_key_files(const char *data_dir)
         TAP_INT(ic_identity_open_pem(path, NULL, &id, NULL), -EINVAL, "without an error struct");
     }
     json_decref(index);
-}
-
-static void test_passwords(const char *data_dir)
-{
-    char path[VECTOR_PATH];
-    struct ic_identity *id = NULL;
-    struct ic_error err = {0};
-    struct asked asked = {"Swordfish", 0};
-    const struct ic_password password = {give, &asked};
-
-    vector_path(data_dir, "pem/encrypted_pkcs8_k256.pem", path);
-    TAP_INT(ic_identity_open_pem(path, &password, &id, &err), -EINVAL, "a wrong password");
-    TAP_OK(strstr(err.message, "wrong password") != NULL, "says so");
-    TAP_OK(strstr(err.message, "ordfish") == NULL, "without telling it");
-    asked.password = NULL;
-    TAP_INT(ic_identity_open_pem(path, &password, &id, &err), -EINVAL, "nobody gives it");
-    TAP_OK(strstr(err.message, "nobody there") != NULL, "says whoever should have");
-    TAP_INT(ic_identity_open_pem(path, NULL, &id, &err), -EINVAL, "nobody to ask");
-    TAP_OK(strstr(err.message, "no password is given") != NULL, "says so");
-    TAP_OK(id == NULL, "nothing came out");
 }
 
 /* ---- signatures ---- */
@@ -286,10 +250,7 @@ static void write_file(const char *path, const void *bytes, size_t len, mode_t m
 }
 
 /* Text that is no key, and a word of what is said about it. */
-#define BEGIN(label)         "-----BEGIN " label "-----\n"
-#define END(label)           "-----END " label "-----\n"
-#define BLOCK(label, base64) BEGIN(label) base64 "\n" END(label)
-#define ED25519_BASE64       "MC4CAQAwBQYDK2VwBCIEIKmQZLWPgPW+fmjdNqTdvpIM8uHSqEbtjDyGKU8ssRLG"
+#define ED25519_BASE64 "MC4CAQAwBQYDK2VwBCIEIKmQZLWPgPW+fmjdNqTdvpIM8uHSqEbtjDyGKU8ssRLG"
 
 static const struct {
     const char *text;
@@ -369,68 +330,6 @@ static void test_bad_files(void)
         TAP_OK(id == NULL && err.code == IC_E_CONFIG, "nothing came out");
     }
     TAP_INT(asked.n, 0, "no password was asked for in vain");
-}
-
-/* What would take for ever, or all memory, is refused before a password is asked for. */
-static void check_unreasonable(X509_ALGOR *made, const char *what)
-{
-    static const char begin[] = BEGIN("ENCRYPTED PRIVATE KEY"),
-                      end[] = END("ENCRYPTED PRIVATE KEY");
-    struct asked asked = {"x", 0};
-    const struct ic_password password = {give, &asked};
-    struct ic_identity *id = NULL;
-    struct ic_error err = {0};
-    X509_SIG *sig = X509_SIG_new();
-    X509_ALGOR *alg;
-    ASN1_OCTET_STRING *data;
-    unsigned char *der = NULL;
-    char base64[2048], pem[4096];
-
-    if (!made || !sig)
-        vector_die("OpenSSL", what);
-    X509_SIG_getm(sig, &alg, &data);
-    if (!X509_ALGOR_copy(alg, made) || !ASN1_OCTET_STRING_set(data, (const uint8_t *)pem, 0))
-        vector_die("OpenSSL", what);
-    int len = i2d_X509_SIG(sig, &der);
-    EVP_EncodeBlock((uint8_t *)base64, der, len);
-    snprintf(pem, sizeof(pem), "%s%s\n%s", begin, base64, end);
-    TAP_INT(ic_identity_parse_pem("x.pem", ic_view(pem, strlen(pem)), &password, &id, &err),
-            -EINVAL, what);
-    TAP_OK(strstr(err.message, "more work than is reasonable") != NULL, "says so");
-    TAP_INT(asked.n, 0, "without asking for a password");
-    OPENSSL_free(der);
-    X509_SIG_free(sig);
-    X509_ALGOR_free(made);
-}
-
-static X509_ALGOR *scrypt(uint64_t n, uint64_t r, uint64_t p)
-{
-    X509_ALGOR *alg = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 8, NULL, 1024, 8, 1);
-    PBE2PARAM *pbes2 = ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(PBE2PARAM), alg->parameter);
-    SCRYPT_PARAMS *params =
-        ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(SCRYPT_PARAMS), pbes2->keyfunc->parameter);
-    ASN1_INTEGER_set_uint64(params->costParameter, n);
-    ASN1_INTEGER_set_uint64(params->blockSize, r);
-    ASN1_INTEGER_set_uint64(params->parallelizationParameter, p);
-    ASN1_TYPE_pack_sequence(ASN1_ITEM_rptr(SCRYPT_PARAMS), params, &pbes2->keyfunc->parameter);
-    ASN1_TYPE_pack_sequence(ASN1_ITEM_rptr(PBE2PARAM), pbes2, &alg->parameter);
-    SCRYPT_PARAMS_free(params);
-    PBE2PARAM_free(pbes2);
-    return alg;
-}
-
-static void test_unreasonable(void)
-{
-    check_unreasonable(PKCS5_pbe2_set_iv(EVP_aes_256_cbc(), 10000001, NULL, 8, NULL, -1),
-                       "ten million and one iterations");
-    check_unreasonable(PKCS5_pbe_set(NID_pbe_WithSHA1And3_Key_TripleDES_CBC, 2000000000, NULL, 8),
-                       "two thousand million iterations, PBES1");
-    check_unreasonable(scrypt(1 << 24, 1, 1), "scrypt, too many rounds");
-    check_unreasonable(scrypt(1 << 20, 16, 1), "scrypt, too large blocks");
-    check_unreasonable(scrypt(1 << 20, 8, 2), "scrypt, too many lanes");
-    check_unreasonable(scrypt(UINT64_MAX, UINT64_MAX, UINT64_MAX), "scrypt, all of it");
-    check_unreasonable(scrypt(0, 8, 1), "scrypt, no rounds");
-    check_unreasonable(scrypt(1024, 0, 1), "scrypt, no blocks");
 }
 
 /* The same key in ways that people's editors and tools write it. */
@@ -522,12 +421,10 @@ int main(int argc, char **argv)
     if (argc != 2 || !mkdtemp(dir))
         return 1;
     test_key_files(argv[1]);
-    test_passwords(argv[1]);
     test_signatures(argv[1]);
     test_against_openssl(argv[1]);
     test_verify_kinds();
     test_bad_files();
-    test_unreasonable();
     test_lenient();
     test_ed25519();
     test_anonymous();

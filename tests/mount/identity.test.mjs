@@ -123,7 +123,7 @@ describe('key files', () => {
         await openssl('ec', '-in', file, '-out', old, cipher, '-passout', 'pass:open sesame');
         assert.match(await readFile(old, 'utf8'), /DEK-Info/);
         await assertIs(`identity=${old},password_file=${password}`, principal);
-        await assertRefused(`identity=${old},password_file=${wrong}`, /wrong password|damaged/);
+        await assertRefused(`identity=${old},password_file=${wrong}`, /wrong password/);
       }
     }
   });
