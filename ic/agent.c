@@ -10,6 +10,12 @@
 #include <string.h>
 #include <time.h>
 
+/* How many queries and updates may be in flight (gate.h): at first, and at most. */
+#define QUERIES_START 16
+#define QUERIES_MAX   32
+#define UPDATES_START 64
+#define UPDATES_MAX   160
+
 /* --- set-up --- */
 
 /* An http(s) URL with a host, and nothing that would end up in the middle of ours. */
@@ -68,6 +74,46 @@ static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
     return ic_http_open(&agent->http, &http, err);
 }
 
+static int init_gates(struct ic_agent *agent, const struct ic_agent_config *config)
+{
+    unsigned queries = config->max_inflight;
+    unsigned updates = config->max_updates == 0 ? UPDATES_START : config->max_updates;
+    if (queries == 0 || queries > QUERIES_MAX)
+        queries = QUERIES_MAX;
+    if (updates > UPDATES_MAX)
+        updates = UPDATES_MAX;
+    int rc = ic_gate_init(&agent->gate, "queries", QUERIES_START, queries);
+    if (rc != 0)
+        return rc;
+    rc = ic_gate_init(&agent->update_gate, "updates", UPDATES_START, updates);
+    if (rc != 0)
+        ic_gate_fini(&agent->gate);
+    return rc;
+}
+
+/* All that callers wait with. Returns 0 or -errno. */
+static int init_waiting(struct ic_agent *agent, const struct ic_agent_config *config)
+{
+    int rc = ic_wait_cond_init(&agent->pause);
+    if (rc != 0)
+        return rc;
+    rc = init_gates(agent, config);
+    if (rc != 0) {
+        (void)pthread_cond_destroy(&agent->pause);
+        return rc;
+    }
+    (void)pthread_mutex_init(&agent->lock, NULL); /* default attributes: cannot fail on Linux */
+    return 0;
+}
+
+static void fini_waiting(struct ic_agent *agent)
+{
+    ic_gate_fini(&agent->update_gate);
+    ic_gate_fini(&agent->gate);
+    (void)pthread_cond_destroy(&agent->pause);
+    (void)pthread_mutex_destroy(&agent->lock);
+}
+
 static void tear_down(struct ic_agent *agent)
 {
     ic_http_close(agent->http);
@@ -76,9 +122,7 @@ static void tear_down(struct ic_agent *agent)
     ic_time_floor_free(agent->floor);
     free(agent->root_key);
     free(agent->url);
-    ic_gate_fini(&agent->gate);
-    (void)pthread_cond_destroy(&agent->pause);
-    (void)pthread_mutex_destroy(&agent->lock);
+    fini_waiting(agent);
     free(agent);
 }
 
@@ -92,16 +136,10 @@ int ic_agent_open(struct ic_agent **out, const struct ic_agent_config *config, s
     struct ic_agent *agent = calloc(1, sizeof *agent);
     if (agent == NULL)
         return ic_fail(err, IC_E_NO_MEMORY, "agent");
-    if (ic_wait_cond_init(&agent->pause) != 0) {
+    if (init_waiting(agent, config) != 0) {
         free(agent);
         return ic_fail(err, IC_E_NO_MEMORY, "agent");
     }
-    if (ic_gate_init(&agent->gate, config->max_inflight) != 0) {
-        (void)pthread_cond_destroy(&agent->pause);
-        free(agent);
-        return ic_fail(err, IC_E_NO_MEMORY, "agent");
-    }
-    (void)pthread_mutex_init(&agent->lock, NULL); /* default attributes: cannot fail on Linux */
     int rc = set_up(agent, config, err);
     if (rc != 0) {
         tear_down(agent);
@@ -118,6 +156,7 @@ void ic_agent_stop(struct ic_agent *agent)
     pthread_cond_broadcast(&agent->pause);
     pthread_mutex_unlock(&agent->lock);
     ic_gate_stop(&agent->gate);
+    ic_gate_stop(&agent->update_gate);
     ic_http_stop(agent->http);
     /* Whoever waits for node keys waits for a fetch, and that fails with the line above. */
 }
@@ -136,6 +175,7 @@ void ic_agent_wake(struct ic_agent *agent)
     pthread_cond_broadcast(&agent->pause);
     pthread_mutex_unlock(&agent->lock);
     ic_gate_wake(&agent->gate);
+    ic_gate_wake(&agent->update_gate);
     ic_node_keys_wake(agent->node_keys);
     ic_http_wake(agent->http);
 }
@@ -221,6 +261,7 @@ void ic_agent_get_stats(struct ic_agent *agent, struct ic_agent_stats *out)
     out->p99_us = ic_histogram_percentile(&agent->latency, 99);
     pthread_mutex_unlock(&agent->lock);
     ic_gate_look(&agent->gate, &out->limit, &out->in_flight);
+    ic_gate_look(&agent->update_gate, &out->update_limit, &out->updates_in_flight);
 }
 
 void ic_reply_fini(struct ic_reply *reply)

@@ -36,12 +36,14 @@
 #define CANISTERFS_IC_AGENT_H
 
 #include "ic/attr.h"
+#include "ic/buf.h"
 #include "ic/certificate.h"
 #include "ic/error.h"
 #include "ic/identity.h"
 #include "ic/io.h"
 #include "ic/path.h"
 #include "ic/principal.h"
+#include "ic/request.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -61,7 +63,8 @@ struct ic_agent_config {
     const struct ic_identity *identity; /* shared: outlives the agent */
     const char *ca_file;   /* PEM bundle instead of the system's; may be NULL; copied */
     const char *proxy;     /* URL instead of the environment's (http.h); may be NULL; copied */
-    unsigned max_inflight; /* most queries in flight (gate.h), 0 = 32 */
+    unsigned max_inflight; /* most queries in flight (gate.h), 0 = 32, at most that */
+    unsigned max_updates;  /* most updates in flight (gate.h), 0 = 64; at most 160 */
     /* May be NULL. Called from any thread, with no lock held. Never gets keys or contents. */
     void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
     void *trace_arg;
@@ -146,12 +149,87 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  *
  * That an HTTP status of 4xx, or a refusal "before it ran", means "did not run" is the word of the
  * machine that answered, certified by nobody: one that lies can have a call made twice by a caller
- * who makes it anew, not more. Where twice does harm, look before that, too.
+ * who makes it anew, not more. Where twice does harm: IC_UPDATE_CERTIFIED below.
+ *
+ * At most the limit in force (64, adapting) of updates are in flight at once, from their first byte
+ * to their outcome; others wait. HTTP 429 and 503 lower it, and after a Retry-After none begins
+ * before that time.
  */
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
                     const struct ic_principal *effective, const char *method, const uint8_t *arg,
                     size_t arg_len, const struct ic_io *io, struct ic_reply *out,
                     struct ic_error *err) IC_NONNULL(1, 2, 3, 4, 7, 8) IC_MUST_CHECK;
+
+/* --- the same in steps, for calls that are journaled --- */
+
+/* A signed call that was made and may be sent. Immutable; the caller's copy of id, expiry and body
+ * is what a later process needs to learn what became of it. */
+struct ic_update {
+    struct ic_principal effective;
+    const char *method; /* not owned: must outlive the update */
+    uint8_t request_id[IC_REQUEST_ID_LEN];
+    uint64_t expiry_ns; /* ns since 1970: it cannot begin to run later; 3 to 4 min after making */
+    struct ic_buf body; /* signed, as it is sent; owned */
+};
+
+/* Make and sign a call. Nothing is sent. The arguments are those of ic_agent_update.
+ *
+ * out  fills; to be released with ic_update_fini
+ *
+ * Returns 0, or with err: IC_E_NO_MEMORY, IC_E_DENIED (the identity's delegation has expired).
+ */
+int ic_agent_prepare_update(struct ic_agent *agent, const struct ic_principal *canister,
+                            const struct ic_principal *effective, const char *method,
+                            const uint8_t *arg, size_t arg_len, struct ic_update *out,
+                            struct ic_error *err) IC_NONNULL(1, 2, 3, 4, 7) IC_MUST_CHECK;
+
+void ic_update_fini(struct ic_update *update) IC_NONNULL(1);
+
+/* Whose word that a call did not run is enough? */
+enum ic_update_proof {
+    IC_UPDATE_ANSWERED,  /* of whatever machine answered: as ic_agent_update */
+    IC_UPDATE_CERTIFIED, /* of the subnet only */
+};
+
+/* Send a call and wait for its certified outcome, as ic_agent_update does, once per update.
+ *
+ * IC_UPDATE_CERTIFIED: for a call that does harm when it runs twice. After a refusal that nobody
+ * certified (HTTP 4xx, "before it ran") the same bytes may go out again, and its status is asked
+ * for until it is certified that it neither ran nor will: then the refusal is returned, its words
+ * beginning with "certified that it never ran". That takes until the call expires, some 4 minutes,
+ * for refusals only; IC_E_UNKNOWN_OUTCOME when io ends before. So every other error is certain: it
+ * was not sent, it is certified that it did not run, or its rejection is certified.
+ *
+ * Errors and outcomes as ic_agent_update. After IC_E_UNKNOWN_OUTCOME: ic_agent_ask_update.
+ */
+int ic_agent_send_update(struct ic_agent *agent, const struct ic_update *update,
+                         enum ic_update_proof proof, const struct ic_io *io, struct ic_reply *out,
+                         struct ic_error *err) IC_NONNULL(1, 2, 4, 5) IC_MUST_CHECK;
+
+/* What became of a call that this or an earlier process prepared, and may have sent? Its certified
+ * status is asked for until it is settled; nothing but that is sent. One that was never sent is
+ * known not to have run when it has expired, so this may take some 4 minutes.
+ *
+ * effective,method,request_id,expiry_ns  as in struct ic_update; the identity must be the same, or
+ *                                        the network does not tell
+ *
+ * Returns as ic_agent_send_update with IC_UPDATE_CERTIFIED:
+ *   0                     it ran; its reply
+ *   IC_E_OVERLOADED       certified that it never ran nor will: it may be made anew. So can a
+ *                         certified rejection say, which has a reject code
+ *   IC_E_UNKNOWN_OUTCOME  not learned: io ended first, nobody could be asked, or nobody knows any
+ *                         more. The network forgets a call some 5 minutes after it ran, and that
+ *                         it is absent proves something for 10 s after its expiry only. To ask
+ *                         again does no harm
+ *   any other             a certified rejection
+ *
+ * How long ago it was made is told by its expiry, which this computer's clock set: a call made when
+ * that was more than 50 s fast can be taken for one that never ran.
+ */
+int ic_agent_ask_update(struct ic_agent *agent, const struct ic_principal *effective,
+                        const char *method, const uint8_t request_id[IC_REQUEST_ID_LEN],
+                        uint64_t expiry_ns, const struct ic_io *io, struct ic_reply *out,
+                        struct ic_error *err) IC_NONNULL(1, 2, 3, 4, 6, 7) IC_MUST_CHECK;
 
 /* Read certified state as /canister/<canister> endpoint knows it.
  *
@@ -188,6 +266,8 @@ struct ic_agent_stats {
     uint64_t bytes_in;
     unsigned in_flight; /* queries, now */
     unsigned limit;     /* of queries in flight, now */
+    unsigned updates_in_flight;
+    unsigned update_limit;
     /* Time of queries that succeeded, all attempts included, within 12 %; 0 before the first. */
     uint64_t p50_us;
     uint64_t p95_us;

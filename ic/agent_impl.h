@@ -38,7 +38,8 @@ struct ic_agent {
     atomic_llong old_api_until_ns; /* the network lacks the present API: see agent_send.c */
     atomic_bool has_told_skew;     /* once is enough */
     struct ic_http *http;
-    struct ic_gate gate;
+    struct ic_gate gate; /* of queries */
+    struct ic_gate update_gate;
     struct ic_node_keys *node_keys;
     void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
     void *trace_arg;
@@ -84,7 +85,7 @@ struct ic_endpoint {
 
 /* One attempt; a second one with the older API where the network does not know the present one. 0
  * for status 200 and 202 (see reply->status); other statuses become errors. On failure only
- * reply->sent and ->resent are set. */
+ * reply->sent and ->resent are set, which speak of both. */
 int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
                   const struct ic_buf *body, size_t reply_max, const struct ic_io *io,
                   struct ic_http_reply *reply, struct ic_error *err)

@@ -129,6 +129,7 @@ int ic_agent_post(struct ic_agent *agent, const struct ic_endpoint *endpoint,
     struct ic_error second = {0};
     bool was_resent = reply->resent;
     rc = post(agent, endpoint, true, body, reply_max, io, reply, &second);
+    reply->sent = true; /* the first was, to whoever has no such route */
     reply->resent = reply->resent || was_resent;
     if (is_no_route(rc, &second))
         return rc; /* err says it of the present API */

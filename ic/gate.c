@@ -3,16 +3,15 @@
 #include "ic/wait.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* Two kinds of callers, and how many of the first may pass in a row while the second wait. */
 enum { WAITED_FOR, AHEAD, N_KINDS };
 #define OVERTAKE_MAX 3
 
-int ic_gate_init(struct ic_gate *gate, unsigned cap)
+int ic_gate_init(struct ic_gate *gate, const char *what, unsigned start, unsigned cap)
 {
-    *gate = (struct ic_gate){0};
-    gate->cap = cap == 0 || cap > IC_GATE_MAX ? IC_GATE_MAX : cap;
-    gate->limit = gate->cap < IC_GATE_START ? gate->cap : IC_GATE_START;
+    *gate = (struct ic_gate){.what = what, .cap = cap, .limit = start < cap ? start : cap};
     int rc = pthread_mutex_init(&gate->lock, NULL);
     if (rc != 0)
         return -rc;
@@ -113,7 +112,11 @@ int ic_gate_enter(struct ic_gate *gate, const struct ic_io *io, struct ic_gate_p
             err->retry_after_ms = pause_ns > 0 ? (uint32_t)(pause_ns / IC_NS_PER_MS) + 1 : 1;
         return rc;
     }
-    return rc == 0 ? 0 : ic_wait_fail(err, rc, "waiting for a free place among the queries");
+    if (rc == 0)
+        return 0;
+    char words[64];
+    snprintf(words, sizeof words, "waiting for a free place among the %s", gate->what);
+    return ic_wait_fail(err, rc, words);
 }
 
 /* A call that was sent before the last cut tells nothing about the limit since then. */

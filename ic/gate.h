@@ -1,6 +1,7 @@
-/* How many queries may be in flight at once, learned from the answers.
+/* How many calls may be in flight at once, learned from the answers. Queries have one gate, updates
+ * another.
  *
- * The limit starts at 16 and moves between 1 and a cap that its owner sets, 32 at most: halved when
+ * The limit moves between 1 and a cap; its owner sets the cap and where it starts: halved when
  * the network says it is overloaded (HTTP 429 or 503, transient rejections), grown by one when a
  * whole window of calls succeeded while the gate was full (additive increase, multiplicative
  * decrease). A burst of refusals counts once: only a call that was sent after the last cut can cut
@@ -27,14 +28,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IC_GATE_START 16
-#define IC_GATE_MAX   32 /* of the cap */
-
 /* Embedded in its owner. */
 struct ic_gate {
     pthread_mutex_t lock;
     pthread_cond_t opened[2]; /* by kind: it is one's turn, the pause is over, woken or stopped */
-    unsigned cap;             /* immutable after init: 1..IC_GATE_MAX */
+    const char *what;         /* immutable after init: "queries", "updates"; not owned */
+    unsigned cap;             /* immutable after init */
     unsigned limit;           /* guarded by lock: 1..cap */
     unsigned slow_until;      /* guarded by lock: below this limit each success counts */
     unsigned in_flight;       /* guarded by lock */
@@ -57,9 +56,13 @@ enum ic_gate_result {
     IC_GATE_NEUTRAL,    /* cancelled, broken, ...: says nothing about load */
 };
 
-/* cap: the limit never exceeds it, 1..IC_GATE_MAX; 0 and larger ones mean IC_GATE_MAX. Returns 0 or
- * -errno. */
-int ic_gate_init(struct ic_gate *gate, unsigned cap) IC_NONNULL(1) IC_MUST_CHECK;
+/* what   "queries", "updates": for messages; not copied
+ * start  the limit at first; at most cap
+ * cap    the limit never exceeds it; not 0
+ *
+ * Returns 0 or -errno. */
+int ic_gate_init(struct ic_gate *gate, const char *what, unsigned start, unsigned cap)
+    IC_NONNULL(1, 2) IC_MUST_CHECK;
 void ic_gate_fini(struct ic_gate *gate) IC_NONNULL(1);
 
 /* Wait for a place.
