@@ -11,7 +11,8 @@
  *   ZERO     everything else up to its size
  *
  * After a crash of the program or the machine a stage is what it was at the last stage_sync or
- * stage_note that returned 0; what was written after that is not part of it.
+ * stage_note that returned 0; what was written after that is not part of it. Only bytes that were
+ * staged then and were written again since may be the old or the new ones, as in any file.
  *
  * Thread safety: any function from any thread, one stage at a time by many; stage_close and
  * stage_remove run alone and last. Locks: a leaf.
@@ -38,17 +39,22 @@ struct stage_purpose {
 
 /* Make a stage: the directory `name` in dir_fd, durable when this returns. Its size is base_size.
  *
- * Returns 0; -EEXIST (there is one of that name); or the errno of the disk. */
+ * dir_fd  open for reading; name: without a slash
+ *
+ * Returns 0; -EEXIST (there is one of that name); -EINVAL (the name, or a target without an end);
+ * -EFBIG (base_size beyond INT64_MAX); -ENOMEM; or the errno of the disk: then none was made. */
 int stage_new(struct stage **out, int dir_fd, const char *name, const struct stage_purpose *purpose)
     __attribute__((nonnull, warn_unused_result));
 
 /* Open one that an earlier program left. What its journal has after the last whole record is cut
- * off. Returns 0; -ENOENT; -EPROTO (damaged before its end, or not a stage); the errno of the disk.
- */
+ * off. What a crash left of a stage that was being made or removed is cleared away (-ENOENT).
+ *
+ * Returns 0; -ENOENT; -EBUSY (open, here or in another program); -EPROTO (damaged before its end,
+ * or not a stage: nothing is changed); -ENOMEM; the errno of the disk. */
 int stage_open(struct stage **out, int dir_fd, const char *name)
     __attribute__((nonnull, warn_unused_result));
 
-/* Forget it; its files stay. NULL is fine. */
+/* Forget it; its files stay, with what was synced. NULL is fine. */
 void stage_close(struct stage *stage);
 
 /* Delete its files, and close. Returns 0 or the errno; it is closed in any case. */
@@ -64,12 +70,14 @@ uint64_t stage_staged(struct stage *stage) __attribute__((nonnull));
 /* Was anything written or truncated since it was made? O_TRUNC's truncation counts, too. */
 bool stage_is_changed(struct stage *stage) __attribute__((nonnull));
 
-/* Write; grows the size as needed. Returns 0; -ENOSPC, -EDQUOT, -EFBIG, -EIO: then nothing of it is
- * STAGED that was not before (bytes of an overwritten range may be either). */
+/* Write; grows the size as needed. Returns 0; -ENOSPC, -EDQUOT, -EFBIG (also: too many pieces apart
+ * from each other, see STAGE_EXTENTS_MAX), -EIO, -ENOMEM: then nothing of it is STAGED that was not
+ * before (bytes of an overwritten range may be either). */
 int stage_write(struct stage *stage, uint64_t off, const void *buf, size_t len)
     __attribute__((nonnull, warn_unused_result));
 
-/* Set the size: bytes beyond are gone, also the base's; what a later growth brings is ZERO. */
+/* Set the size: bytes beyond are gone, also the base's; what a later growth brings is ZERO. Returns
+ * 0 or -EFBIG (beyond INT64_MAX). */
 int stage_truncate(struct stage *stage, uint64_t size) __attribute__((nonnull, warn_unused_result));
 
 enum stage_kind { STAGE_STAGED, STAGE_BASE, STAGE_ZERO };
@@ -89,7 +97,7 @@ bool stage_is_complete(struct stage *stage) __attribute__((nonnull));
 
 /* Read a range within the size: staged bytes, zeros, and the base's from `base`.
  *
- * base     NULL: a range with BASE in it is -EINVAL
+ * base     NULL: a range with BASE in it is -EINVAL, as is one beyond the size
  * version  of the base, for source_read
  *
  * Returns 0, the errno of the disk, or what source_read returned. Blocks on the base. */
@@ -97,23 +105,27 @@ int stage_read(struct stage *stage, struct source *base, uint64_t version, uint6
                size_t len, const struct source_io *io)
     __attribute__((nonnull(1, 5, 7), warn_unused_result));
 
-/* Make all that was written durable: data first, then the journal. Returns 0 or the errno; after a
- * failed sync the disk may have lost what was written (fsync(2)): every later call of stage_sync
- * and stage_note fails with the same errno. */
+/* Make all that was written durable: data first, then the journal. Returns 0 or the errno. -ENOSPC
+ * and the like of writing the journal change nothing: a later call tries again. After a failed
+ * fsync(2) the disk may have lost what was written: every later call of stage_sync and stage_note
+ * fails with the same errno. Callers at the same time share one fsync. */
 int stage_sync(struct stage *stage) __attribute__((nonnull, warn_unused_result));
 
 /* --- what the user of a stage remembers with it --- */
 
 #define STAGE_NOTE_MAX ((size_t)4 << 20)
 
-/* Append a note, durable when this returns. Notes of one kind replace each other when they are
- * read, unless they are listed.
+/* Append a note, durable when this returns, as is all that was written before it. Notes of one kind
+ * replace each other when they are read, unless they are listed. All of them are kept.
  *
- * kind  the user's number, 1 to 65535 */
+ * kind  the user's number, 1 to 65535
+ *
+ * Returns as stage_sync; -EINVAL (kind or length). */
 int stage_note(struct stage *stage, uint32_t kind, const void *bytes, size_t len)
     __attribute__((nonnull(1), warn_unused_result));
 
-/* The last note of a kind: a malloc'ed copy, the caller frees. Returns 0, -ENOENT, -ENOMEM. */
+/* The last note of a kind: a malloc'ed copy, the caller frees. Returns 0, -ENOENT, -ENOMEM,
+ * -EPROTO (damaged since it was opened), the errno of the disk. */
 int stage_get_note(struct stage *stage, uint32_t kind, void **out, size_t *ret_len)
     __attribute__((nonnull, warn_unused_result));
 
