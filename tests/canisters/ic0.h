@@ -24,6 +24,19 @@ void ic0_msg_reject(const void *src, size_t size) IC0(msg_reject);
 _Noreturn void ic0_trap(const void *src, size_t size) IC0(trap);
 uint64_t ic0_time(void) IC0(time);
 uint64_t ic0_performance_counter(uint32_t kind) IC0(performance_counter);
+size_t ic0_canister_self_size(void) IC0(canister_self_size);
+void ic0_canister_self_copy(void *dst, size_t off, size_t size) IC0(canister_self_copy);
+
+/* A call to a canister: new, then the others, then perform, which returns 0 when it will be made.
+ * Each of the callbacks gets the number given with it; cleanup is called when the one that came
+ * before trapped. */
+typedef void ic_callback(size_t env);
+void ic0_call_new(const void *callee, size_t callee_size, const void *name, size_t name_size,
+                  ic_callback *reply, size_t reply_env, ic_callback *reject, size_t reject_env)
+    IC0(call_new);
+void ic0_call_on_cleanup(ic_callback *cleanup, size_t env) IC0(call_on_cleanup);
+void ic0_call_data_append(const void *src, size_t size) IC0(call_data_append);
+uint32_t ic0_call_perform(void) IC0(call_perform);
 
 /* Stable memory. The 64-bit calls take 64-bit heap addresses even on wasm32. */
 uint64_t ic0_stable64_size(void) IC0(stable64_size);

@@ -1,28 +1,22 @@
 /* A canister whose stable memory can be read, checked and written with the methods canisterfs looks
  * for. What each method takes and returns is said in sample.did.
  *
- * The whole stable memory is the user's data: the canister keeps nothing of its own there. The
- * version lives on the heap, which an upgrade drops; it is a time made strictly increasing, so that
- * the one made after an upgrade is larger than all before.
+ * All live bytes of stable memory (live.h) are the user's data. Restores and maintenance come with
+ * restore.c and maintenance.c.
  *
  * Data pass through one buffer in pieces, straight between stable memory and the reply or argument,
  * so a reply may be as large as the platform allows and the heap stays small.
  */
 #include "candid.h"
 #include "ic0.h"
+#include "live.h"
+#include "maintenance.h"
 #include "sha256.h"
 #include "stream.h"
 
 IC_CANDID_SERVICE("sample.did");
 
-#define PAGE   65536
-#define BUFFER (4 * PAGE)
-
-/* What the heap keeps from message to message. */
-static struct {
-    uint64_t version;
-    uint64_t mtime_ns;
-} data;
+#define BUFFER (4 * LIVE_PAGE)
 
 /* Scratch space of the running message. */
 static _Alignas(8) uint8_t buffer[BUFFER];
@@ -33,46 +27,14 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* --- state --- */
-
-static uint64_t size_bytes(void)
-{
-    return ic0_stable64_size() * PAGE;
-}
-
-static bool in_range(uint64_t off, uint64_t len)
-{
-    uint64_t size = size_bytes();
-
-    return off <= size && len <= size - off;
-}
-
-static void changed(void)
-{
-    uint64_t now = ic0_time();
-
-    data.version = now > data.version ? now : data.version + 1;
-    data.mtime_ns = now;
-}
-
 IC_INIT(init)
 {
-    changed();
+    live_open();
 }
 
 IC_POST_UPGRADE(post_upgrade)
 {
-    changed();
-}
-
-/* Grows the memory to hold size bytes. */
-static void reserve(uint64_t size)
-{
-    uint64_t pages = size / PAGE + (size % PAGE != 0);
-    uint64_t have = ic0_stable64_size();
-
-    if (pages > have && ic0_stable64_grow(pages - have) < 0)
-        IC_TRAP("stable memory cannot grow that far");
+    live_open();
 }
 
 /* --- replies --- */
@@ -98,14 +60,15 @@ static void reserve(uint64_t size)
     "\xdb\xd2\xb8\xe1\x06\x7f\x99\xde\xad\xa0\x08\x01\xbd\xcb\xfe\xa0\x0e\x7f"                     \
     "\x6b\x02\x9c\xc2\x01\x00\xe5\x8e\xb4\x02\x02\x02\x03\x78"
 #define READ_AT_OK    HEADER_READ_AT "\x00"
+#define READ_AT_BUSY  HEADER_READ_AT "\x01\x01"
 #define READ_AT_STALE HEADER_READ_AT "\x01\x04"
 #define READ_AT_RANGE HEADER_READ_AT "\x01\x05"
 
 static void put_version(void)
 {
-    candid_put_nat64(data.mtime_ns);
-    candid_put_nat64(size_bytes());
-    candid_put_nat64(data.version);
+    candid_put_nat64(live_mtime_ns());
+    candid_put_nat64(live_size());
+    candid_put_nat64(live_version());
 }
 
 /* A blob's value: its length, then its bytes from stable memory. The range is within the size. */
@@ -115,7 +78,7 @@ static void put_stable(uint64_t off, uint64_t len)
     while (len > 0) {
         size_t part = (size_t)smaller(len, BUFFER);
 
-        ic_stable_read(buffer, off, part);
+        live_read(buffer, off, part);
         candid_put(buffer, part);
         off += part;
         len -= part;
@@ -132,7 +95,7 @@ static void put_hash(uint64_t off, uint64_t len)
     while (len > 0) {
         size_t part = (size_t)smaller(len, BUFFER);
 
-        ic_stable_read(buffer, off, part);
+        live_read(buffer, off, part);
         sha256_update(&hash, buffer, part);
         off += part;
         len -= part;
@@ -145,13 +108,15 @@ static void put_hash(uint64_t off, uint64_t len)
 
 IC_QUERY(stable_size)
 {
+    live_require();
     CANDID_PUT(HEADER_NAT64);
-    candid_put_nat64(size_bytes());
+    candid_put_nat64(live_size());
     ic0_msg_reply();
 }
 
 IC_QUERY(stable_version)
 {
+    live_require();
     CANDID_PUT(HEADER_VERSION);
     put_version();
     ic0_msg_reply();
@@ -159,11 +124,12 @@ IC_QUERY(stable_version)
 
 IC_QUERY(stable_read)
 {
+    live_require();
     candid_open(&args);
     uint64_t off = candid_nat64(&args);
     uint64_t len = candid_nat64(&args);
 
-    if (!in_range(off, len))
+    if (!live_has(off, len))
         IC_TRAP("stable_read: the range is not within the size");
     CANDID_PUT(HEADER_BLOB);
     put_stable(off, len);
@@ -177,10 +143,16 @@ IC_QUERY(stable_read_at)
     uint64_t off = candid_nat64(&args);
     uint64_t len = candid_nat64(&args);
 
-    if (version != data.version) {
+    if (live_is_busy()) {
+        static const char words[] = "a restore is being applied";
+
+        CANDID_PUT(READ_AT_BUSY);
+        candid_put_length(sizeof(words) - 1);
+        candid_put(words, sizeof(words) - 1);
+    } else if (version != live_version()) {
         CANDID_PUT(READ_AT_STALE);
         put_version();
-    } else if (!in_range(off, len)) {
+    } else if (!live_has(off, len)) {
         CANDID_PUT(READ_AT_RANGE);
     } else {
         CANDID_PUT(READ_AT_OK);
@@ -192,11 +164,12 @@ IC_QUERY(stable_read_at)
 
 IC_QUERY(stable_hash)
 {
+    live_require();
     candid_open(&args);
     uint64_t off = candid_nat64(&args);
     uint64_t len = candid_nat64(&args);
 
-    if (!in_range(off, len))
+    if (!live_has(off, len))
         IC_TRAP("stable_hash: the range is not within the size");
     CANDID_PUT(HEADER_BLOB);
     candid_put_length(SHA256_BYTES);
@@ -206,11 +179,12 @@ IC_QUERY(stable_hash)
 
 IC_QUERY(stable_hashes)
 {
+    live_require();
     candid_open(&args);
     uint64_t off = candid_nat64(&args);
     uint64_t piece = candid_nat64(&args);
     uint64_t n = candid_nat64(&args);
-    uint64_t size = size_bytes();
+    uint64_t size = live_size();
 
     /* Every piece begins within the size: off + (n - 1) * piece < size, without overflow. */
     if (piece == 0)
@@ -255,15 +229,11 @@ IC_UPDATE(stable_write)
 
     if (off > UINT64_MAX - blob.len)
         IC_TRAP("stable_write: the range overflows");
-    if (blob.len > 0) {
-        reserve(off + blob.len);
-        changed();
-    }
     for (size_t done = 0; done < blob.len;) {
         size_t part = (size_t)smaller(blob.len - done, BUFFER);
 
         ic0_msg_arg_data_copy(buffer, blob.off + done, part);
-        ic_stable_write(off + done, buffer, part);
+        live_write(off + done, buffer, part);
         done += part;
     }
     reply_nothing();
@@ -275,10 +245,11 @@ IC_UPDATE(stable_grow)
         return;
     candid_open(&args);
     uint64_t pages = candid_nat64(&args);
-    int64_t before = ic0_stable64_grow(pages);
+    uint64_t size = live_size();
+    int64_t before = (int64_t)(size / LIVE_PAGE);
 
-    if (before >= 0 && pages > 0)
-        changed();
+    if (pages > LIVE_MAX / LIVE_PAGE || !live_reserve(size + pages * LIVE_PAGE))
+        before = -1;
     CANDID_PUT(HEADER_INT64);
     candid_put_nat64((uint64_t)before);
     ic0_msg_reply();
@@ -288,13 +259,13 @@ IC_UPDATE(seed)
 {
     if (refused())
         return;
+    maintenance_require();
     candid_open(&args);
     uint64_t size = candid_nat64(&args);
     uint64_t next = candid_nat64(&args); /* word i is stream_word(seed + i) */
 
-    reserve(size);
-    if (size > 0)
-        changed();
+    if (!live_reserve(size))
+        IC_TRAP("stable memory cannot grow that far");
     for (uint64_t off = 0; off < size;) {
         size_t part = (size_t)smaller(size - off, BUFFER);
 
@@ -303,8 +274,82 @@ IC_UPDATE(seed)
 
             __builtin_memcpy(buffer + at, &word, sizeof(word));
         }
-        ic_stable_write(off, buffer, part);
+        live_write(off, buffer, part);
         off += part;
     }
     reply_nothing();
+}
+
+/* --- an update that awaits calls --- */
+
+#define WORKS 16 /* in flight at once, at most */
+
+/* Rounds that each work still has to do; 0: free. Kept from message to message. */
+static uint64_t works[WORKS];
+
+static void await_round(size_t work);
+
+/* Counts the round, and awaits the next one. What there was to count may be an error: the reply of
+ * a call is not looked at. */
+static void end_round(size_t work)
+{
+    uint64_t rounds = 0;
+
+    if (live_size() > 0)
+        live_read(&rounds, 0, sizeof(rounds));
+    rounds++;
+    live_write(0, &rounds, sizeof(rounds));
+    if (--works[work] > 0) {
+        await_round(work);
+        return;
+    }
+    maintenance_leave();
+    reply_nothing();
+}
+
+/* A round trapped: the work ends there. */
+static void clean_up(size_t work)
+{
+    works[work] = 0;
+    maintenance_leave();
+}
+
+static void await_round(size_t work)
+{
+    uint8_t self[IC_PRINCIPAL_MAX];
+    size_t len = ic0_canister_self_size();
+
+    ic0_canister_self_copy(self, 0, len);
+    ic0_call_new(self, len, "stable_size", sizeof("stable_size") - 1, end_round, work, end_round,
+                 work);
+    ic0_call_on_cleanup(clean_up, work);
+    ic0_call_data_append(HEADER_NONE, sizeof(HEADER_NONE) - 1);
+    if (ic0_call_perform() != 0)
+        IC_TRAP("work: the call could not be made");
+}
+
+static size_t find_free_work(void)
+{
+    for (size_t i = 0; i < WORKS; i++)
+        if (works[i] == 0)
+            return i;
+    IC_TRAP("work: too many in flight");
+}
+
+IC_UPDATE(work)
+{
+    if (refused())
+        return;
+    maintenance_require();
+    candid_open(&args);
+    uint64_t rounds = candid_nat64(&args);
+
+    if (rounds == 0) {
+        reply_nothing();
+        return;
+    }
+    size_t work = find_free_work();
+    works[work] = rounds;
+    maintenance_enter();
+    await_round(work);
 }

@@ -111,3 +111,12 @@ void sha256_final(struct sha256 *hash, uint8_t out[SHA256_BYTES])
     for (unsigned i = 0; i < 8; i++)
         store_be32(out + 4 * i, hash->state[i]);
 }
+
+bool sha256_is_same(const uint8_t a[SHA256_BYTES], const uint8_t b[SHA256_BYTES])
+{
+    uint8_t differ = 0;
+
+    for (size_t i = 0; i < SHA256_BYTES; i++)
+        differ |= a[i] ^ b[i];
+    return differ == 0;
+}

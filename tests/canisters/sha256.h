@@ -2,6 +2,7 @@
 #ifndef CANISTERS_SHA256_H
 #define CANISTERS_SHA256_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +17,6 @@ struct sha256 {
 void sha256_init(struct sha256 *hash);
 void sha256_update(struct sha256 *hash, const uint8_t *bytes, size_t len);
 void sha256_final(struct sha256 *hash, uint8_t out[SHA256_BYTES]);
+bool sha256_is_same(const uint8_t a[SHA256_BYTES], const uint8_t b[SHA256_BYTES]);
 
 #endif
