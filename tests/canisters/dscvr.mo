@@ -1,7 +1,19 @@
-// A canister with the backup methods of DSCVR's in 2022: their names, their types, and a slice that traps beyond the end.
-// What the items hold is of our own making; every one follows from the seed and its index (README.md, "DSCVR's items"), so
-// it is made when it is asked for, and a reader can compute it. Everybody may read, controllers change.
+// A canister with the backup and restore methods of DSCVR's in 2022: their names, their types, and a slice that traps beyond
+// the end. What the items hold is of our own making; every one follows from the seed and its index (README.md, "DSCVR's
+// items"), so it is made when it is asked for, and a reader can compute it. Only what was edited or restored is stored.
+// Everybody may read, controllers change.
+import Array "mo:core/Array";
+import Char "mo:core/Char";
+import Map "mo:core/Map";
+import Nat "mo:core/Nat";
+import Nat64 "mo:core/Nat64";
+import Order "mo:core/Order";
+import Principal "mo:core/Principal";
+import Set "mo:core/Set";
+import Text "mo:core/Text";
 import Prim "mo:⛔";
+import { type Err; type Res } "Convention";
+import Maintenance "Maintenance";
 
 persistent actor {
   type Kind = { #post; #link : Text; #comment : { parent : Nat64; depth : Nat8 } };
@@ -34,7 +46,11 @@ persistent actor {
     portals : ?[Portal];
     limits : ?ActionLimits;
     nfts : ?[NFT];
+    polls : ?[Poll];
   };
+
+  // An item: made by its index, or as it was edited or restored.
+  type Entry<T> = { #made : Nat; #given : T };
 
   transient let sentences = [
     "First to comment here",
@@ -58,11 +74,20 @@ persistent actor {
     "governance", "art", "games", "music", "defi", "news", "wallets", "storage", "memes", "jobs", "hacks", "travel",
   ];
   transient let authors = 499;
+  transient let N_NFTS = 7;
 
-  var n : Nat = 0;
+  // Each in the order of its listing: contents, portals and NFTs by id, users by when they joined.
   var seed : Nat64 = 0;
-  // How often each content was edited.
-  var edits : [var Nat8] = [var];
+  var contents : [Entry<Content>] = [];
+  var users : [Entry<User>] = [];
+  var portals : [Entry<Portal>] = [];
+  var nfts : [Entry<NFT>] = Prim.Array_tabulate<Entry<NFT>>(N_NFTS, func(i) { #made i });
+  var limits : ?ActionLimits = null; // null: as made
+  // By the content's id; those of contents as made are there only when they were restored.
+  let givenPolls = Map.empty<Nat64, Poll>();
+
+  let maintenance = Maintenance.new();
+  var version : Nat64 = 0;
 
   func word(k : Nat) : Nat64 {
     var z = seed +% Prim.natToNat64(k) +% 0x9e3779b97f4a7c15;
@@ -113,10 +138,9 @@ persistent actor {
 
   func createdAt(i : Nat) : Nat64 { 1_640_995_200_000_000_000 + Prim.natToNat64(i) * 60_000_000_000 };
 
-  func content(i : Nat) : Content {
+  func makeContent(i : Nat) : Content {
     let a = word(4 * i);
     let b = word(4 * i + 1);
-    let edition = Prim.charToText(Prim.nat32ToChar(97 + Prim.natToNat32(Prim.nat8ToNat(edits[i]) % 26)));
     {
       id = Prim.natToNat64(i);
       kind = switch (below(a >> 20, 3)) {
@@ -124,7 +148,7 @@ persistent actor {
         case 1 #link("https://example.org/" # decimal(i));
         case _ #comment { parent = Prim.natToNat64(i / 2); depth = byte(a, 3) };
       };
-      title = topics[below(a >> 24, 12)] # " " # decimal(i) # edition;
+      title = topics[below(a >> 24, 12)] # " " # decimal(i) # "a";
       body = text(b, length(i, a));
       author = principal(below(b, Prim.natToNat64(authors)));
       created_at = createdAt(i);
@@ -138,7 +162,7 @@ persistent actor {
 
   func hasPoll(i : Nat) : Bool { word(4 * i + 3) % 7 == 0 };
 
-  func poll(i : Nat) : Poll {
+  func makePoll(i : Nat) : Poll {
     let c = word(4 * i + 3);
     {
       content_id = Prim.natToNat64(i);
@@ -148,23 +172,14 @@ persistent actor {
     };
   };
 
-  func polls(first : Nat, end : Nat) : [Poll] {
-    var count = 0;
-    var i = first;
-    while (i < end) { if (hasPoll(i)) count += 1; i += 1 };
-    i := first;
-    Prim.Array_tabulate<Poll>(
-      count,
-      func _ {
-        while (not hasPoll(i)) i += 1;
-        i += 1;
-        poll(i - 1);
-      },
-    );
+  func pollOf(entry : Entry<Content>) : ?Poll {
+    switch (Map.get(givenPolls, Nat64.compare, contentId(entry)), entry) {
+      case (null, #made i) if (hasPoll(i)) ?makePoll(i) else null;
+      case (given, _) given;
+    };
   };
 
-  func nUsers() : Nat { n / 20 };
-  func user(i : Nat) : User {
+  func makeUser(i : Nat) : User {
     let a = word(4 * i);
     {
       id = principal(i);
@@ -175,8 +190,7 @@ persistent actor {
     };
   };
 
-  func nPortals() : Nat { n / 200 };
-  func portal(i : Nat) : Portal {
+  func makePortal(i : Nat) : Portal {
     {
       id = Prim.natToNat64(i);
       slug = topics[i % 12] # "-" # decimal(i);
@@ -186,80 +200,283 @@ persistent actor {
     };
   };
 
+  func makeNft(i : Nat) : NFT { { id = Prim.natToNat64(i); owner = principal(i); image = bytes(i * 100, 300 + i) } };
+
+  func content(entry : Entry<Content>) : Content { switch entry { case (#made i) makeContent(i); case (#given it) it } };
+  func user(entry : Entry<User>) : User { switch entry { case (#made i) makeUser(i); case (#given it) it } };
+  func portal(entry : Entry<Portal>) : Portal { switch entry { case (#made i) makePortal(i); case (#given it) it } };
+  func nft(entry : Entry<NFT>) : NFT { switch entry { case (#made i) makeNft(i); case (#given it) it } };
+
   func actionLimits() : ActionLimits {
-    { posts_per_hour = 10; comments_per_hour = 60; premium = Prim.Array_tabulate<Principal>(3, principal) };
-  };
-  func nfts() : [NFT] {
-    Prim.Array_tabulate<NFT>(7, func(i) { { id = Prim.natToNat64(i); owner = principal(i); image = bytes(i * 100, 300 + i) } });
+    switch limits {
+      case (?given) given;
+      case null ({ posts_per_hour = 10; comments_per_hour = 60; premium = Prim.Array_tabulate<Principal>(3, principal) });
+    };
   };
 
-  // The slice [start, start + limit) of `total` items.
-  func slice<T>(start : Nat64, limit : Nat64, total : Nat, item : Nat -> T) : [T] {
+  // The slice [start, start + limit).
+  func slice<T>(entries : [Entry<T>], start : Nat64, limit : Nat64) : [Entry<T>] {
     let first = Prim.nat64ToNat(start);
     let count = Prim.nat64ToNat(limit);
-    if (first + count > total) {
-      Prim.trap("range end index " # decimal(first + count) # " out of range for slice of length " # decimal(total));
+    if (first + count > entries.size()) {
+      Prim.trap("range end index " # decimal(first + count) # " out of range for slice of length " # decimal(entries.size()));
     };
-    Prim.Array_tabulate<T>(count, func(i) { item(first + i) });
+    Prim.Array_tabulate<Entry<T>>(count, func(i) { entries[first + i] });
   };
 
+  func total<T>(entries : [Entry<T>]) : Nat64 { Prim.natToNat64(entries.size()) };
+
   public query func backup_content_chunks(start : Nat64, limit : Nat64) : async ?BackupContentChunk {
-    let chunk = slice(start, limit, n, content);
-    let first = Prim.nat64ToNat(start);
-    ?{ chunk; chunk_polls = polls(first, first + chunk.size()); total_length = Prim.natToNat64(n) };
+    let range = slice(contents, start, limit);
+    ?{ chunk = Array.map(range, content); chunk_polls = Array.filterMap(range, pollOf); total_length = total(contents) };
   };
 
   public query func backup_users_chunk(start : Nat64, limit : Nat64) : async ?BackupUserChunk {
-    ?{ chunk = slice(start, limit, nUsers(), user); total_length = Prim.natToNat64(nUsers()) };
+    ?{ chunk = Array.map(slice(users, start, limit), user); total_length = total(users) };
   };
 
   public query func backup_portals_chunk(start : Nat64, limit : Nat64) : async ?BackupPortalChunk {
-    ?{ chunk = slice(start, limit, nPortals(), portal); total_length = Prim.natToNat64(nPortals()) };
+    ?{ chunk = Array.map(slice(portals, start, limit), portal); total_length = total(portals) };
   };
 
   public query func backup_limits() : async ?ActionLimits { ?actionLimits() };
 
-  public query func backup_nfts() : async [NFT] { nfts() };
+  public query func backup_nfts() : async [NFT] { Array.map(nfts, nft) };
 
   public query func backup() : async ?Backup {
-    ?{ content = null; users = null; portals = null; limits = ?actionLimits(); nfts = ?nfts() };
+    ?{
+      content = null;
+      users = null;
+      portals = null;
+      limits = ?actionLimits();
+      nfts = ?Array.map(nfts, nft);
+      polls = null;
+    };
   };
+
+  // --- restoring: replaces what has the id of what is given, inserts the rest, removes nothing ---
+
+  func madeId(i : Nat) : Nat64 { Prim.natToNat64(i) };
+  func contentId(entry : Entry<Content>) : Nat64 { switch entry { case (#made i) madeId(i); case (#given { id }) id } };
+  func portalId(entry : Entry<Portal>) : Nat64 { switch entry { case (#made i) madeId(i); case (#given { id }) id } };
+  func nftId(entry : Entry<NFT>) : Nat64 { switch entry { case (#made i) madeId(i); case (#given { id }) id } };
+  func userId(entry : Entry<User>) : Principal { switch entry { case (#made i) principal(i); case (#given { id }) id } };
+  func joinedAt(entry : Entry<User>) : Nat64 { switch entry { case (#made i) createdAt(i); case (#given { joined_at }) joined_at } };
+
+  func byId<T>(id : Entry<T> -> Nat64) : (Entry<T>, Entry<T>) -> Order.Order {
+    func(a, b) { Nat64.compare(id(a), id(b)) };
+  };
+
+  // Where several joined at once, by their ids.
+  func byJoining(a : Entry<User>, b : Entry<User>) : Order.Order {
+    switch (Nat64.compare(joinedAt(a), joinedAt(b))) {
+      case (#equal) Principal.compare(userId(a), userId(b));
+      case other other;
+    };
+  };
+
+  // Entries that are in order, with items that need not be. Of those that are equal the one given last stays; `gone` is
+  // told of the others.
+  func merge<T>(entries : [Entry<T>], items : [T], compare : (Entry<T>, Entry<T>) -> Order.Order, gone : Entry<T> -> ()) : [Entry<T>] {
+    if (items.size() == 0) return entries;
+    let given = Array.sort(Array.map<T, Entry<T>>(items, func(item) { #given item }), compare);
+    let merged = Prim.Array_init<Entry<T>>(entries.size() + given.size(), given[0]);
+    var n = 0;
+    func append(entry : Entry<T>) {
+      if (n > 0 and compare(merged[n - 1], entry) == #equal) {
+        gone(merged[n - 1]);
+        n -= 1;
+      };
+      merged[n] := entry;
+      n += 1;
+    };
+    var next = 0;
+    for (entry in entries.values()) {
+      while (next < given.size() and compare(given[next], entry) == #less) {
+        append(given[next]);
+        next += 1;
+      };
+      append(entry);
+    };
+    while (next < given.size()) {
+      append(given[next]);
+      next += 1;
+    };
+    Prim.Array_tabulate<Entry<T>>(n, func(i) { merged[i] });
+  };
+
+  // A poll as made belongs to a content as made: it outlives that.
+  func keepPoll(entry : Entry<Content>) {
+    switch (entry, pollOf(entry)) {
+      case (#made _, ?it) Map.add(givenPolls, Nat64.compare, it.content_id, it);
+      case _ {};
+    };
+  };
+
+  func putContents(given : [Content]) { contents := merge(contents, given, byId(contentId), keepPoll) };
+  func putPolls(given : [Poll]) { for (poll in given.values()) Map.add(givenPolls, Nat64.compare, poll.content_id, poll) };
+  func putPortals(given : [Portal]) { portals := merge(portals, given, byId(portalId), func _ {}) };
+  func putNfts(given : [NFT]) { nfts := merge(nfts, given, byId(nftId), func _ {}) };
+
+  // Who is given with another time of joining than before moves.
+  func putUsers(given : [User]) {
+    let ids = Set.empty<Principal>();
+    for ({ id } in given.values()) Set.add(ids, Principal.compare, id);
+    let others = Array.filter(users, func(entry : Entry<User>) : Bool { not Set.contains(ids, Principal.compare, userId(entry)) });
+    users := merge(others, given, byJoining, func _ {});
+  };
+
+  func put<T>(given : ?[T], store : [T] -> ()) { switch given { case (?items) store(items); case null {} } };
+
+  func beginRestore(caller : Principal) {
+    admit(caller);
+    version += 1;
+  };
+
+  // Whatever of it is there.
+  public shared ({ caller }) func restore(given : Backup) : async () {
+    beginRestore(caller);
+    put(given.content, putContents);
+    put(given.polls, putPolls);
+    put(given.users, putUsers);
+    put(given.portals, putPortals);
+    put(given.nfts, putNfts);
+    switch (given.limits) { case null {}; case given limits := given };
+  };
+
+  // What else is in it would be lost without a word: hence refused.
+  public shared ({ caller }) func restore_content(given : Backup) : async () {
+    beginRestore(caller);
+    switch given {
+      case { users = null; portals = null; limits = null; nfts = null; content = ?content; polls } {
+        putContents(content);
+        put(polls, putPolls);
+      };
+      case _ Prim.trap("restore_content: takes content, with polls or without, and nothing else");
+    };
+  };
+
+  public shared ({ caller }) func restore_users(given : Backup) : async () {
+    beginRestore(caller);
+    switch given {
+      case { content = null; polls = null; portals = null; limits = null; nfts = null; users = ?users } putUsers(users);
+      case _ Prim.trap("restore_users: takes users and nothing else");
+    };
+  };
+
+  public shared ({ caller }) func restore_nfts(given : [NFT]) : async () {
+    beginRestore(caller);
+    putNfts(given);
+  };
+
+  public shared ({ caller }) func restore_portals(given : BackupPortalChunk) : async () {
+    beginRestore(caller);
+    putPortals(given.chunk);
+  };
+
+  public shared ({ caller }) func restore_limits(given : ActionLimits) : async () {
+    beginRestore(caller);
+    limits := ?given;
+  };
+
+  // --- the application: refused in maintenance ---
 
   func admit(caller : Principal) {
     if (not Prim.isController(caller)) Prim.trap("denied: only a controller of this canister may change its data");
   };
 
-  // Keeps the edits of the contents that stay.
-  func resize(count : Nat) {
-    let kept = edits;
-    edits := Prim.Array_init<Nat8>(count, 0);
-    var i = 0;
-    while (i < count and i < kept.size()) { edits[i] := kept[i]; i += 1 };
-    n := count;
+  func beginUpdate(caller : Principal) {
+    admit(caller);
+    Maintenance.check(maintenance);
+    version += 1;
+  };
+
+  // The number after the last id.
+  func nextId<T>(entries : [Entry<T>], id : Entry<T> -> Nat64) : Nat {
+    if (entries.size() == 0) 0 else Prim.nat64ToNat(id(entries[entries.size() - 1])) + 1;
+  };
+
+  // More at the end, as made, from this number on.
+  func lengthen<T>(entries : [Entry<T>], count : Nat, first : Nat) : [Entry<T>] {
+    let have = entries.size();
+    if (count <= have) return entries;
+    Prim.Array_tabulate<Entry<T>>(count, func(i) { if (i < have) entries[i] else #made(first + i - have) });
+  };
+
+  func shorten<T>(entries : [Entry<T>], count : Nat) : [Entry<T>] {
+    if (count >= entries.size()) entries else Prim.Array_tabulate<Entry<T>>(count, func(i) { entries[i] });
+  };
+
+  func nUsers() : Nat { contents.size() / 20 };
+  func nPortals() : Nat { contents.size() / 200 };
+
+  func addItems(count : Nat) {
+    contents := lengthen(contents, contents.size() + count, nextId(contents, contentId));
+    users := lengthen(users, nUsers(), users.size());
+    portals := lengthen(portals, nPortals(), nextId(portals, portalId));
   };
 
   // Replaces everything: n contents, and users and portals to go with them.
   public shared ({ caller }) func fill(count : Nat64, newSeed : Nat64) : async () {
-    admit(caller);
-    resize(0);
-    resize(Prim.nat64ToNat(count));
+    beginUpdate(caller);
     seed := newSeed;
+    contents := [];
+    users := [];
+    portals := [];
+    nfts := lengthen<NFT>([], N_NFTS, 0);
+    limits := null;
+    Map.clear(givenPolls);
+    addItems(Prim.nat64ToNat(count));
   };
 
   public shared ({ caller }) func add(count : Nat64) : async () {
-    admit(caller);
-    resize(n + Prim.nat64ToNat(count));
+    beginUpdate(caller);
+    addItems(Prim.nat64ToNat(count));
   };
 
   public shared ({ caller }) func remove(count : Nat64) : async () {
-    admit(caller);
-    resize(n - Prim.nat64ToNat(count));
+    beginUpdate(caller);
+    let left = contents.size() - Prim.nat64ToNat(count) : Nat;
+    for (i in Nat.range(left, contents.size())) Map.remove(givenPolls, Nat64.compare, contentId(contents[i]));
+    contents := shorten(contents, left);
+    users := shorten(users, nUsers());
+    portals := shorten(portals, nPortals());
   };
 
-  // Edits a content: another title, of the same length.
-  public shared ({ caller }) func touch(i : Nat64) : async () {
-    admit(caller);
-    let at = Prim.nat64ToNat(i);
-    edits[at] := edits[at] +% 1;
+  // The title with its last letter, which is its edition, moved on.
+  func edited(title : Text) : Text {
+    var left = title.size();
+    Text.map(
+      title,
+      func(c) {
+        left -= 1;
+        // 97 is a, and 97 + 8 a multiple of 26 and one more.
+        if (left > 0) c else Char.fromNat32(97 + (Char.toNat32(c) + 8) % 26);
+      },
+    );
   };
+
+  // Edits the i-th content: another title, of the same length.
+  public shared ({ caller }) func touch(i : Nat64) : async () {
+    beginUpdate(caller);
+    let at = Prim.nat64ToNat(i);
+    let it = content(contents[at]);
+    keepPoll(contents[at]);
+    contents := Array.tabulate<Entry<Content>>(contents.size(), func(j) { if (j == at) #given { it with title = edited(it.title) } else contents[j] });
+  };
+
+  // --- maintenance ---
+
+  public shared ({ caller }) func maintenance_pause(pause : Maintenance.Pause) : async {
+    #ok : { lease : Nat64; version : Nat64 };
+    #err : Err;
+  } {
+    Maintenance.pause(maintenance, caller, pause, version);
+  };
+
+  public shared ({ caller }) func maintenance_renew(lease : Nat64) : async Res { Maintenance.renew(maintenance, caller, lease) };
+
+  public shared ({ caller }) func maintenance_resume(lease : Nat64) : async Res { Maintenance.resume(maintenance, caller, lease) };
+
+  public query func maintenance_status() : async Maintenance.Status { Maintenance.status(maintenance) };
 };

@@ -3,6 +3,7 @@
 import { Actor } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
 import { Principal } from '@icp-sdk/core/principal';
+import { MAINTENANCE } from './convention.mjs';
 import { seedWord } from './harness.mjs';
 import { createCanister, installCode, moduleOf } from './install.mjs';
 
@@ -29,25 +30,37 @@ const User = Record({ id: IDL.Principal, username: Text, bio: Text, joined_at: N
 const Portal = Record({ id: Nat64, slug: Text, owner: IDL.Principal, nsfw: Bool, ratio: Float64 });
 const ActionLimits = Record({ posts_per_hour: Nat32, comments_per_hour: Nat32, premium: Vec(IDL.Principal) });
 const NFT = Record({ id: Nat64, owner: IDL.Principal, image: Blob });
-const chunkOf = (Item, more = {}) => Opt(Record({ chunk: Vec(Item), ...more, total_length: Nat64 }));
+const chunkOf = (Item, more = {}) => Record({ chunk: Vec(Item), ...more, total_length: Nat64 });
+const PortalChunk = chunkOf(Portal);
+const Backup = Record({
+  content: Opt(Vec(Content)),
+  users: Opt(Vec(User)),
+  portals: Opt(Vec(Portal)),
+  limits: Opt(ActionLimits),
+  nfts: Opt(Vec(NFT)),
+  polls: Opt(Vec(Poll)),
+});
 
 // What each method replies.
 export const REPLIES = {
-  backup_content_chunks: chunkOf(Content, { chunk_polls: Vec(Poll) }),
-  backup_users_chunk: chunkOf(User),
-  backup_portals_chunk: chunkOf(Portal),
+  backup_content_chunks: Opt(chunkOf(Content, { chunk_polls: Vec(Poll) })),
+  backup_users_chunk: Opt(chunkOf(User)),
+  backup_portals_chunk: Opt(PortalChunk),
   backup_limits: Opt(ActionLimits),
   backup_nfts: Vec(NFT),
-  backup: Opt(
-    Record({
-      content: Opt(Vec(Content)),
-      users: Opt(Vec(User)),
-      portals: Opt(Vec(Portal)),
-      limits: Opt(ActionLimits),
-      nfts: Opt(Vec(NFT)),
-    }),
-  ),
+  backup: Opt(Backup),
 };
+// What each method takes.
+const RESTORES = {
+  restore: Backup,
+  restore_content: Backup,
+  restore_users: Backup,
+  restore_nfts: Vec(NFT),
+  restore_portals: PortalChunk,
+  restore_limits: ActionLimits,
+};
+// A Backup with nothing in it.
+export const NOTHING = { content: [], users: [], portals: [], limits: [], nfts: [], polls: [] };
 const ITEM = { content: Content, users: User, portals: Portal };
 const isChunked = (method) => /_chunks?$/.test(method);
 
@@ -57,8 +70,9 @@ export function Service() {
     IDL.Func(isChunked(method) ? [Nat64, Nat64] : [], [reply], ['query']),
   ]);
   const update = (...args) => IDL.Func(args, [], []);
+  const restores = Object.entries(RESTORES).map(([method, Arg]) => [method, update(Arg)]);
   const updates = { fill: update(Nat64, Nat64), add: update(Nat64), remove: update(Nat64), touch: update(Nat64) };
-  return IDL.Service({ ...Object.fromEntries(queries), ...updates });
+  return IDL.Service({ ...Object.fromEntries([...queries, ...restores]), ...updates, ...MAINTENANCE });
 }
 
 // --- items ---
@@ -237,7 +251,7 @@ export class Data {
   }
 
   get backup() {
-    return [{ content: [], users: [], portals: [], limits: this.limits, nfts: [this.nfts] }];
+    return [{ ...NOTHING, limits: this.limits, nfts: [this.nfts] }];
   }
 }
 
