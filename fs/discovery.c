@@ -73,10 +73,19 @@ static int choose(struct named *out, const struct fs_options *options, char *mes
 static const struct fs_finding *find_misfit(const struct discovery_search *search,
                                             const struct fs_memory *memory)
 {
-    const char *const named[] = {memory->version, memory->read_at, memory->read,
-                                 memory->size,    memory->header,  memory->prepare};
+    const char *const named[] = {memory->version,      memory->read_at,     memory->read,
+                                 memory->size,         memory->header,      memory->prepare,
+                                 memory->write.write,  memory->write.grow,  memory->write.init,
+                                 memory->write.finish, memory->write.hashes};
     for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
         const struct fs_finding *finding = discovery_find(search->out, named[i]);
+        if (finding && !finding->offered)
+            return finding;
+    }
+    for (int i = 0; memory->write.restore[0] && i < FS_STAGED_METHODS; i++) {
+        char name[FS_METHOD_NAME_MAX];
+        fs_memory_write_method(&memory->write, (enum fs_staged_method)i, name);
+        const struct fs_finding *finding = discovery_find(search->out, name);
         if (finding && !finding->offered)
             return finding;
     }
@@ -225,7 +234,7 @@ static void find_out_about_anyone(struct discovery_search *search)
 static int find_all(struct discovery_search *search, const struct named *named)
 {
     const struct fs_map *map = named->is_there ? &named->map : NULL;
-    int found = map && map->has_memory ? discovery_try_memory(search, map, named->profile)
+    int found = map && map->has_memory ? discovery_try_memory(search, map, named->profile, true)
                                        : discovery_try_memory_names(search);
     search->has_memory = found > 0;
     return found < 0 ? found : discovery_find_collections(search, map, named->profile != NULL);

@@ -14,7 +14,7 @@
 #include "fs/target.h"
 
 /* Enough for every method of every profile. */
-#define FS_FINDINGS_MAX 32
+#define FS_FINDINGS_MAX 64
 
 /* What of the methods that cannot be shown is listed by name. */
 #define FS_NOT_SHOWN_MAX 64

@@ -46,11 +46,18 @@ void discovery_forget_interface(struct fs_discovery *out);
 
 /* --- the memory ---
  *
- * Both fill the memories. They return 1 when there are some, 0, or -errno with search->err. */
+ * Both fill the memories. They return 1 when there are some, 0, or -errno with search->err.
+ *
+ * is_named  the user named the map or profile */
 
 int discovery_try_memory(struct discovery_search *search, const struct fs_map *map,
-                         const char *profile);
+                         const char *profile, bool is_named);
 int discovery_try_memory_names(struct discovery_search *search);
+
+/* How a memory that was found is restored: fills memory->write, where the map's methods are. Calls
+ * nothing. */
+void discovery_find_writes(struct discovery_search *search, bool is_named,
+                           struct fs_memory *memory);
 
 /* Read nothing of a memory. Returns 0 or -ESTALE when that works, else another -errno with err. */
 int discovery_read_nothing(const struct discovery_search *search, const struct fs_target *target,

@@ -252,13 +252,14 @@ static int keep(struct discovery_search *search, const struct fs_map *map,
 }
 
 int discovery_try_memory(struct discovery_search *search, const struct fs_map *map,
-                         const char *profile)
+                         const char *profile, bool is_named)
 {
     struct fs_memory memory;
     int found = examine(search, map, &memory);
     if (found <= 0)
         return found;
     search->out->profile = profile;
+    discovery_find_writes(search, is_named, &memory);
     int result = keep(search, map, &memory);
     return result < 0 ? result : 1;
 }
@@ -274,7 +275,7 @@ int discovery_try_memory_names(struct discovery_search *search)
         /* Profiles that differ in their collections read the memory in the same way. */
         if (!map.has_memory || discovery_find(search->out, map.memory.read))
             continue;
-        found = discovery_try_memory(search, &map, profile->name);
+        found = discovery_try_memory(search, &map, profile->name, false);
     }
     return found;
 }

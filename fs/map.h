@@ -16,6 +16,14 @@
  *     version = stable_version        ; () -> (record {version; mtime_ns; size})
  *     read_at = stable_read_at        ; (version, offset, length) -> (variant {ok; err})
  *     prepare = backup                ; an update that makes the memory ready to be read
+ *     restore = restore               ; staged restore: restore_begin, restore_chunk,
+ *                                     ; restore_status, restore_commit, restore_abort
+ *     write = stable64_write          ; else the update that writes: (offset, blob); in style
+ *                                     ; page (vec record {page; blob})
+ *     grow = stable64_grow            ; the update that grows it first: (pages of 64 KiB)
+ *     init = init_storage             ; the update before the first write: (size)
+ *     finish = set_restore            ; the update after the last: (true)
+ *     hashes = stable_hashes          ; (offset, piece, n) -> (blob) query
  *
  *     [backup.content]                ; a collection and the name of its directory
  *     method = get_contents           ; the method that gives items

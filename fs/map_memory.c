@@ -19,6 +19,12 @@ enum {
     KEY_VERSION,
     KEY_READ_AT,
     KEY_PREPARE,
+    KEY_RESTORE,
+    KEY_WRITE,
+    KEY_GROW,
+    KEY_INIT,
+    KEY_FINISH,
+    KEY_HASHES,
     KEY_STYLE,
     KEY_NUMBER,
     KEY_UNIT,
@@ -31,7 +37,9 @@ const char *const map_memory_keys[N_KEYS + 1] = {
     [KEY_READ] = "read",       [KEY_SIZE] = "size",           [KEY_HEADER] = "header",
     [KEY_VERSION] = "version", [KEY_READ_AT] = "read_at",     [KEY_PREPARE] = "prepare",
     [KEY_STYLE] = "style",     [KEY_NUMBER] = "number",       [KEY_UNIT] = "unit",
-    [KEY_ID] = "id",           [KEY_PAGE_SIZE] = "page_size",
+    [KEY_ID] = "id",           [KEY_PAGE_SIZE] = "page_size", [KEY_RESTORE] = "restore",
+    [KEY_WRITE] = "write",     [KEY_GROW] = "grow",           [KEY_INIT] = "init",
+    [KEY_FINISH] = "finish",   [KEY_HASHES] = "hashes",
 };
 
 static bool set_id(struct fs_map *map, const char *value)
@@ -67,6 +75,19 @@ bool map_set_memory(struct fs_map *map, size_t key, const char *value)
         return map_set_method(memory->read_at, value);
     case KEY_PREPARE:
         return map_set_method(memory->prepare, value);
+    case KEY_RESTORE: /* the names of five methods begin with it */
+        return strlen(value) + strlen("_commit") < FS_METHOD_NAME_MAX &&
+               map_set_method(memory->write.restore, value);
+    case KEY_WRITE:
+        return map_set_method(memory->write.write, value);
+    case KEY_GROW:
+        return map_set_method(memory->write.grow, value);
+    case KEY_INIT:
+        return map_set_method(memory->write.init, value);
+    case KEY_FINISH:
+        return map_set_method(memory->write.finish, value);
+    case KEY_HASHES:
+        return map_set_method(memory->write.hashes, value);
     case KEY_STYLE:
         if (!set_word(styles, value, &word))
             return false;
@@ -90,6 +111,19 @@ bool map_set_memory(struct fs_map *map, size_t key, const char *value)
     }
 }
 
+static const char *judge_write(const struct fs_memory *memory)
+{
+    const struct fs_memory_write *write = &memory->write;
+    if ((write->grow[0] || write->init[0] || write->finish[0]) && !write->write[0])
+        return "'grow', 'init' and 'finish' need 'write'";
+    if ((write->init[0] || write->finish[0] || write->restore[0] || write->hashes[0]) &&
+        memory->has_id)
+        return "'init', 'finish', 'restore' and 'hashes' go without id";
+    if (write->hashes[0] && !write->write[0] && !write->restore[0])
+        return "'hashes' needs 'restore' or 'write'";
+    return NULL;
+}
+
 const char *map_judge_memory(const struct fs_memory *memory)
 {
     if (!memory->read[0] && !(memory->version[0] && memory->read_at[0]))
@@ -100,5 +134,5 @@ const char *map_judge_memory(const struct fs_memory *memory)
         return "'size' and 'header' exclude each other";
     if (memory->read_at[0] && (memory->style != FS_MEMORY_RANGE || memory->has_id))
         return "'read_at' goes with style range and without id";
-    return NULL;
+    return judge_write(memory);
 }

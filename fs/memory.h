@@ -12,6 +12,7 @@
 #ifndef CANISTERFS_FS_MEMORY_H
 #define CANISTERFS_FS_MEMORY_H
 
+#include "fs/memory_write.h"
 #include "fs/target.h"
 #include "ic/candid.h"
 
@@ -26,8 +27,6 @@ enum fs_memory_unit {
     FS_MEMORY_UNIT_BYTES, /* */
     FS_MEMORY_UNIT_PAGES, /* of 64 KiB */
 };
-
-#define FS_METHOD_NAME_MAX 128
 
 /* Texts are "" where there is no such method. */
 struct fs_memory {
@@ -46,6 +45,8 @@ struct fs_memory {
     char read_at[FS_METHOD_NAME_MAX]; /* (version, offset, length: nat64) -> (variant {ok; err}) */
 
     char prepare[FS_METHOD_NAME_MAX]; /* an update that makes the memory ready to be read */
+
+    struct fs_memory_write write; /* how it is restored */
 };
 
 /* What the canister says about the whole memory. */

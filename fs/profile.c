@@ -10,12 +10,17 @@ const struct fs_profile fs_profiles[] = {
      "version = stable_version\n"
      "read_at = stable_read_at\n"
      "size = stable_size\n"
-     "read = stable_read\n",
+     "read = stable_read\n"
+     "restore = restore\n"
+     "write = stable_write\n"
+     "grow = stable_grow\n"
+     "hashes = stable_hashes\n",
      true},
     {"factland", "stable_read and stable_size (nat32 means pages, other numbers bytes), and backup",
      "[stable_memory]\n"
      "read = stable_read\n"
      "size = stable_size\n"
+     "write = stable_write\n"
      "[backup.backup]\n"
      "method = backup\n"
      "number = nat32\n",
@@ -24,17 +29,25 @@ const struct fs_profile fs_profiles[] = {
      "[stable_memory]\n"
      "read = stable64_read\n"
      "size = stable64_size\n"
-     "unit = pages\n",
+     "unit = pages\n"
+     "write = stable64_write\n"
+     "grow = stable64_grow\n",
      true},
     {"metamagic", "backup_stable_storage, with a header that tells the size",
      "[stable_memory]\n"
      "read = backup_stable_storage\n"
-     "header = stable_storage_info\n",
+     "header = stable_storage_info\n"
+     "init = init_stable_storage\n"
+     "write = restore_stable_storage\n"
+     "finish = set_restore_from_stable_storage\n",
      true},
     {"dscvr", "as metamagic, and the collections content, users, portals, limits, nfts, backup",
      "[stable_memory]\n"
      "read = backup_stable_storage\n"
      "header = stable_storage_info\n"
+     "init = init_stable_storage\n"
+     "write = restore_stable_storage\n"
+     "finish = set_restore_from_stable_storage\n"
      "[backup.content]\n"
      "method = backup_content_chunks\n"
      "[backup.users]\n"
@@ -56,23 +69,28 @@ const struct fs_profile fs_profiles[] = {
      "id = all\n"
      "read = controller_stable_memory_read\n"
      "size = controller_stable_memory_size\n"
-     "unit = pages\n",
+     "unit = pages\n"
+     "write = controller_stable_memory_write\n"
+     "grow = controller_stable_memory_grow\n",
      true},
     {"taggr", "stable_mem_read, in pages of 1 MiB, up to the first empty one",
      "[stable_memory]\n"
      "read = stable_mem_read\n"
      "style = page\n"
-     "prepare = backup\n",
+     "prepare = backup\n"
+     "write = stable_mem_write\n",
      true},
     {"hotornot", "download_snapshot, without a size",
      "[stable_memory]\n"
      "read = download_snapshot\n"
-     "prepare = save_snapshot_json\n",
+     "prepare = save_snapshot_json\n"
+     "write = receive_and_save_snaphot\n",
      true},
     {"icml", "db_download from an offset, up to the first empty reply",
      "[stable_memory]\n"
      "read = db_download\n"
-     "style = from\n",
+     "style = from\n"
+     "write = db_upload\n",
      true},
     {"power-equalizer", "backupChunk and getChunkCount, no memory",
      "[backup.chunks]\n"

@@ -97,6 +97,7 @@ static json_t *report_file(const struct fs_memory *memory, const struct fs_mount
     if (info.consistency != FS_CONSISTENCY_LIVE)
         set(file, "version", info.is_known ? decimal(info.version) : json_null());
     set(file, "consistency", json_string(consistency_words(info.consistency)));
+    set(file, "restore", text_or_note(memory->write.words));
     set(file, "reply_bytes", number(info.reply_bytes));
     set(file, "reply_bytes_halved", number(info.n_shrunk));
     return file;

@@ -28,7 +28,8 @@ static void test_all_keys(void)
     struct fs_map map;
     char message[256] = "";
     const char *text = "# everything\n[stable_memory]\nread=r\nstyle=page\nnumber=nat32\n"
-                       "page_size=65536\nid=7\nsize=s\nunit=pages\nprepare=p\n";
+                       "page_size=65536\nid=7\nsize=s\nunit=pages\nprepare=p\n"
+                       "write=w\ngrow=g\n";
     TAP_INT(fs_map_parse(&map, text, strlen(text), message, sizeof(message)), 0, "every key");
     const struct fs_memory *memory = &map.memory;
     TAP_OK(memory->style == FS_MEMORY_PAGE && memory->number == IC_TYPE_NAT32 && map.has_number &&
@@ -36,6 +37,15 @@ static void test_all_keys(void)
                memory->unit == FS_MEMORY_UNIT_PAGES && strcmp(memory->size, "s") == 0 &&
                strcmp(memory->prepare, "p") == 0,
            "is taken");
+    TAP_OK(strcmp(memory->write.write, "w") == 0 && strcmp(memory->write.grow, "g") == 0,
+           "with the methods that write");
+    text = "[stable_memory]\nread=r\nrestore=x\nwrite=w\ninit=i\nfinish=f\nhashes=h\n";
+    TAP_INT(fs_map_parse(&map, text, strlen(text), message, sizeof(message)), 0, "the others");
+    const struct fs_memory_write *write = &map.memory.write;
+    TAP_OK(strcmp(write->restore, "x") == 0 && strcmp(write->init, "i") == 0 &&
+               strcmp(write->finish, "f") == 0 && strcmp(write->hashes, "h") == 0 &&
+               write->grow[0] == '\0',
+           "are taken");
 }
 
 static uint32_t hash(const char *name)
@@ -190,7 +200,15 @@ static void test_refusals(void)
         {"[backup.a]\nmethod = m\nitems = a\ntotal = a\n", "has another meaning, too"},
         {"[backup.a]\nmethod = m\nbytes = a\nlatest = b, a\n", "has another meaning, too"},
         {"[stable_memory]\nsize = s\n[backup.a]\nmethod = m\n", "line 2: [stable_memory]: needs"},
-        {"[stable_memory]\nread = a\nwrite = b\n", "line 3: there is no key 'write'"},
+        {"[stable_memory]\nread = a\nwrites = b\n", "line 3: there is no key 'writes'"},
+        {"[stable_memory]\nread = a\ngrow = b\n", "'grow', 'init' and 'finish' need 'write'"},
+        {"[stable_memory]\nread = a\nrestore = b\ninit = c\n", "need 'write'"},
+        {"[stable_memory]\nread = a\nfinish = c\n", "need 'write'"},
+        {"[stable_memory]\nread = a\nhashes = c\n", "'hashes' needs 'restore' or 'write'"},
+        {"[stable_memory]\nread = a\nid = 1\nrestore = b\n", "go without id"},
+        {"[stable_memory]\nread = a\nid = 1\nwrite = b\ninit = c\n", "go without id"},
+        {"[stable_memory]\nread = a\nid = all\nwrite = b\nhashes = c\n", "go without id"},
+        {"[stable_memory]\nread = a\nwrite =\n", "line 3: write = '' is not possible"},
         {"[stable_memory]\nread = a\n\nread = a\n", "line 4: 'read' is given twice"},
         {"[stable_memory]\nread = a\nfoo = 1\nbar = 2\nstyle = range\nbaz = 3\n",
          "line 3: there is no key 'foo'"},
@@ -218,6 +236,14 @@ static void test_refusals(void)
     char name[400] = "[stable_memory]\nread = ";
     memset(name + strlen(name), 'x', 300);
     refused(name, strlen(name), "is not possible");
+    /* restore_commit must fit, too. */
+    char restore[160] = "[stable_memory]\nread = r\nrestore = ";
+    memset(restore + strlen(restore), 'x', FS_METHOD_NAME_MAX - strlen("_commit"));
+    refused(restore, strlen(restore), "is not possible");
+    static struct fs_map map;
+    char message[256] = "";
+    TAP_INT(fs_map_parse(&map, restore, strlen(restore) - 1, message, sizeof(message)), 0,
+            "one less is");
 }
 
 static void test_profiles(void)

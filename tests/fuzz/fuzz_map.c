@@ -14,6 +14,15 @@ static void claim_memory(const struct fs_memory *m)
     CLAIM(ends_in_time(m->read) && ends_in_time(m->size) && ends_in_time(m->header) &&
           ends_in_time(m->version) && ends_in_time(m->read_at) && ends_in_time(m->prepare));
     CLAIM(m->read[0] || m->read_at[0]);
+    const struct fs_memory_write *w = &m->write;
+    CLAIM(ends_in_time(w->restore) && ends_in_time(w->write) && ends_in_time(w->grow) &&
+          ends_in_time(w->init) && ends_in_time(w->finish) && ends_in_time(w->hashes));
+    for (int i = 0; i < FS_STAGED_METHODS; i++) {
+        char name[FS_METHOD_NAME_MAX];
+        fs_memory_write_method(w, (enum fs_staged_method)i, name);
+        CLAIM(ends_in_time(name));
+    }
+    CLAIM(w->write[0] || (!w->grow[0] && !w->init[0] && !w->finish[0]));
     CLAIM(!m->read_at[0] || m->version[0]);
     CLAIM(m->page_size > 0);
 }
