@@ -271,7 +271,7 @@ static int write_value(struct writer *w, const struct ic_value *v, const struct 
 
 /* ---- messages ---- */
 
-static int write_message(struct writer *w, const struct ic_value *args, size_t n)
+static int write_header(struct writer *w, const struct ic_value *args, size_t n)
 {
     int ret = candid_table_init(&w->table, args, n, w->err);
     if (ret < 0)
@@ -283,18 +283,31 @@ static int write_message(struct writer *w, const struct ic_value *args, size_t n
     ic_buf_append_leb64(w->out, n);
     for (size_t i = 0; i < n; i++)
         write_ref(w, args[i].type);
-    for (size_t i = 0; ret == 0 && i < n; i++)
-        ret = write_value(w, &args[i], args[i].type, CANDID_MAX_DEPTH);
+    return 0;
+}
+
+static int check_status(const struct writer *w, int ret)
+{
     if (ret == 0 && ic_buf_status(w->out) < 0)
-        ret = ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
+        return ic_fail(w->err, IC_E_NO_MEMORY, "candid: out of memory");
     return ret;
+}
+
+int candid_encode_header(const struct ic_type *type, struct ic_buf *out, struct ic_error *err)
+{
+    struct writer w = {.out = out, .err = err};
+    int ret = write_header(&w, &(struct ic_value){.type = type}, 1);
+    candid_table_fini(&w.table);
+    return check_status(&w, ret);
 }
 
 int ic_candid_encode(const struct ic_value *args, size_t n, struct ic_buf *out,
                      struct ic_error *err)
 {
     struct writer w = {.out = out, .err = err};
-    int ret = write_message(&w, args, n);
+    int ret = write_header(&w, args, n);
+    for (size_t i = 0; ret == 0 && i < n; i++)
+        ret = write_value(&w, &args[i], args[i].type, CANDID_MAX_DEPTH);
     candid_table_fini(&w.table);
-    return ret;
+    return check_status(&w, ret);
 }

@@ -198,6 +198,11 @@ void candid_table_fini(struct candid_table *t) IC_NONNULL(1);
 int64_t candid_table_code(const struct candid_table *t, const struct ic_type *type)
     IC_NONNULL(1, 2);
 
+/* Write what comes before the values in a message of one argument. Returns 0, -EINVAL (as
+ * candid_table_init), -ENOMEM. */
+int candid_encode_header(const struct ic_type *type, struct ic_buf *out, struct ic_error *err)
+    IC_NONNULL(1, 2) IC_MUST_CHECK;
+
 /* ---- values ---- */
 
 /* May a field or argument be missing? It is null, none or reserved then: the value that
