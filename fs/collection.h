@@ -16,6 +16,7 @@
 #define CANISTERFS_FS_COLLECTION_H
 
 #include "fs/memory.h"
+#include "ic/candid_piece.h"
 #include "ic/did.h"
 
 enum fs_collection_style {
@@ -36,6 +37,23 @@ enum fs_collection_end {
 
 #define FS_COLLECTIONS_MAX 64
 #define FS_LATEST_MAX      4
+
+#define FS_REASON_MAX         200
+#define FS_RESTORE_FIELDS_MAX 16
+
+/* The method that takes back what a collection's method gave (fs/restore_partner.h). */
+struct fs_restore_partner {
+    char method[FS_METHOD_NAME_MAX]; /* "": none, the files are read-only */
+    char reason[FS_REASON_MAX];      /* then: why, in words */
+    const struct ic_type *arg;       /* its argument's declared type, of the interface */
+    bool can_split;                  /* a file may be given to it in pieces */
+    /* How the argument is made of the reply: see struct ic_piece_form. */
+    unsigned n_opts;
+    struct ic_piece_field fields[FS_RESTORE_FIELDS_MAX];
+    size_t n_fields;
+    bool is_part;
+    uint32_t part;
+};
 
 struct fs_collection {
     char name[FS_METHOD_NAME_MAX]; /* of its directory: "content" of backup_content_chunks; never
@@ -59,9 +77,9 @@ struct fs_collection {
     /* The declared results of the method, for names of fields; NULL when they are not known. */
     const struct ic_type *const *results;
     size_t n_results;
-};
 
-#define FS_REASON_MAX 200
+    struct fs_restore_partner restore;
+};
 
 /* What of a description is given, and not to be found out from types. */
 enum fs_collection_given {
@@ -69,6 +87,9 @@ enum fs_collection_given {
     FS_GIVEN_NUMBERS = 2,
     FS_GIVEN_ITEMS = 4, /* the field; also is_bytes, if true */
     FS_GIVEN_TOTAL = 8,
+    FS_GIVEN_RESTORE = 16, /* its method */
+    FS_GIVEN_WRAP = 32,    /* its fields; n_opts of them is not known */
+    FS_GIVEN_SPLIT = 64,   /* can_split */
 };
 
 /* Fill what is left open in a description: from the type of its method; else by convention, which

@@ -7,6 +7,7 @@
 #include "fs/discovery_impl.h"
 #include "fs/profile.h"
 #include "fs/query.h"
+#include "fs/restore_partner.h"
 
 #include <errno.h>
 #include <string.h>
@@ -141,9 +142,10 @@ static void read_interface(struct fs_discovery *out, const struct ic_did *did)
             continue;
         enum fs_recognised what =
             fs_collection_recognise(did, method, &collection, reason, sizeof(reason));
-        if (what == FS_A_COLLECTION && !is_listed(out, collection.method))
+        if (what == FS_A_COLLECTION && !is_listed(out, collection.method)) {
+            (void)fs_restore_partner_find(&collection, 0, did);
             add(out, &collection);
-        else if (what == FS_NOT_SHOWN)
+        } else if (what == FS_NOT_SHOWN)
             add_not_shown(out, method->name, reason);
     }
 }
@@ -332,15 +334,21 @@ static void misfit(struct discovery_search *search, const char *method, const ch
         snprintf(search->misfit, sizeof(search->misfit), "%s: %s", method, reason);
 }
 
-/* Returns 1 when it is there, 0 with a reason, or -errno with search->err. */
+/* Returns 1 when it is there, 0 with a reason, or -errno with search->err. What a map says of
+ * restores must be there, too. */
 static int take(struct discovery_search *search, const struct fs_map_collection *described,
-                char reason[FS_REASON_MAX])
+                bool is_profile, char reason[FS_REASON_MAX])
 {
     struct fs_collection found = described->collection;
     int result =
         fs_collection_complete(&found, described->given, search->did, reason, FS_REASON_MAX);
     if (result > 0 && !search->did)
         result = ask_for(search, &found, described->given, reason);
+    if (result > 0 && !fs_restore_partner_find(&found, described->given, search->did) &&
+        !is_profile) {
+        memcpy(reason, found.restore.reason, FS_REASON_MAX);
+        result = 0;
+    }
     if (result > 0)
         add(search->out, &found);
     return result;
@@ -358,7 +366,7 @@ static int take_all(struct discovery_search *search, const struct fs_map *map, b
             char reason[FS_REASON_MAX];
             if (is_late != (pass == 1) || (is_late && search->out->n_collections == before))
                 continue;
-            int result = take(search, c, reason);
+            int result = take(search, c, is_profile, reason);
             if (result < 0)
                 return result;
             if (result > 0)

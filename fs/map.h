@@ -36,6 +36,12 @@
  *     count = count_contents          ; or the method that does; of style index: (size)
  *     latest = time, cursor           ; further fields that may differ from reply to reply
  *     id = 7                          ; style last: of which backup
+ *     restore = restore_contents      ; the update that takes it back; needs the interface
+ *     wrap = content=chunk polls=chunk_polls  ; its argument is a record: what of the reply goes
+ *                                     ; into which field, further ones become null. Without a
+ *                                     ; part, wrap = content: all of the reply, or the items
+ *     split = yes                     ; may a file be given to it in pieces? no: never. Without it:
+ *                                     ; those of style items, if too large for one call
  *
  *     [backup]
  *     version = backup_version        ; () -> (record {version; mtime_ns; ...}): of all collections

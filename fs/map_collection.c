@@ -19,13 +19,17 @@ enum {
     KEY_LATEST,
     KEY_COUNT,
     KEY_ID,
+    KEY_RESTORE,
+    KEY_WRAP,
+    KEY_SPLIT,
     N_KEYS,
 };
 
 const char *const map_collection_keys[N_KEYS + 1] = {
-    [KEY_METHOD] = "method", [KEY_STYLE] = "style", [KEY_NUMBER] = "number",
-    [KEY_ITEMS] = "items",   [KEY_BYTES] = "bytes", [KEY_TOTAL] = "total",
-    [KEY_LATEST] = "latest", [KEY_COUNT] = "count", [KEY_ID] = "id",
+    [KEY_METHOD] = "method",   [KEY_STYLE] = "style", [KEY_NUMBER] = "number",
+    [KEY_ITEMS] = "items",     [KEY_BYTES] = "bytes", [KEY_TOTAL] = "total",
+    [KEY_LATEST] = "latest",   [KEY_COUNT] = "count", [KEY_ID] = "id",
+    [KEY_RESTORE] = "restore", [KEY_WRAP] = "wrap",   [KEY_SPLIT] = "split",
 };
 
 #define BIT(key) (UINT32_C(1) << (key))
@@ -78,6 +82,44 @@ static bool set_latest(struct fs_collection *collection, const char *value)
     return true;
 }
 
+/* FIELD or FIELD=PART. */
+static bool add_wrap(struct fs_restore_partner *restore, const char *word, size_t len)
+{
+    const char *equals = memchr(word, '=', len);
+    struct ic_piece_field field = {.is_all = !equals};
+    size_t name_len = equals ? (size_t)(equals - word) : len;
+    if (restore->n_fields == FS_RESTORE_FIELDS_MAX || !map_parse_field(word, name_len, &field.id) ||
+        (equals && !map_parse_field(equals + 1, len - name_len - 1, &field.part)))
+        return false;
+    for (size_t i = 0; i < restore->n_fields; i++)
+        if (restore->fields[i].id == field.id)
+            return false;
+    restore->fields[restore->n_fields++] = field;
+    return true;
+}
+
+static bool set_wrap(struct fs_map_collection *c, const char *value)
+{
+    const char *word;
+    size_t len;
+    c->given |= FS_GIVEN_WRAP;
+    while (map_next_word(&value, ' ', &word, &len))
+        if (!add_wrap(&c->collection.restore, word, len))
+            return false;
+    return true;
+}
+
+static bool set_split(struct fs_map_collection *c, const char *value)
+{
+    static const struct map_word words[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
+    int word;
+    if (!map_find_word(words, value, strlen(value), &word))
+        return false;
+    c->collection.restore.can_split = word == 1;
+    c->given |= FS_GIVEN_SPLIT;
+    return true;
+}
+
 bool map_set_collection(struct fs_map_collection *c, size_t key, const char *value)
 {
     struct fs_collection *collection = &c->collection;
@@ -99,6 +141,13 @@ bool map_set_collection(struct fs_map_collection *c, size_t key, const char *val
         return set_latest(collection, value);
     case KEY_COUNT:
         return map_set_method(collection->count, value);
+    case KEY_RESTORE:
+        c->given |= FS_GIVEN_RESTORE;
+        return map_set_method(collection->restore.method, value);
+    case KEY_WRAP:
+        return set_wrap(c, value);
+    case KEY_SPLIT:
+        return set_split(c, value);
     default:
         return map_parse_number(value, UINT64_MAX, &collection->id);
     }
@@ -129,16 +178,20 @@ static bool has_two_meanings(const struct fs_map_collection *c)
 
 const char *map_judge_collection(struct fs_map_collection *c, uint32_t seen)
 {
-    static const uint32_t always = BIT(KEY_METHOD) | BIT(KEY_STYLE);
+    static const uint32_t always =
+        BIT(KEY_METHOD) | BIT(KEY_STYLE) | BIT(KEY_RESTORE) | BIT(KEY_WRAP) | BIT(KEY_SPLIT);
     static const struct {
         uint32_t keys;
         const char *words;
     } allowed[] = {
         [FS_COLLECTION_ITEMS] = {~BIT(KEY_ID), "style items has no 'id'"},
-        [FS_COLLECTION_WHOLE] = {always, "style whole has no keys but 'method'"},
-        [FS_COLLECTION_INDEX] = {always | BIT(KEY_NUMBER) | BIT(KEY_COUNT),
-                                 "style index has no keys but 'method', 'number' and 'count'"},
-        [FS_COLLECTION_LAST] = {always | BIT(KEY_NUMBER) | BIT(KEY_ID),
+        [FS_COLLECTION_WHOLE] = {always,
+                                 "style whole has no keys but 'method' and those of restores"},
+        [FS_COLLECTION_INDEX] =
+            {always | BIT(KEY_NUMBER) | BIT(KEY_COUNT),
+             "style index has no keys but 'method', 'number', 'count' and those of "
+             "restores"},
+        [FS_COLLECTION_LAST] = {BIT(KEY_METHOD) | BIT(KEY_STYLE) | BIT(KEY_NUMBER) | BIT(KEY_ID),
                                 "style last has no keys but 'method', 'number' and 'id'"},
     };
     infer_style(c, seen);
@@ -155,5 +208,7 @@ const char *map_judge_collection(struct fs_map_collection *c, uint32_t seen)
         return "'items' and 'bytes' exclude each other";
     if ((seen & BIT(KEY_TOTAL)) && (seen & BIT(KEY_COUNT)))
         return "'total' and 'count' exclude each other";
+    if ((seen & BIT(KEY_WRAP)) && !(seen & BIT(KEY_RESTORE)))
+        return "'wrap' needs 'restore'";
     return has_two_meanings(c) ? "the field of the items has another meaning, too" : NULL;
 }

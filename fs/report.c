@@ -157,6 +157,10 @@ static json_t *report_collection(struct fs_chunks *chunks)
     set(collection, "name", text_or_note(info.collection->name));
     set(collection, "method", text_or_note(info.collection->method));
     set(collection, "gives", json_string(fs_collection_words(info.collection->style)));
+    const struct fs_restore_partner *restore = &info.collection->restore;
+    set(collection, "restored_by",
+        restore->method[0] ? text_or_note(restore->method) : json_null());
+    set(collection, "read_only", restore->method[0] ? json_null() : text_or_note(restore->reason));
     if (is_items) {
         const char *unit = info.collection->is_bytes ? "bytes" : "items";
         set(collection, unit, info.is_known ? number(info.total) : json_null());
