@@ -4,12 +4,13 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertMessage, chunkName, chunkNames, chunkStarts, filesOf, outcome } from './chunks.mjs';
 import { Client } from './client.mjs';
 import { isSanitized, Stage } from './harness.mjs';
 import { configure, ITEMS_REPLIES } from './items.mjs';
+import { inLanes, LANES } from './lanes.mjs';
 import { ShapedCanister } from './shapes.mjs';
 
 const COUNT = 6_050;
@@ -31,88 +32,95 @@ const KINDS = [
 const MAY_BE_WHOLE = { drip: [true], rotate_nodes: [true, false] };
 const words = (kind, parameters = {}) => [kind, ...Object.entries(parameters).map(([k, v]) => `${k}=${v}`)].join(' ');
 
-describe('faults while a collection is copied', () => {
-  let stage, network, canister, items, mount;
-
-  before(async () => {
-    stage = await Stage.open();
-    network = await stage.network();
-    const client = await Client.open(network);
-    canister = await ShapedCanister.install(client.agent, 'items', { size: COUNT, seed: 5n });
+class Lane {
+  static async open(stage) {
+    const lane = new Lane();
+    lane.stage = stage;
+    lane.network = await stage.network();
+    const client = await Client.open(lane.network);
+    lane.canister = await ShapedCanister.install(client.agent, 'items', { size: COUNT, seed: 5n });
     // Pieces of several calls.
-    items = await configure(canister, { refuse_above: 400, body_min: 10, body_max: 900 });
-  });
-  after(() => stage.close());
+    lane.items = await configure(lane.canister, { refuse_above: 400, body_min: 10, body_max: 900 });
+    return lane;
+  }
 
-  const remount = async () => {
-    await network.faults([]);
-    await mount?.unmount();
-    mount = await stage.mount(network, canister.id, ['-o', `timeout=${TIMEOUT_MS}ms`]);
-  };
+  async remount() {
+    await this.network.faults([]);
+    await this.mount?.unmount();
+    this.mount = await this.stage.mount(this.network, this.canister.id, ['-o', `timeout=${TIMEOUT_MS}ms`]);
+  }
 
   // cp -r of the collection: every file that it says it copied is right. Resolves to whether that is all of them.
-  async function copyChecked() {
-    const out = join(stage.dir, `out-${Math.random().toString(36).slice(2)}`);
+  async copyChecked() {
+    const out = join(this.stage.dir, `out-${Math.random().toString(36).slice(2)}`);
     const began = Date.now();
-    const { code, stderr } = await outcome('cp', '-r', mount.path('backup', 'items'), out);
+    const { code, stderr } = await outcome('cp', '-r', this.mount.path('backup', 'items'), out);
     assert.ok(Date.now() - began < DEADLINE_MS, `took ${Date.now() - began} ms`);
     const failed = new Set([...stderr.matchAll(/(\d{10}\.candid)/g)].map(([, name]) => name));
     const files = (await stat(out).catch(() => null)) ? await filesOf(out) : new Map();
     for (const [name, bytes] of files) {
       if (failed.has(name)) continue; // and cp says so
       const start = Number(name.slice(0, 10));
-      assertMessage(ITEMS_REPLIES[METHOD], bytes, items.chunk(start, Math.min(STEP, COUNT - start)), name);
+      assertMessage(ITEMS_REPLIES[METHOD], bytes, this.items.chunk(start, Math.min(STEP, COUNT - start)), name);
     }
     if (code === 0) assert.deepEqual([...files.keys()].sort(), chunkNames(COUNT));
     else assert.match(stderr, /^cp: /);
     return code === 0;
   }
 
+  // The network is well again: so is a copy.
+  async assertRecovers(when) {
+    await this.network.faults([]);
+    await sleep(FORGET_MS);
+    assert.ok(await this.copyChecked(), when);
+  }
+}
+
+describe('faults while a collection is copied', { concurrency: LANES }, () => {
+  let stage;
+  before(async () => (stage = await Stage.open()));
+  after(() => stage.close());
+  const laneTest = inLanes(() => Lane.open(stage));
+
   for (const [kind, parameters] of KINDS)
-    test(words(kind, parameters), async () => {
+    laneTest(words(kind, parameters), async (lane) => {
       for (const rules of [[{ nth: 1 }, { every: 3 }], [{ from: 4 }]]) {
-        await remount();
-        await network.faults(rules.map((rule) => ({ kind, method: METHOD, ...parameters, ...rule })));
-        const isWhole = await copyChecked();
+        await lane.remount();
+        await lane.network.faults(rules.map((rule) => ({ kind, method: METHOD, ...parameters, ...rule })));
+        const isWhole = await lane.copyChecked();
         if (rules[0].from) assert.ok((MAY_BE_WHOLE[kind] ?? [false]).includes(isWhole), `the copy succeeded: ${isWhole}`);
-        await network.faults([]);
-        await sleep(FORGET_MS);
-        assert.ok(await copyChecked(), 'nothing wrong was kept');
+        await lane.assertRecovers('nothing wrong was kept');
       }
     });
 
-  test('one fault is no failure of the copy', async () => {
+  laneTest('one fault is no failure of the copy', async (lane) => {
     for (const kind of ['refuse', 'reset', 'truncate', 'garbage', 'forged_reply', 'wrong_node_signature']) {
-      await remount();
-      await network.faults([{ kind, method: METHOD, nth: 3 }]);
-      assert.ok(await copyChecked(), kind);
+      await lane.remount();
+      await lane.network.faults([{ kind, method: METHOD, nth: 3 }]);
+      assert.ok(await lane.copyChecked(), kind);
     }
   });
 
-  test('faults by chance', async () => {
+  laneTest('faults by chance', async (lane) => {
     const seed = Number(process.env.CANISTERFS_TEST_SEED ?? randomInt(2 ** 32));
     for (const rate of [0.05, 0.3]) {
-      await remount();
-      await network.faults([{ kind: 'random', endpoint: 'query', seed, rate }]);
-      await copyChecked().catch((error) => assert.fail(`seed ${seed}, rate ${rate}: ${error.stack}`));
-      await network.faults([]);
-      await sleep(FORGET_MS);
-      assert.ok(await copyChecked(), `seed ${seed}`);
+      await lane.remount();
+      await lane.network.faults([{ kind: 'random', endpoint: 'query', seed, rate }]);
+      await lane.copyChecked().catch((error) => assert.fail(`seed ${seed}, rate ${rate}: ${error.stack}`));
+      await lane.assertRecovers(`seed ${seed}`);
     }
   });
 
-  test('the whole network away, in the middle of a copy', async () => {
-    await remount();
-    await network.options({ queryMs: 50 });
-    const copying = copyChecked();
+  laneTest('the whole network away, in the middle of a copy', async (lane) => {
+    await lane.remount();
+    await lane.network.options({ queryMs: 50 });
+    const copying = lane.copyChecked();
     await sleep(150);
-    await network.faults([{ kind: 'refuse' }]);
+    await lane.network.faults([{ kind: 'refuse' }]);
     await copying;
-    await network.options({ queryMs: 0 });
-    await network.faults([]);
-    await sleep(FORGET_MS);
-    assert.ok(await copyChecked());
+    await lane.network.options({ queryMs: 0 });
+    await lane.assertRecovers('the network is back');
     assert.equal(chunkStarts(COUNT).length, 7);
-    assert.ok(await stat(mount.path('backup', 'items', chunkName(6000))));
+    assert.ok(await stat(lane.mount.path('backup', 'items', chunkName(6000))));
   });
 });
