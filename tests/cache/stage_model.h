@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define MODEL_MAX   ((size_t)40000) /* bytes of a stage */
-#define MODEL_NOTES 512
+#define MODEL_NOTES 4096
 
 enum op_kind { OP_WRITE, OP_TRUNCATE, OP_SYNC, OP_NOTE };
 
