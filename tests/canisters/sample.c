@@ -223,6 +223,7 @@ IC_UPDATE(stable_write)
 {
     if (refused())
         return;
+    live_require();
     candid_open(&args);
     uint64_t off = candid_nat64(&args);
     struct candid_blob blob = candid_blob(&args);

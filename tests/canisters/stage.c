@@ -224,8 +224,8 @@ bool stage_may_apply(const struct stage_step *step)
     if (!step->has_hashed)
         return true;
     /* Copying takes two instructions or three for each byte. */
-    return cost + step->bytes <= STAGE_STEP_BYTES &&
-           cost * 4 + instructions <= STAGE_STEP_INSTRUCTIONS;
+    return cost + step->bytes < STAGE_STEP_BYTES &&
+           cost * 4 + instructions < STAGE_STEP_INSTRUCTIONS;
 }
 
 static void apply_part(struct stage_step *step)

@@ -51,7 +51,10 @@ export const HOUR_NS = 3_600_000_000_000n;
 
 const module = buildCanisters();
 
-/** A new canister: 'sample', or 'sample_steps', whose commits take a message for each 2 MiB. Its env has a clock that moves by upgrades alone. */
+/**
+ * A new canister: 'sample', or 'sample_steps', whose commits take a message for each 2 MiB. The clock of its env moves
+ * with upgrades alone.
+ */
 export function makeSample(name = 'sample') {
   const env = makeEnv();
   env.time = () => env.now;
@@ -66,8 +69,8 @@ export function makeSample(name = 'sample') {
 /** Its methods, as somebody calls them: sample.stable_read(0, 5) is the result. Numbers become nat64s. */
 export function bind(engine, caller = CONTROLLER) {
   const methods = Object.entries(METHODS).map(([name, [args, results, kind]]) => {
-    const call = async (...values) => (await callCandid(engine, kind, name, [args, results], values.map(wide), caller))[0];
-    return [name, call];
+    const type = [args, results];
+    return [name, async (...values) => (await callCandid(engine, kind, name, type, values.map(wide), caller))[0]];
   });
   return Object.fromEntries(methods);
 }
