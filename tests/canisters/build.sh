@@ -43,10 +43,16 @@ build sample c $sample
 # shellcheck disable=SC2086
 build sample_steps c -DSTAGE_STEP_BYTES=2097152 $sample
 build hello c hello.c candid.c
-build distrikt c distrikt.c candid.c
+build distrikt c distrikt.c candid.c heap.c
 build motoko motoko
 build dscvr motoko
 for source in shapes/*.c; do
     shape=${source%.c}
-    [ "$shape" = shapes/shape ] || build "$shape" c "$source" shapes/shape.c candid.c
+    case $shape in
+        shapes/shape | shapes/list | shapes/items_restore) continue ;;
+        shapes/items) own=shapes/items_restore.c ;;
+        *) own= ;;
+    esac
+    # shellcheck disable=SC2086  # none or one
+    build "$shape" c "$source" $own shapes/shape.c shapes/list.c candid.c values.c heap.c
 done

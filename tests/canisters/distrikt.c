@@ -11,6 +11,7 @@
  * it have no meaning. An upgrade that finds something else traps, so it changes nothing.
  */
 #include "candid.h"
+#include "heap.h"
 #include "ic0.h"
 
 IC_CANDID_SERVICE("distrikt.did");
@@ -37,29 +38,10 @@ static struct candid_args args;
 
 /* --- the heap: posts are never freed --- */
 
-extern uint8_t __heap_base; /* of the linker: where the heap may begin */
-static size_t heap_end;
-
-static void *allocate(size_t len)
-{
-    if (heap_end == 0)
-        heap_end = (size_t)&__heap_base;
-
-    size_t at = (heap_end + 7) & ~(size_t)7;
-    size_t have = __builtin_wasm_memory_size(0) * (size_t)PAGE;
-
-    if (len > SIZE_MAX - PAGE - at)
-        IC_TRAP("the heap is full");
-    if (at + len > have && __builtin_wasm_memory_grow(0, (at + len - have) / PAGE + 1) == SIZE_MAX)
-        IC_TRAP("the heap is full");
-    heap_end = at + len;
-    return (void *)at;
-}
-
 /* A post with room for author and text, at the end of the list. */
 static struct post *add_post(uint64_t time_ns, uint32_t author_len, uint32_t text_len)
 {
-    struct post *post = allocate(sizeof(*post) + author_len + text_len);
+    struct post *post = heap_allocate(sizeof(*post) + author_len + text_len);
 
     *post = (struct post){.time_ns = time_ns, .author_len = author_len, .text_len = text_len};
     if (last == NULL)

@@ -21,7 +21,7 @@ const Management = () =>
     install_code: update(
       [
         IDL.Record({
-          mode: IDL.Variant({ reinstall: IDL.Null }),
+          mode: IDL.Variant({ reinstall: IDL.Null, upgrade: IDL.Opt(IDL.Record({ skip_pre_upgrade: IDL.Opt(IDL.Bool) })) }),
           canister_id: IDL.Principal,
           wasm_module: Blob,
           arg: Blob,
@@ -59,5 +59,11 @@ export function manage(agent, principal, method, args = {}) {
 // arg: the encoded arguments of init.
 export function installCode(agent, principal, module, arg = IDL.encode([], [])) {
   const args = { mode: { reinstall: null }, wasm_module: module, arg: new Uint8Array(arg) };
+  return manage(agent, principal, 'install_code', args);
+}
+
+export function upgradeCode(agent, principal, module, { skipPreUpgrade = false } = {}) {
+  const mode = { upgrade: [{ skip_pre_upgrade: [skipPreUpgrade] }] };
+  const args = { mode, wasm_module: module, arg: new Uint8Array(IDL.encode([], [])) };
   return manage(agent, principal, 'install_code', args);
 }

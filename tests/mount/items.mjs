@@ -8,10 +8,11 @@ const query = (args, results) => IDL.Func(args, results, ['query']);
 const update = (args) => IDL.Func(args, [], []);
 
 const Item = Record({ id: Nat64, body: Text });
+const ItemsChunk = Record({ height: Nat64, chunk: Vec(Item), notes: Vec(Text), total_length: Nat64 });
 const Meta = Record({ name: Text, items: Nat64 });
 
 export const ITEMS_REPLIES = {
-  backup_items_chunk: Opt(Record({ height: Nat64, chunk: Vec(Item), notes: Vec(Text), total_length: Nat64 })),
+  backup_items_chunk: Opt(ItemsChunk),
   backup_untold_chunk: Opt(Record({ chunk: Vec(Item) })),
   backup_empty_chunk: Opt(Record({ chunk: Vec(Item), total_length: Nat64 })),
   backup_plain: Vec(Item),
@@ -35,6 +36,9 @@ const ARGS = {
 
 export const ITEMS_METHODS = {
   ...Object.fromEntries(Object.entries(ITEMS_REPLIES).map(([name, reply]) => [name, query(ARGS[name] ?? [], [reply])])),
+  restore_items_chunk: update([ItemsChunk]),
+  restore_plain: update([Vec(Item)]),
+  restored: query([], [Record({ calls: Nat64, items: Nat64, notes: Nat64 })]),
   touch: update([Nat64]),
   configure: update([Text]),
 };

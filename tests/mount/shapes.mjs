@@ -9,7 +9,7 @@ import { seedBytes, seedWord } from './harness.mjs';
 import { ITEMS_METHODS } from './items.mjs';
 import { createCanister, installCode, manage, moduleOf, SOURCES } from './install.mjs';
 
-const { Bool, Nat, Nat8, Nat32, Nat64, Null, Opt, Record, Text, Tuple, Variant, Vec } = IDL;
+const { Bool, Int64, Nat, Nat8, Nat32, Nat64, Null, Opt, Record, Text, Tuple, Variant, Vec } = IDL;
 const Blob = Vec(Nat8);
 const query = (args, results) => IDL.Func(args, results, ['query']);
 const update = (args, results) => IDL.Func(args, results, []);
@@ -138,8 +138,17 @@ const Backup = Record({
   portals: Opt(Vec(Named)),
   limits: Opt(Limits),
 });
+const Profiles = Vec(Tuple(Text, Profile));
+const MemoryError = Variant({ OutOfMemory: Null, OutOfBounds: Null });
 const Transactions = Vec(Record({ token: Nat32, buyer: Text, price: Nat64 }));
+const Marketplace = Variant({
+  v2: Record({ transactionCount: Nat, transactionChunk: Transactions }),
+  v2_chunk: Record({ transactionChunk: Transactions }),
+});
+const StableChunk = Variant({ v2: Record({ marketplace: Opt(Marketplace) }) });
 const chunkArgs = [Nat64, Nat64];
+// What an application answers of its state, where a dump of that is what can be read and restored.
+const read_state = query([Nat64, Nat64], [Blob]);
 
 // methods    but for `fill`, which all have
 // guarded    whether the originals answer reads to a chosen few only: the default of `controllersOnly`
@@ -150,7 +159,8 @@ const chunkArgs = [Nat64, Nat64];
 export const SHAPES = {
   factland: {
     methods: {
-      backup: query([Nat32, Nat32], [Vec(Tuple(Text, Profile))]),
+      backup: query([Nat32, Nat32], [Profiles]),
+      restore: update([Profiles], []),
       stable_size: query([], [Nat64]),
       stable_read: query([Nat64, Nat64], [Blob]),
       stable_write: update([Nat64, Blob], []),
@@ -160,12 +170,22 @@ export const SHAPES = {
     grows: true,
   },
   cdk32: {
-    methods: { stable_size: query([], [Nat32]), stable_read: query([Nat32, Nat32], [Blob]) },
+    methods: {
+      stable_size: query([], [Nat32]),
+      stable_read: query([Nat32, Nat32], [Blob]),
+      stable_grow: update([Nat32], [Variant({ Ok: Nat32, Err: MemoryError })]),
+      stable_write: update([Nat32, Blob], []),
+    },
     memories: pages,
     grows: true,
   },
   stable64: {
-    methods: { stable64_size: query([], [Nat64]), stable64_read: query([Nat64, Nat64], [Blob]) },
+    methods: {
+      stable64_size: query([], [Nat64]),
+      stable64_read: query([Nat64, Nat64], [Blob]),
+      stable64_grow: update([Nat64], [Variant({ ok: Nat64, err: MemoryError })]),
+      stable64_write: update([Nat64, Blob], [Bool]),
+    },
     memories: pages,
     grows: true,
   },
@@ -174,6 +194,7 @@ export const SHAPES = {
       stablesize: query([], [Nat64]),
       read: query([Nat64, Nat64], [Blob]),
       stablegrow: update([Nat64], [Nat64]),
+      write: update([Nat64, Blob], []),
     },
     memories: pages,
     grows: true,
@@ -194,6 +215,10 @@ export const SHAPES = {
           Record({ skip_next_save: Bool, post_upgrade_instruction_count: Nat64 }),
         ],
       ),
+      init_stable_storage: update([Nat64], []),
+      restore_stable_storage: update([Nat64, Blob], []),
+      set_restore_from_stable_storage: update([Bool], []),
+      read_state,
     },
     guarded: true,
     memories: ({ size, seed }) => {
@@ -206,6 +231,8 @@ export const SHAPES = {
     methods: {
       controller_stable_memory_read: query([Nat8, Nat64, Nat64], [Blob]),
       controller_stable_memory_size: query([Nat8], [Nat64]),
+      controller_stable_memory_write: update([Nat8, Nat64, Blob], []),
+      controller_stable_memory_grow: update([Nat8, Nat64], [Int64]),
     },
     guarded: true,
     refusal: 'trap',
@@ -217,7 +244,13 @@ export const SHAPES = {
     grows: true,
   },
   taggr: {
-    methods: { stable_mem_read: query([Nat64], [Vec(Tuple(Nat64, Blob))]), backup: update([], []) },
+    methods: {
+      stable_mem_read: query([Nat64], [Vec(Tuple(Nat64, Blob))]),
+      backup: update([], []),
+      stable_mem_write: update([Vec(Tuple(Nat64, Blob))], []),
+      stable_to_heap: update([], []),
+      read_state,
+    },
     memories: ({ size, seed }) => {
       const header = words('writeBigUInt64BE', [16, size - 16]);
       return { stable_memory: headed(header, stream(seed, size), true) };
@@ -229,6 +262,9 @@ export const SHAPES = {
       save_snapshot_json: update([], [Nat32]),
       download_snapshot: query([Nat64, Nat64], [Blob]),
       clear_snapshot: update([], []),
+      receive_and_save_snaphot: update([Nat64, Blob], []),
+      load_snapshot: update([], []),
+      read_state,
     },
     guarded: true,
     memories: bytes,
@@ -253,21 +289,8 @@ export const SHAPES = {
   power_equalizer: {
     methods: {
       getChunkCount: query([Nat], [Nat]),
-      backupChunk: query(
-        [Nat, Nat],
-        [
-          Variant({
-            v2: Record({
-              marketplace: Opt(
-                Variant({
-                  v2: Record({ transactionCount: Nat, transactionChunk: Transactions }),
-                  v2_chunk: Record({ transactionChunk: Transactions }),
-                }),
-              ),
-            }),
-          }),
-        ],
-      ),
+      backupChunk: query([Nat, Nat], [StableChunk]),
+      restoreChunk: update([StableChunk], []),
     },
   },
   zenvoich: {

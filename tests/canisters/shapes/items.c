@@ -1,12 +1,10 @@
 /* Collections of every style that the convention knows, and knobs for what can be odd about them.
  *
  * Size counts the items. `configure("name=value name=value")`, for controllers, turns the knobs of
- * the table below; those that are not named are turned back. Every call of fill, configure and
- * touch is a new version.
+ * the table below; those that are not named are turned back. Every call of fill, configure, touch
+ * and of what restores (items_restore.c) is a new version.
  */
-#include "shape.h"
-
-#define NONE UINT64_MAX
+#include "items.h"
 
 static struct {
     uint64_t bytes;        /* of the collections of bytes */
@@ -52,6 +50,11 @@ static const struct {
     {"null", &knobs.null, 0},
     {"notes", &knobs.notes, 0},
     {"height", &knobs.height, 0},
+    {"restore_above", &items_restore_knobs.above, NONE},
+    {"restore_burns", &items_restore_knobs.burns, NONE},
+    {"restore_fails", &items_restore_knobs.fails, NONE},
+    {"restore_rejects", &items_restore_knobs.rejects, 0},
+    {"restore_ordered", &items_restore_knobs.ordered, 0},
 };
 #define N_KNOBS (sizeof(knob_table) / sizeof(knob_table[0]))
 
@@ -66,7 +69,7 @@ static size_t n_touched;
 static uint64_t version; /* a time in ns, made strictly increasing */
 static uint64_t mtime_ns;
 
-static void change(void)
+void items_change(void)
 {
     mtime_ns = ic0_time();
     version = mtime_ns > version ? mtime_ns : version + 1;
@@ -83,7 +86,8 @@ void shape_fill(void)
     if (version == 0)
         reset_knobs();
     n_touched = 0;
-    change();
+    items_forget();
+    items_change();
 }
 
 /* --- knobs --- */
@@ -113,6 +117,7 @@ IC_UPDATE(configure)
     struct candid_text text = candid_text(&args);
 
     reset_knobs();
+    items_reset_counts();
     for (size_t at = 0; at < text.len; at++) {
         size_t name = at;
 
@@ -127,7 +132,7 @@ IC_UPDATE(configure)
             *knob = *knob * 10 + (uint64_t)(text.bytes[at] - '0');
         }
     }
-    change();
+    items_change();
     shape_reply_nothing();
 }
 
@@ -145,6 +150,12 @@ IC_UPDATE(touch)
         return;
     candid_open(&args);
     uint64_t item = candid_nat64(&args);
+
+    if (items_touch_given(item)) {
+        items_change();
+        shape_reply_nothing();
+        return;
+    }
     uint64_t *times = find_touched(item);
 
     if (times == NULL) {
@@ -155,7 +166,7 @@ IC_UPDATE(touch)
         *times = 0;
     }
     ++*times;
-    change();
+    items_change();
     shape_reply_nothing();
 }
 
@@ -193,7 +204,7 @@ static bool admit_items(struct range *range, bool clamps)
 {
     if (shape_rejected() || has_refused(range->n, knobs.refuse_above))
         return false;
-    cut(range, shape.size, clamps || knobs.clamps != 0);
+    cut(range, items_total(), clamps || knobs.clamps != 0);
     if (knobs.bad_at >= range->start && knobs.bad_at - range->start < range->n)
         IC_TRAP("this item cannot be read");
     return true;
@@ -231,9 +242,15 @@ static uint64_t told_total(uint64_t size, uint64_t start)
 
 static uint8_t buffer[4096];
 
-/* One letter over and over: a touch changes it. */
+/* One letter over and over: a touch changes it. Or what was restored. */
 static void put_body(uint64_t item)
 {
+    const struct list_item *given = list_get(&items_given, item);
+
+    if (given != NULL) {
+        candid_put(given->bytes, given->len);
+        return;
+    }
     uint64_t span = knobs.body_max - knobs.body_min + 1;
     uint64_t len = item == knobs.giant_at ? knobs.giant_bytes
                                           : knobs.body_min + stream_word(shape.seed + item) % span;
@@ -253,8 +270,10 @@ static void put_items(struct range range)
 {
     candid_put_length(range.n);
     for (uint64_t i = range.start; i < range.start + range.n; i++) {
-        candid_put_nat64(i);
-        put_body(i);
+        uint64_t id = items_id(i);
+
+        candid_put_nat64(id);
+        put_body(id);
     }
 }
 
@@ -318,7 +337,7 @@ IC_QUERY(backup_items_chunk)
         candid_put_nat64(height(start));
         put_items(range);
         put_notes(range);
-        candid_put_nat64(told_total(shape.size, start));
+        candid_put_nat64(told_total(items_total(), start));
     }
     ic0_msg_reply();
 }
@@ -389,7 +408,7 @@ IC_QUERY(number_of_posts)
     if (shape_rejected())
         return;
     CANDID_PUT("DIDL\x00\x01\x7d");
-    candid_put_length(told_total(shape.size, 0));
+    candid_put_length(told_total(items_total(), 0));
     ic0_msg_reply();
 }
 
@@ -432,7 +451,7 @@ IC_QUERY(backup_meta)
         return;
     CANDID_PUT("DIDL\x01" TYPE_META "\x01\x00");
     SHAPE_PUT_NAME("seed-", shape.seed);
-    candid_put_nat64(shape.size);
+    candid_put_nat64(items_total());
     ic0_msg_reply();
 }
 
@@ -453,7 +472,7 @@ IC_QUERY(backup_version)
     CANDID_PUT("DIDL\x01\x6c\x03\xaa\x8f\x96\x9b\x03\x78\xc1\xc1\xce\xe2\x04\x78"
                "\x98\xce\xc7\xe7\x07\x78\x01\x00");
     candid_put_nat64(mtime_ns);
-    candid_put_nat64(shape.size);
+    candid_put_nat64(items_total());
     candid_put_nat64(knobs.version == NONE ? version : knobs.version);
     ic0_msg_reply();
 }

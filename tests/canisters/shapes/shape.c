@@ -2,6 +2,8 @@
  */
 #include "shape.h"
 
+#include "../heap.h"
+
 #define BUFFER (4 * PAGE)
 
 struct shape shape;
@@ -49,6 +51,12 @@ bool shape_rejected(void)
 void shape_admit(void)
 {
     if (is_stranger())
+        IC_TRAP("the caller is not a controller of this canister");
+}
+
+void shape_admit_controller(void)
+{
+    if (!ic_caller_is_controller())
         IC_TRAP("the caller is not a controller of this canister");
 }
 
@@ -105,6 +113,11 @@ void shape_write_blob(uint64_t off, struct candid_blob blob)
     if (blob.len > UINT64_MAX - off)
         IC_TRAP("the range overflows");
     shape_reserve(off + blob.len);
+    shape_overwrite_blob(off, blob);
+}
+
+void shape_overwrite_blob(uint64_t off, struct candid_blob blob)
+{
     for (size_t done = 0; done < blob.len;) {
         size_t part = (size_t)shape_smaller(blob.len - done, BUFFER);
 
@@ -112,6 +125,87 @@ void shape_write_blob(uint64_t off, struct candid_blob blob)
         ic_stable_write(off + done, buffer, part);
         done += part;
     }
+}
+
+void shape_write_zeros(uint64_t off, uint64_t size)
+{
+    if (size > UINT64_MAX - off)
+        IC_TRAP("the range overflows");
+    shape_reserve(off + size);
+    __builtin_memset(buffer, 0, BUFFER);
+    for (uint64_t part; size > 0; off += part, size -= part) {
+        part = shape_smaller(size, BUFFER);
+        ic_stable_write(off, buffer, (size_t)part);
+    }
+}
+
+/* --- an application's state --- */
+
+static struct {
+    uint64_t size;
+    uint64_t seed;
+    bool is_loaded; /* the bytes count, not the seed */
+    uint8_t *bytes;
+    size_t room; /* for bytes */
+} state;
+
+void shape_state_make(uint64_t size, uint64_t seed)
+{
+    state.size = size;
+    state.seed = seed;
+    state.is_loaded = false;
+}
+
+void shape_state_load(uint64_t off, uint64_t size)
+{
+    if (size > SIZE_MAX)
+        IC_TRAP("the heap is full");
+    if (size > state.room) {
+        state.room = (size_t)size;
+        state.bytes = heap_allocate(state.room);
+    }
+    ic_stable_read(state.bytes, off, (size_t)size);
+    state.size = size;
+    state.is_loaded = true;
+}
+
+void shape_state_store(uint64_t off)
+{
+    if (!state.is_loaded) {
+        shape_write_stream(off, state.size, state.seed);
+    } else {
+        shape_reserve(off + state.size);
+        ic_stable_write(off, state.bytes, (size_t)state.size);
+    }
+}
+
+uint64_t shape_state_size(void)
+{
+    return state.size;
+}
+
+void shape_reply_state(void)
+{
+    if (shape_rejected())
+        return;
+    candid_open(&args);
+    uint64_t off = candid_nat64(&args);
+    uint64_t len = candid_nat64(&args);
+
+    if (off > state.size || len > state.size - off)
+        IC_TRAP("read_state: the range is not within the state");
+    CANDID_PUT("DIDL\x01\x6d\x7b\x01\x00");
+    candid_put_length(len);
+    if (state.is_loaded) {
+        candid_put(state.bytes + off, (size_t)len);
+    } else {
+        for (uint64_t end = off + len; off < end; off++) {
+            uint8_t byte = (uint8_t)(stream_word(state.seed + off / 8) >> (8 * (off % 8)));
+
+            candid_put(&byte, 1);
+        }
+    }
+    ic0_msg_reply();
 }
 
 /* --- replies --- */
@@ -140,6 +234,11 @@ void shape_reply_nat32(uint32_t n)
 void shape_put_memory(uint64_t off, uint64_t len)
 {
     candid_put_length(len);
+    shape_put_bytes(off, len);
+}
+
+void shape_put_bytes(uint64_t off, uint64_t len)
+{
     do {
         size_t part = (size_t)shape_smaller(len, BUFFER);
 

@@ -5,7 +5,8 @@
  * an update for controllers that replaces the data. What size counts and how the data follow from
  * the seed, README.md says.
  *
- * State lives on the heap and an upgrade drops it: these canisters are reinstalled, not upgraded.
+ * State lives on the heap and an upgrade drops it: these canisters are reinstalled, not upgraded,
+ * but for metamagic.
  */
 #ifndef CANISTERS_SHAPE_H
 #define CANISTERS_SHAPE_H
@@ -38,8 +39,9 @@ bool shape_rejected(void);
 /* For reads: traps instead, as canisters do that assert. */
 void shape_admit(void);
 
-/* For updates, which are always for controllers: whether the caller was rejected. */
+/* For updates, which are always for controllers: whether the caller was rejected, or a trap. */
 bool shape_refused(void);
+void shape_admit_controller(void);
 
 /* --- stable memory --- */
 
@@ -52,14 +54,38 @@ void shape_write_stream(uint64_t off, uint64_t size, uint64_t seed);
 /* Grows the memory to shape.size and writes the stream of shape.seed over all of it. */
 void shape_fill_pages(void);
 
-/* The blob argument read from the message, written to the memory at off. */
+/* The blob argument read from the message, written to the memory at off, which grows as needed. */
 void shape_write_blob(uint64_t off, struct candid_blob blob);
+
+/* The same where the memory must be long enough: else it traps, as the System API does. */
+void shape_overwrite_blob(uint64_t off, struct candid_blob blob);
+
+void shape_write_zeros(uint64_t off, uint64_t size);
+
+/* --- an application's state, on the heap: what its dumps are made of --- */
+
+/* The stream of a seed. */
+void shape_state_make(uint64_t size, uint64_t seed);
+
+/* What lies at off in stable memory. */
+void shape_state_load(uint64_t off, uint64_t size);
+
+/* Writes it to stable memory at off, growing that as needed. */
+void shape_state_store(uint64_t off);
+
+uint64_t shape_state_size(void);
+
+/* The method read_state (offset, length), by which the application is asked for it. */
+void shape_reply_state(void);
 
 /* --- replies --- */
 
 void shape_reply_nothing(void);
 void shape_reply_nat64(uint64_t n);
 void shape_reply_nat32(uint32_t n);
+
+/* Bytes of the stable memory. */
+void shape_put_bytes(uint64_t off, uint64_t len);
 
 /* A blob's value, from the stable memory: a range beyond its end traps, even an empty one. */
 void shape_put_memory(uint64_t off, uint64_t len);

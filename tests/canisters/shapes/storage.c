@@ -24,6 +24,18 @@ IC_QUERY(read)
     shape_reply_memory(off, len);
 }
 
+/* It does not grow. */
+IC_UPDATE(write)
+{
+    if (shape_refused())
+        return;
+    candid_open(&args);
+    uint64_t off = candid_nat64(&args);
+
+    shape_overwrite_blob(off, candid_blob(&args));
+    shape_reply_nothing();
+}
+
 IC_UPDATE(stablegrow)
 {
     if (shape_refused())
