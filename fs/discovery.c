@@ -237,6 +237,8 @@ static int find_all(struct discovery_search *search, const struct named *named)
     int found = map && map->has_memory ? discovery_try_memory(search, map, named->profile, true)
                                        : discovery_try_memory_names(search);
     search->has_memory = found > 0;
+    if (found >= 0)
+        found = discovery_find_lease(search);
     return found < 0 ? found : discovery_find_collections(search, map, named->profile != NULL);
 }
 

@@ -57,6 +57,8 @@ struct fs_discovery {
     /* () -> (record {version; mtime_ns; ...}): the version of all collections; "": none */
     char backup_version[FS_METHOD_NAME_MAX];
 
+    bool has_lease; /* the four methods of maintenance (lease.h), by the interface */
+
     struct ic_did *did; /* owned: what the collections' types belong to; NULL: it is not known */
     char *did_text;     /* owned: its text, without imports, NUL-terminated; NULL: as did */
     size_t did_text_len;

@@ -44,6 +44,10 @@ int discovery_load_interface(struct discovery_search *search, struct fs_facts *f
                              size_t message_size);
 void discovery_forget_interface(struct fs_discovery *out);
 
+/* Does the interface offer the maintenance lease? Nothing is called. Returns 0, or -errno with
+ * search->err. */
+int discovery_find_lease(struct discovery_search *search);
+
 /* --- the memory ---
  *
  * Both fill the memories. They return 1 when there are some, 0, or -errno with search->err.

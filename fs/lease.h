@@ -4,10 +4,15 @@
  *   maintenance_renew, maintenance_resume  (lease) -> (variant {ok; err})
  *   maintenance_status () -> (record {paused; lease_expires_ns; in_flight}) query
  *
- * (design.md section 4; peers.md section 5b.) Holders are counted: the first pauses the canister
- * and waits until nothing is in flight there, the lease outlasts the last by 30 s, so that a copy
- * of many files is one pause. A thread renews it; when the program dies the lease expires by
- * itself.
+ * Holders are counted: the first pauses the canister and waits until nothing is in flight there,
+ * the lease outlasts the last by 30 s, so that a copy of many files is one pause. A thread renews
+ * it; when the program dies the lease expires by itself.
+ *
+ * When the reply to maintenance_pause is lost, the canister may be paused by a lease whose number
+ * nobody knows. It is asked for, without pausing again, until it is known, or cannot be in force
+ * any more; meanwhile holders wait.
+ *
+ * The target must stay open, and its agent must not be stopped, until fs_lease_close.
  *
  * Thread safety: any number of concurrent calls.
  */
@@ -49,12 +54,13 @@ void fs_lease_stop(struct fs_lease *lease);
 void fs_lease_close(struct fs_lease *lease);
 
 /* Hold it: with mode AUTO and when the canister offers it, pauses the canister (or joins the
- * present holders) and waits until nothing is in flight; else nothing happens. Every success must
- * be released.
+ * present holders) and waits until nothing is in flight. In mode MANUAL it relies on the pause by
+ * command, if there is one. Every success must be released.
  *
  * reason  what the canister is told, for its operators
  *
- * Returns 0; -EBUSY (somebody else holds it); -EACCES, -ETIMEDOUT, -EINTR, -EIO ... with err. */
+ * Returns 0; -EBUSY (somebody else holds it); -ESTALE (it was lost, and others still rely on it, or
+ * no command has noticed); -EACCES, -ETIMEDOUT, -EINTR, -EIO ... with err. */
 int fs_lease_hold(struct fs_lease *lease, const char *reason, const struct ic_io *io,
                   struct ic_error *err) __attribute__((warn_unused_result, nonnull(1, 2, 3)));
 void fs_lease_release(struct fs_lease *lease) __attribute__((nonnull));
@@ -64,7 +70,8 @@ int fs_lease_check(struct fs_lease *lease, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull(1)));
 
 /* By command, in mode MANUAL or AUTO: held until resumed. Errors as above; -EOPNOTSUPP: the
- * canister has none, or the mode is OFF. */
+ * canister has none, or the mode is OFF. To resume: -ENOENT when nothing is held; -EBUSY while
+ * somebody relies on it, then it ends with the last of them. */
 int fs_lease_pause(struct fs_lease *lease, const struct ic_io *io, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull(1, 2)));
 int fs_lease_resume(struct fs_lease *lease, const struct ic_io *io, struct ic_error *err)
@@ -76,6 +83,7 @@ struct fs_lease_info {
     bool is_held;
     unsigned n_holders;
     int64_t expires_ns; /* wall clock, as the canister said */
+    char words[160];    /* what it does now: "waiting for 3 calls in flight"; "" */
     char problem[300];  /* the last failure in words; "" */
 };
 
