@@ -36,6 +36,11 @@ void fs_memory_write_method(const struct fs_memory_write *write, enum fs_staged_
     (void)len;
 }
 
+int fs_memory_write_convention(struct ic_did **out)
+{
+    return ic_did_parse(convention, sizeof(convention) - 1, NULL, out, NULL);
+}
+
 static bool refuse(char reason[FS_WRITE_WORDS], const char *words)
 {
     snprintf(reason, FS_WRITE_WORDS, "%s", words);
@@ -54,7 +59,7 @@ static bool fits(const struct ic_type_method *method, const char *wanted, bool w
     if (is_query(method) != wants_query || method->type->as.func.mode == IC_FUNC_ONEWAY)
         return refuse(reason, wants_query ? "it is not a query" : "it is not an update");
     struct ic_did *did = NULL;
-    if (ic_did_parse(convention, sizeof(convention) - 1, NULL, &did, NULL) < 0)
+    if (fs_memory_write_convention(&did) < 0)
         return refuse(reason, "out of memory");
     const struct ic_type *ours = ic_did_find_method(did, wanted)->type;
     const struct ic_type *theirs = method->type;

@@ -55,6 +55,11 @@ struct fs_memory_write {
 void fs_memory_write_method(const struct fs_memory_write *write, enum fs_staged_method method,
                             char out[FS_METHOD_NAME_MAX]) __attribute__((nonnull));
 
+/* The convention as a service: begin, chunk, status, commit, abort, hashes. The caller frees.
+ * Returns 0 or -ENOMEM. */
+struct ic_did;
+int fs_memory_write_convention(struct ic_did **out) __attribute__((nonnull, warn_unused_result));
+
 /* Has a method the arguments and results that are needed? Any number of concurrent calls.
  *
  * method   of the canister's interface

@@ -13,6 +13,7 @@
 #define CANISTERFS_FS_RESTORE_H
 
 #include "cache/stage.h"
+#include "fs/lease.h"
 #include "ic/error.h"
 
 #include <stdatomic.h>
@@ -49,7 +50,8 @@ struct fs_restore_run {
 
     bool shrink_zero; /* a file shorter than the memory: zeros for the rest, instead of -EINVAL */
     bool force;       /* commit what does not cover an unversioned target */
-    bool dry_run;     /* say what would be sent, and send nothing */
+    struct fs_lease *lease;    /* held during the commit; NULL: none is needed */
+    bool dry_run;              /* say what would be sent, and send nothing */
     const atomic_bool *cancel; /* -EINTR soon after it is set; the stage can be resumed */
     struct fs_restore_progress *progress;
     char *summary; /* fills: one line about what was done (dry_run: what would be) */

@@ -1,0 +1,347 @@
+#include "fs/restore_memory_session.h"
+
+#include "fs/query.h"
+#include "ic/did.h"
+#include "ic/wait.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FIELDS_MAX 4
+
+int memory_session_init(struct memory_session *session, struct memory_commit *commit)
+{
+    *session = (struct memory_session){.commit = commit, .size = commit->size};
+    return fs_memory_write_convention(&session->convention);
+}
+
+void memory_session_fini(struct memory_session *session)
+{
+    ic_did_free(session->convention);
+    session->convention = NULL;
+}
+
+/* --- arguments --- */
+
+/* A record under construction, at the convention's type. */
+struct record {
+    const struct ic_type *type;
+    struct ic_value items[FIELDS_MAX];
+};
+
+static struct record record_of(const struct memory_session *session, const char *method)
+{
+    const struct ic_type_method *found = ic_did_find_method(session->convention, method);
+    return (struct record){.type = found->type->as.func.args[0]};
+}
+
+/* The fields stand in the order of their ids. */
+static const struct ic_type *set(struct record *record, const char *name, struct ic_value value)
+{
+    uint32_t id = ic_candid_hash(name, strlen(name));
+    size_t i = 0;
+    while (record->type->as.fields.fields[i].id != id)
+        i++;
+    value.type = record->type->as.fields.fields[i].type;
+    record->items[i] = value;
+    return value.type;
+}
+
+static struct ic_value record_value(const struct record *record)
+{
+    return (struct ic_value){.type = record->type,
+                             .as.seq = {record->items, record->type->as.fields.n}};
+}
+
+/* --- replies --- */
+
+static bool speaks_of(struct ic_view text, const char *word)
+{
+    return memmem(text.bytes, text.len, word, strlen(word)) != NULL;
+}
+
+static int refuse(const char *method, const struct ic_value *failure,
+                  enum memory_refusal *ret_refusal, struct ic_error *err)
+{
+    struct ic_view text = {0};
+    uint64_t version = 0;
+    if (ic_value_case(failure, "denied")) {
+        *ret_refusal = MEMORY_REFUSAL_DENIED;
+        return ic_fail(err, IC_E_DENIED, "%s: the canister does not allow it to this identity",
+                       method);
+    }
+    if (ic_value_case(failure, "range")) {
+        *ret_refusal = MEMORY_REFUSAL_RANGE;
+        return ic_fail(err, IC_E_CONFIG, "%s: the canister says that this is out of range", method);
+    }
+    if (ic_value_case(failure, "stale")) {
+        *ret_refusal = MEMORY_REFUSAL_STALE;
+        if (ic_value_nat64(ic_value_field(ic_value_case(failure, "stale"), "version"), &version) <
+            0)
+            version = 0;
+        return ic_fail(err, IC_E_CHANGED, "%s: the memory changed, it is at version %llu now",
+                       method, (unsigned long long)version);
+    }
+    enum ic_errc code = IC_E_REJECTED;
+    if (ic_value_text(ic_value_case(failure, "busy"), &text) == 0) {
+        *ret_refusal = MEMORY_REFUSAL_BUSY;
+        code = IC_E_BUSY;
+    } else if (ic_value_text(ic_value_case(failure, "corrupt"), &text) == 0) {
+        *ret_refusal = MEMORY_REFUSAL_CORRUPT;
+    } else if (ic_value_text(ic_value_case(failure, "other"), &text) == 0) {
+        *ret_refusal = MEMORY_REFUSAL_OTHER;
+        if (speaks_of(text, "out of memory") || speaks_of(text, "memory is full") ||
+            speaks_of(text, "cycles"))
+            code = IC_E_NO_SPACE;
+    } else {
+        return ic_fail(err, IC_E_WRONG_TYPE, "%s: a refusal of an unknown kind", method);
+    }
+    return ic_fail(err, code, "%s: the canister answers: %.*s", method,
+                   (int)(text.len < 300 ? text.len : 300), (const char *)text.bytes);
+}
+
+int memory_session_judge(const char *method, const struct ic_value *reply,
+                         enum memory_refusal *ret_refusal, const struct ic_value **out,
+                         struct ic_error *err)
+{
+    const struct ic_value *failure = ic_value_case(reply, "err");
+    const struct ic_value *ok = ic_value_case(reply, "ok");
+    *ret_refusal = MEMORY_REFUSAL_NONE;
+    if (failure)
+        return refuse(method, failure, ret_refusal, err);
+    if (!ok)
+        return ic_fail(err, IC_E_WRONG_TYPE, "%s: the reply has another type than expected",
+                       method);
+    *out = ok;
+    return 0;
+}
+
+/* One update whose reply is {ok; err}, or `more`. */
+static int call(struct memory_session *session, enum fs_staged_method method,
+                const struct ic_value *arg, const atomic_bool *stop, struct memory_reply *out,
+                const struct ic_value **ok, struct ic_error *err)
+{
+    char name[FS_METHOD_NAME_MAX];
+    enum memory_refusal refusal;
+    fs_memory_write_method(&session->commit->owner->memory.write, method, name);
+    int result = memory_update(session->commit, name, arg, 1, stop, out, err);
+    if (result < 0)
+        return result;
+    const struct ic_value *reply = ic_candid_arg(out->values, 0);
+    *ok = method == FS_STAGED_COMMIT ? ic_value_case(reply, "more") : NULL;
+    if (!*ok)
+        result = memory_session_judge(name, reply, &refusal, ok, err);
+    if (result < 0) {
+        atomic_store(&session->refusal, (int)refusal);
+        memory_reply_fini(out);
+    }
+    return result;
+}
+
+/* --- begin, chunk, abort --- */
+
+static int begin(void *arg, const atomic_bool *stop, struct ic_error *err)
+{
+    struct memory_session *session = arg;
+    struct record record = record_of(session, "begin");
+    struct memory_reply reply;
+    const struct ic_value *ok;
+    uint64_t number;
+    uint64_t chunk_max;
+    struct ic_value base = ic_nat64(session->base_version);
+    set(&record, "target", ic_text("stable_memory"));
+    set(&record, "size", ic_nat64(session->size));
+    set(&record, "sha256", ic_blob(session->sha256, IC_SHA256_LEN));
+    set(&record, "base_version", (struct ic_value){.as.opt = session->has_base ? &base : NULL});
+    const struct ic_value value = record_value(&record);
+    int result = call(session, FS_STAGED_BEGIN, &value, stop, &reply, &ok, err);
+    if (result < 0)
+        return result;
+    if (ic_value_nat64(ic_value_field(ok, "session"), &number) < 0 ||
+        ic_value_nat64(ic_value_field(ok, "chunk_max"), &chunk_max) < 0 || chunk_max == 0) {
+        result = ic_fail(err, IC_E_WRONG_TYPE, "restore_begin: the reply cannot be used");
+    } else {
+        session->number = number;
+        session->chunk_max = chunk_max < MEMORY_CHUNK_MAX ? chunk_max : MEMORY_CHUNK_MAX;
+    }
+    memory_reply_fini(&reply);
+    return result;
+}
+
+int memory_session_begin(struct memory_session *session, struct ic_error *err)
+{
+    session->refusal = MEMORY_REFUSAL_NONE;
+    return memory_once(session->commit, 0, begin, session, err);
+}
+
+int memory_session_send(void *arg, uint64_t off, const uint8_t *bytes, size_t len,
+                        const atomic_bool *stop, struct ic_error *err)
+{
+    struct memory_session *session = arg;
+    struct record record = record_of(session, "chunk");
+    struct memory_reply reply;
+    const struct ic_value *ok;
+    set(&record, "session", ic_nat64(session->number));
+    set(&record, "offset", ic_nat64(off));
+    set(&record, "bytes", ic_blob(bytes, len));
+    const struct ic_value value = record_value(&record);
+    int result = call(session, FS_STAGED_CHUNK, &value, stop, &reply, &ok, err);
+    if (result == 0)
+        memory_reply_fini(&reply);
+    return result;
+}
+
+static int abort_once(void *arg, const atomic_bool *stop, struct ic_error *err)
+{
+    struct memory_session *session = arg;
+    const struct ic_value number = ic_nat64(session->number);
+    struct memory_reply reply;
+    const struct ic_value *ok;
+    int result = call(session, FS_STAGED_ABORT, &number, stop, &reply, &ok, err);
+    if (result == 0)
+        memory_reply_fini(&reply);
+    return result;
+}
+
+int memory_session_abort(struct memory_session *session, struct ic_error *err)
+{
+    session->refusal = MEMORY_REFUSAL_NONE;
+    return memory_once(session->commit, 0, abort_once, session, err);
+}
+
+/* --- commit --- */
+
+struct committing {
+    struct memory_session *session;
+    bool is_done;
+    bool has_moved;
+    uint64_t n_done; /* as the canister tells */
+};
+
+static int commit_once(void *arg, const atomic_bool *stop, struct ic_error *err)
+{
+    struct committing *committing = arg;
+    struct memory_session *session = committing->session;
+    struct fs_restore_progress *progress = session->commit->run->progress;
+    const struct ic_value number = ic_nat64(session->number);
+    struct memory_reply reply;
+    const struct ic_value *ok;
+    uint64_t done;
+    uint64_t total;
+    int result = call(session, FS_STAGED_COMMIT, &number, stop, &reply, &ok, err);
+    if (result < 0)
+        return result;
+    committing->is_done = ic_value_case(ic_candid_arg(reply.values, 0), "ok") != NULL;
+    if (committing->is_done) {
+        atomic_store(&progress->n_applied, atomic_load(&progress->n_apply));
+    } else if (ic_value_nat64(ic_value_field(ok, "done"), &done) < 0 ||
+               ic_value_nat64(ic_value_field(ok, "total"), &total) < 0) {
+        result = ic_fail(err, IC_E_WRONG_TYPE, "restore_commit: the reply cannot be used");
+    } else {
+        committing->has_moved = done != committing->n_done;
+        committing->n_done = done;
+        atomic_store(&progress->n_apply, total);
+        atomic_store(&progress->n_applied, done);
+    }
+    memory_reply_fini(&reply);
+    return result;
+}
+
+int memory_session_commit(struct memory_session *session, struct ic_error *err)
+{
+    struct committing committing = {.session = session};
+    int64_t patience_ns = session->commit->owner->patience_ns;
+    int64_t moved_ns = ic_wait_now_ns();
+    session->refusal = MEMORY_REFUSAL_NONE;
+    memory_set_phase(session->commit, FS_RESTORE_APPLYING);
+    while (!committing.is_done) {
+        int result = memory_once(session->commit, 0, commit_once, &committing, err);
+        if (result < 0)
+            return result;
+        if (committing.has_moved)
+            moved_ns = ic_wait_now_ns();
+        else if (!committing.is_done && ic_wait_now_ns() - moved_ns > patience_ns)
+            return ic_fail(err, IC_E_TIMEOUT,
+                           "restore_commit: the canister does not get on with it");
+    }
+    return 0;
+}
+
+/* --- status --- */
+
+int memory_session_subtract(const struct ic_value *received, uint64_t size,
+                            struct memory_plan *plan)
+{
+    if (!received || received->type->kind != IC_TYPE_VEC)
+        return -EPROTO;
+    for (size_t i = 0; i < ic_value_count(received); i++) {
+        struct ic_value item;
+        uint64_t off;
+        uint64_t len;
+        if (ic_value_at(received, i, &item) < 0 ||
+            ic_value_nat64(ic_value_field_id(&item, 0), &off) < 0 ||
+            ic_value_nat64(ic_value_field_id(&item, 1), &len) < 0 || off > size || len > size - off)
+            return -EPROTO;
+        uint64_t first = (off + MEMORY_PAGE - 1) / MEMORY_PAGE;
+        uint64_t end = (off + len == size ? size + MEMORY_PAGE - 1 : off + len) / MEMORY_PAGE;
+        if (end > first)
+            memory_plan_clear(plan, first, end - first);
+    }
+    return 0;
+}
+
+struct asking {
+    struct memory_session *session;
+    bool is_open;
+};
+
+static int judge_status(struct asking *asking, const struct ic_value *reply, const char *method,
+                        struct ic_error *err)
+{
+    struct memory_session *session = asking->session;
+    const struct ic_value *status;
+    uint64_t size;
+    if (ic_value_opt(reply, &status) < 0)
+        return ic_fail(err, IC_E_WRONG_TYPE, "%s: the reply has another type than expected",
+                       method);
+    asking->is_open = ic_value_case(ic_value_field(status, "state"), "open") != NULL;
+    if (!asking->is_open)
+        return 0;
+    if (ic_value_nat64(ic_value_field(status, "size"), &size) < 0 || size != session->size ||
+        memory_session_subtract(ic_value_field(status, "received"), size, &session->commit->plan) <
+            0)
+        return ic_fail(err, IC_E_WRONG_TYPE, "%s: the reply does not fit the session", method);
+    return 0;
+}
+
+static int ask(void *arg, const atomic_bool *stop, struct ic_error *err)
+{
+    struct asking *asking = arg;
+    const struct memory_restorer *owner = asking->session->commit->owner;
+    struct ic_io io = fs_target_io(owner->target, owner->target->options->timeout_ns);
+    const struct ic_value number = ic_nat64(asking->session->number);
+    char name[FS_METHOD_NAME_MAX];
+    struct ic_reply raw;
+    struct memory_reply reply;
+    io.cancel = stop;
+    fs_memory_write_method(&owner->memory.write, FS_STAGED_STATUS, name);
+    int result = fs_query_raw(owner->target, name, &number, 1, &io, &raw, err);
+    if (result < 0)
+        return result;
+    result = memory_reply_decode(name, &raw, &reply, err);
+    if (result < 0) {
+        ic_reply_fini(&raw);
+        return result;
+    }
+    result = judge_status(asking, ic_candid_arg(reply.values, 0), name, err);
+    memory_reply_fini(&reply);
+    return result;
+}
+
+int memory_session_status(struct memory_session *session, bool *ret_is_open, struct ic_error *err)
+{
+    struct asking asking = {.session = session};
+    int result = memory_once(session->commit, 0, ask, &asking, err);
+    *ret_is_open = asking.is_open;
+    return result;
+}

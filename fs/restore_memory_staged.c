@@ -1,0 +1,303 @@
+/* The staged way. See memory_write.h for the methods.
+ *
+ * The canister keeps what is sent aside and takes it over when its hash is the declared one, so
+ * that no failure on the way can do harm. What is compared to save bytes comes from queries, which
+ * may be answered by a node that lags behind: then the hash does not fit, and everything is done
+ * once more without relying on any of them.
+ *
+ *   attempt  what is sent                     declared base
+ *   first    what differs from the base       the present version
+ *   second   everything                       none; the present version where the stage needs it
+ *
+ * The note in the stage says which session was begun and whether its commit was asked for: a commit
+ * whose reply was lost is asked for again, with the same session, before anything else. */
+#include "fs/restore_memory_session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOTE_FORM 1
+
+/* What the stage remembers: as numbers, then the two hashes. */
+struct session_note {
+    uint64_t session;
+    uint64_t size;
+    uint64_t has_base;
+    uint64_t base_version;
+    uint64_t is_committing; /* restore_commit was, or is about to be, called */
+    uint8_t sha256[IC_SHA256_LEN];
+    uint8_t digest[IC_SHA256_LEN]; /* of the stage */
+};
+
+static int save_note(struct memory_commit *commit, const struct session_note *note,
+                     struct ic_error *err)
+{
+    struct ic_buf buf = {0};
+    memory_note_put(&buf, NOTE_FORM);
+    memory_note_put(&buf, note->session);
+    memory_note_put(&buf, note->size);
+    memory_note_put(&buf, note->has_base);
+    memory_note_put(&buf, note->base_version);
+    memory_note_put(&buf, note->is_committing);
+    ic_buf_append(&buf, note->sha256, IC_SHA256_LEN);
+    ic_buf_append(&buf, note->digest, IC_SHA256_LEN);
+    int result = ic_buf_status(&buf);
+    if (result == 0)
+        result = stage_note(commit->stage, MEMORY_NOTE_SESSION, buf.bytes, buf.len);
+    ic_buf_fini(&buf);
+    if (result < 0)
+        ic_fail(err, IC_E_REJECTED, "the staging directory: %s", strerror(-result));
+    return result;
+}
+
+static bool parse_note(const uint8_t *bytes, size_t len, struct session_note *out)
+{
+    struct ic_cursor cursor = ic_cursor(bytes, len);
+    struct ic_view hashes;
+    uint64_t form;
+    if (!memory_note_get(&cursor, &form) || form != NOTE_FORM ||
+        !memory_note_get(&cursor, &out->session) || !memory_note_get(&cursor, &out->size) ||
+        !memory_note_get(&cursor, &out->has_base) ||
+        !memory_note_get(&cursor, &out->base_version) ||
+        !memory_note_get(&cursor, &out->is_committing) ||
+        !ic_cursor_take(&cursor, (size_t)2 * IC_SHA256_LEN, &hashes))
+        return false;
+    memcpy(out->sha256, hashes.bytes, IC_SHA256_LEN);
+    memcpy(out->digest, hashes.bytes + IC_SHA256_LEN, IC_SHA256_LEN);
+    return true;
+}
+
+/* False: there is none that can be used. */
+static bool load_note(struct memory_commit *commit, struct session_note *out)
+{
+    void *bytes = NULL;
+    size_t len;
+    bool has_one = stage_get_note(commit->stage, MEMORY_NOTE_SESSION, &bytes, &len) == 0 &&
+                   parse_note(bytes, len, out);
+    free(bytes);
+    return has_one;
+}
+
+/* --- what an earlier commit began --- */
+
+enum earlier { EARLIER_NONE, EARLIER_OPEN, EARLIER_DONE };
+
+/* Finish it, drop it, or find that it can be gone on with. */
+static int settle_earlier(struct memory_session *session, const struct session_note *note,
+                          enum earlier *out, struct ic_error *err)
+{
+    struct memory_commit *commit = session->commit;
+    bool is_same =
+        note->size == commit->size && memcmp(note->digest, commit->digest, IC_SHA256_LEN) == 0;
+    int result = 0;
+    *out = is_same ? EARLIER_OPEN : EARLIER_NONE;
+    session->number = note->session;
+    if (!is_same)
+        result = memory_session_abort(session, err);
+    /* Also one that is being taken over already: it cannot be given up any more. */
+    if (is_same ? note->is_committing != 0 : session->refusal == MEMORY_REFUSAL_BUSY)
+        result = memory_session_commit(session, err);
+    if (is_same && result == 0 && note->is_committing)
+        *out = EARLIER_DONE;
+    /* A session that is gone, committed or incomplete: all is well, what comes next finds out. */
+    if (result < 0 && session->refusal != MEMORY_REFUSAL_NONE)
+        result = 0;
+    memory_set_phase(commit, FS_RESTORE_CHECKING);
+    return result == 0 && *out != EARLIER_DONE ? memory_look(commit, err) : result;
+}
+
+/* --- one attempt --- */
+
+static bool is_thorough(const struct memory_commit *commit, unsigned attempt)
+{
+    return attempt > 0 || (!commit->is_versioned && commit->is_complete);
+}
+
+/* What is to be sent, and what is declared. */
+static int plan(struct memory_session *session, unsigned attempt, struct ic_error *err)
+{
+    struct memory_commit *commit = session->commit;
+    bool all = is_thorough(commit, attempt);
+    session->has_base = commit->is_versioned && (!all || !commit->is_complete);
+    session->base_version = session->has_base ? commit->present.version : 0;
+    int result = memory_compare(
+        commit, session->has_base && !all ? memory_compare_choose(commit) : MEMORY_COMPARE_NOTHING,
+        session->has_base && !all, err);
+    return result < 0 ? result : memory_content_hash(commit, session->sha256, err);
+}
+
+static int note_session(struct memory_session *session, bool is_committing, struct ic_error *err)
+{
+    struct session_note note = {
+        .session = session->number,
+        .size = session->size,
+        .has_base = session->has_base,
+        .base_version = session->base_version,
+        .is_committing = is_committing,
+    };
+    memcpy(note.sha256, session->sha256, IC_SHA256_LEN);
+    memcpy(note.digest, session->commit->digest, IC_SHA256_LEN);
+    return save_note(session->commit, &note, err);
+}
+
+static int send_plan(struct memory_session *session, struct ic_error *err)
+{
+    struct memory_commit *commit = session->commit;
+    const struct memory_sender sender = {
+        .chunk_max = (size_t)session->chunk_max,
+        .send = memory_session_send,
+        .arg = session,
+    };
+    memory_set_phase(commit, FS_RESTORE_SENDING);
+    atomic_store(&commit->run->progress->n_to_send, commit->plan.n_set * MEMORY_PAGE);
+    session->refusal = MEMORY_REFUSAL_NONE;
+    return memory_send(commit, &sender, err);
+}
+
+/* The canister says that it does not have what was declared. When it tells what is missing, that is
+ * sent once more. */
+static int mend(struct memory_session *session, struct ic_error *err)
+{
+    struct memory_commit *commit = session->commit;
+    const struct ic_error cause = *err;
+    bool is_open = false;
+    int result = memory_session_status(session, &is_open, err);
+    if (result < 0)
+        return result;
+    if (!is_open || commit->plan.n_set == 0) {
+        *err = cause;
+        session->refusal = MEMORY_REFUSAL_CORRUPT;
+        return ic_error_errno(err);
+    }
+    result = send_plan(session, err);
+    return result < 0 ? result : memory_session_commit(session, err);
+}
+
+/* Another session would be refused while this one is open. */
+static void give_up(struct memory_session *session, uint64_t number)
+{
+    struct ic_error ignored = {0};
+    int refusal = session->refusal;
+    session->number = number;
+    (void)!memory_session_abort(session, &ignored);
+    session->refusal = refusal;
+}
+
+/* Would restore_begin give the same session again? */
+static bool is_declared(const struct memory_session *session, const struct session_note *note)
+{
+    return session->size == note->size && session->has_base == (note->has_base != 0) &&
+           session->base_version == note->base_version &&
+           memcmp(session->sha256, note->sha256, IC_SHA256_LEN) == 0;
+}
+
+static int try_once(struct memory_session *session, const struct session_note *earlier,
+                    unsigned attempt, struct ic_error *err)
+{
+    struct memory_commit *commit = session->commit;
+    bool is_open = false;
+    session->refusal = MEMORY_REFUSAL_NONE;
+    int result = plan(session, attempt, err);
+    if (result < 0 || commit->run->dry_run)
+        return result;
+    if (earlier && !is_declared(session, earlier)) {
+        give_up(session, earlier->session);
+        earlier = NULL;
+    }
+    result = memory_session_begin(session, err);
+    if (result < 0)
+        return result;
+    if (earlier && session->number == earlier->session)
+        result = memory_session_status(session, &is_open, err);
+    if (result == 0)
+        result = note_session(session, false, err);
+    if (result == 0)
+        result = send_plan(session, err);
+    if (result == 0)
+        result = note_session(session, true, err);
+    if (result == 0)
+        result = memory_session_commit(session, err);
+    if (result < 0 && session->refusal == MEMORY_REFUSAL_CORRUPT)
+        result = mend(session, err);
+    return result;
+}
+
+/* Is a second attempt, which relies on nothing, worth it? */
+static bool is_mendable(const struct memory_session *session, unsigned attempt)
+{
+    const struct memory_commit *commit = session->commit;
+    if (is_thorough(commit, attempt))
+        return false;
+    return session->refusal == MEMORY_REFUSAL_CORRUPT ||
+           (session->refusal == MEMORY_REFUSAL_STALE && commit->is_complete);
+}
+
+static int run(struct memory_session *session, struct ic_error *err)
+{
+    struct memory_commit *commit = session->commit;
+    struct session_note note;
+    enum earlier earlier = EARLIER_NONE;
+    bool has_note = !commit->run->dry_run && load_note(commit, &note);
+    int result = has_note ? settle_earlier(session, &note, &earlier, err) : 0;
+    if (result < 0 || earlier == EARLIER_DONE)
+        return result;
+    result = memory_check_base(commit, err);
+    /* A second attempt is gone on with as such. */
+    unsigned first = earlier == EARLIER_OPEN && commit->is_versioned && !note.has_base;
+    for (unsigned attempt = first; result == 0; attempt++) {
+        result = try_once(session, earlier == EARLIER_OPEN ? &note : NULL, attempt, err);
+        if (result == 0 || !is_mendable(session, attempt))
+            break;
+        if (session->refusal == MEMORY_REFUSAL_CORRUPT || session->number != 0)
+            give_up(session, session->number);
+        earlier = EARLIER_NONE;
+        result = memory_look(commit, err);
+        if (result == 0)
+            result = memory_check_base(commit, err);
+    }
+    return result;
+}
+
+int memory_commit_staged(struct memory_commit *commit, struct ic_error *err)
+{
+    struct memory_session session;
+    if (memory_session_init(&session, commit) < 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    int result = memory_content_survey(commit, err);
+    if (result == 0)
+        result = run(&session, err);
+    if (result == 0)
+        memory_summarize(commit, "%s", commit->run->dry_run ? "" : ", checked by the canister");
+    memory_session_fini(&session);
+    return result;
+}
+
+int memory_carry_on(struct memory_commit *commit, int result, struct ic_error *err)
+{
+    struct memory_session session;
+    struct session_note note;
+    bool may_be = err->code == IC_E_REJECTED || err->code == IC_E_BUSY;
+    if (!may_be || commit->run->dry_run || !load_note(commit, &note) || !note.is_committing)
+        return result;
+    if (memory_session_init(&session, commit) < 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    session.number = note.session;
+    result = memory_session_commit(&session, err);
+    memory_session_fini(&session);
+    return result;
+}
+
+int memory_abort_staged(struct memory_commit *commit, struct ic_error *err)
+{
+    struct memory_session session;
+    struct session_note note;
+    if (!load_note(commit, &note))
+        return 0;
+    if (memory_session_init(&session, commit) < 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    session.number = note.session;
+    int result = memory_session_abort(&session, err);
+    memory_session_fini(&session);
+    return result;
+}
