@@ -1,6 +1,6 @@
 #include "fs/prepare.h"
 
-#include "ic/candid.h"
+#include "fs/judge.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,27 +8,6 @@
 /* Until its certified reply. The network begins a call within five minutes or not at all; a dump of
  * a large heap goes on over many messages. */
 #define TIMEOUT_NS (UINT64_C(10) * 60 * 1000000000)
-
-int fs_prepare_judge(const char *method, const uint8_t *reply, size_t len, struct ic_error *err)
-{
-    const struct ic_candid_limits limits = {.max_memory = 1 << 20, .max_values = 4 << 20};
-    struct ic_candid *values;
-    if (ic_candid_decode(reply, len, &limits, &values, NULL) < 0)
-        return 0;
-    const struct ic_value *value = ic_candid_arg(values, 0);
-    const struct ic_value *failure = ic_value_case(value, "Err");
-    if (!failure)
-        failure = ic_value_case(value, "err");
-    struct ic_view text;
-    if (failure && ic_value_text(failure, &text) < 0)
-        text = ic_view("without words", 13);
-    int result = 0;
-    if (failure)
-        result = ic_fail(err, IC_E_REJECTED, "%s replied that it failed: %.*s", method,
-                         (int)(text.len < 300 ? text.len : 300), (const char *)text.bytes);
-    ic_candid_free(values);
-    return result;
-}
 
 static int call(const struct fs_mount *mount, struct fs_job *job, struct ic_error *err)
 {
@@ -43,7 +22,7 @@ static int call(const struct fs_mount *mount, struct fs_job *job, struct ic_erro
     if (result < 0)
         return result;
     fs_job_say(job, "%s has run", method);
-    result = fs_prepare_judge(method, reply.arg, reply.len, err);
+    result = fs_judge_reply(method, reply.arg, reply.len, err);
     ic_reply_fini(&reply);
     return result;
 }

@@ -15,9 +15,4 @@
 int fs_prepare_start(struct fs_mount *mount, const char *command, char *message,
                      size_t message_size) __attribute__((warn_unused_result, nonnull));
 
-/* Does a reply say that the method failed? A canister says so with a variant {Err} or {err};
- * whatever else it replies, the method has run. Returns 0, or -EIO with err filled. No I/O. */
-int fs_prepare_judge(const char *method, const uint8_t *reply, size_t len, struct ic_error *err)
-    __attribute__((warn_unused_result));
-
 #endif

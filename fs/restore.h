@@ -50,14 +50,15 @@ struct fs_restore_run {
 
     bool shrink_zero; /* a file shorter than the memory: zeros for the rest, instead of -EINVAL */
     bool force;       /* commit what does not cover an unversioned target */
-    struct fs_lease *lease;    /* held during the commit; NULL: none is needed */
-    bool dry_run;              /* say what would be sent, and send nothing */
+    bool dry_run;     /* say what would be sent, and send nothing */
+    struct fs_lease *lease;    /* what to check while it goes on; NULL: nothing */
     const atomic_bool *cancel; /* -EINTR soon after it is set; the stage can be resumed */
     struct fs_restore_progress *progress;
     char *summary; /* fills: one line about what was done (dry_run: what would be) */
     size_t summary_size;
 };
 
+struct fs_lease;
 struct fs_restorer;
 
 struct fs_restorer_ops {

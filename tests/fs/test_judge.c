@@ -1,5 +1,5 @@
 /* What the reply of a prepare method says. */
-#include "fs/prepare.h"
+#include "fs/judge.h"
 #include "ic/candid.h"
 #include "tests/tap.h"
 
@@ -14,7 +14,7 @@ TAP_STATE;
 static void judge(const uint8_t *reply, size_t len, const char *cause, const char *what)
 {
     struct ic_error err = {0};
-    TAP_INT(fs_prepare_judge("backup", reply, len, &err), cause ? -EIO : 0, what);
+    TAP_INT(fs_judge_reply("backup", reply, len, &err), cause ? -EIO : 0, what);
     bool fits = cause ? strcmp(err.message, cause) == 0 : err.code == IC_OK;
     TAP_OK(fits, "in these words");
     if (!fits)
@@ -34,8 +34,10 @@ int main(void)
           "backup replied that it failed: full", "Err");
     /* variant { ok : null; err : nat8 }, hashes 24860 and 5048165 */
     judge(MESSAGE("\1\x6b\2\x9c\xc2\1\x7f\xe5\x8e\xb4\2\x7b\1\0\1\x07"),
-          "backup replied that it failed: without words", "err without words");
+          "backup replied that it failed: 7 : nat8", "err of another type");
     judge(MESSAGE("\1\x6b\2\x9c\xc2\1\x7f\xe5\x8e\xb4\2\x7b\1\0\0"), NULL, "ok");
+    judge(MESSAGE("\0\1\x7e\0"), "backup replied that it failed: false", "false");
+    judge(MESSAGE("\0\1\x7e\1"), NULL, "true");
     /* the words hold what a log must not get */
     judge(MESSAGE("\1\x6b\2\xbc\x8a\1\x7f\xc5\xfe\xd2\1\x71\1\0\1\3a\nb"),
           "backup replied that it failed: a?b", "a line of two");

@@ -1,0 +1,54 @@
+/* Restoring collections: the restorer of their files (fs/restore.h).
+ *
+ * A file is one Candid message of what the backup method gives, or bytes. It goes to the
+ * collection's restore partner (fs/restore_partner.h) in as few calls as the canister's limits
+ * allow: halved when a call is too large or fails because of its items' number, which is
+ * remembered for the other files (fs/item_limit.h), one call after the other.
+ *
+ * Before the first call all of it is checked: it decodes to its last byte, its type is the backup
+ * method's, the partner takes all of it, no item is larger than a call can be. Else -EINVAL or
+ * -EFBIG, and nothing was sent.
+ *
+ * Nobody promises that a restore method may get the same items twice. So before each call its
+ * request id and items are noted in the stage, after it what became of it, and a repeat goes on
+ * behind the last items that the canister certainly has. When the outcome of a call is not known,
+ * its certified status is asked for, then and at each repeat; it is made anew only when it is
+ * certified that it did not run, or when the user says so (run->force). What was replied counts,
+ * too: a variant err or Err and false are failures.
+ *
+ * Afterwards the collection holds something else, also when a commit fails half-way: whoever
+ * commits calls fs_chunks_outdate.
+ *
+ * Thread safety: restorers of one collection may commit at once, each by itself one commit at a
+ * time.
+ */
+#ifndef CANISTERFS_FS_RESTORE_ITEMS_H
+#define CANISTERFS_FS_RESTORE_ITEMS_H
+
+#include "fs/collection.h"
+#include "fs/restore.h"
+#include "fs/target.h"
+
+/* A call's argument at most: an ingress message of 2 MiB (IC interface spec, limits) less what its
+ * envelope may take, with delegations. */
+#define FS_RESTORE_CALL_MAX ((size_t)31 << 16)
+
+/* The longest file: as long as fs/chunks.c makes one. */
+#define FS_RESTORE_FILE_MAX ((size_t)64 << 20)
+
+/* What the restorers of one collection share: what a call can carry. */
+struct fs_restore_items;
+
+/* target, collection  borrowed; the collection has a restore partner. Returns 0 or -errno. */
+int fs_restore_items_new(struct fs_restore_items **out, const struct fs_target *target,
+                         const struct fs_collection *collection)
+    __attribute__((warn_unused_result, nonnull));
+
+/* Its restorers must have been closed. NULL is fine. */
+void fs_restore_items_free(struct fs_restore_items *items);
+
+/* The restorer of any of its files. No I/O. Returns 0 or -ENOMEM. */
+int fs_restore_items_open_file(struct fs_restore_items *items, struct fs_restorer **out)
+    __attribute__((warn_unused_result, nonnull));
+
+#endif

@@ -1,0 +1,90 @@
+/* What a stage remembers of the calls of a commit: see restore_items_impl.h.
+ *
+ *     version 1 | state | hash 32 | start 8 | end 8 | expiry 8 | request id 32      little endian
+ */
+#include "fs/restore_items_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KIND    (FS_NOTE_RESTORER + 32)
+#define VERSION 1
+#define LEN     (2 + IC_SHA256_LEN + 3 * 8 + IC_REQUEST_ID_LEN)
+
+static uint8_t *put(uint8_t *to, const void *bytes, size_t len)
+{
+    memcpy(to, bytes, len);
+    return to + len;
+}
+
+static uint8_t *put_number(uint8_t *to, uint64_t number)
+{
+    for (int i = 0; i < 8; i++)
+        *to++ = (uint8_t)(number >> (8 * i));
+    return to;
+}
+
+static const uint8_t *get_number(const uint8_t *from, uint64_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 8; i++)
+        *out |= (uint64_t)*from++ << (8 * i);
+    return from;
+}
+
+static const uint8_t *get(const uint8_t *from, void *out, size_t len)
+{
+    memcpy(out, from, len);
+    return from + len;
+}
+
+int items_note_write(struct stage *stage, const struct items_note *note, struct ic_error *err)
+{
+    uint8_t bytes[LEN] = {VERSION, (uint8_t)note->state};
+    uint8_t *to = put(bytes + 2, note->hash, sizeof(note->hash));
+    to = put_number(to, note->start);
+    to = put_number(to, note->end);
+    to = put_number(to, note->expiry_ns);
+    put(to, note->request_id, sizeof(note->request_id));
+    int result = stage_note(stage, KIND, bytes, sizeof(bytes));
+    if (result < 0) {
+        /* The errno is the disk's, which has no class of its own here. */
+        ic_fail(err, IC_E_CONFIG, "what is sent cannot be noted in the staging directory: %s",
+                strerror(-result));
+    }
+    return result;
+}
+
+static bool decode(const uint8_t *bytes, size_t len, struct items_note *out)
+{
+    if (len != LEN || bytes[0] != VERSION || bytes[1] < ITEMS_CALL_SENT ||
+        bytes[1] > ITEMS_CALL_FAILED)
+        return false;
+    *out = (struct items_note){.state = (enum items_call_state)bytes[1]};
+    const uint8_t *from = get(bytes + 2, out->hash, sizeof(out->hash));
+    from = get_number(from, &out->start);
+    from = get_number(from, &out->end);
+    from = get_number(from, &out->expiry_ns);
+    get(from, out->request_id, sizeof(out->request_id));
+    return out->start <= out->end;
+}
+
+int items_note_read(struct stage *stage, struct items_note *out, struct ic_error *err)
+{
+    void *bytes;
+    size_t len;
+    int result = stage_get_note(stage, KIND, &bytes, &len);
+    if (result == -ENOENT)
+        return result;
+    if (result < 0) {
+        ic_fail(err, IC_E_CONFIG, "the journal in the staging directory cannot be read: %s",
+                strerror(-result));
+        return result;
+    }
+    bool is_good = decode(bytes, len, out);
+    free(bytes);
+    return is_good ? 0
+                   : ic_fail(err, IC_E_MALFORMED,
+                             "the journal in the staging directory is not of this program");
+}
