@@ -1,10 +1,22 @@
 #include "fs/command.h"
 
+#include "fs/command_restore.h"
 #include "fs/mount.h"
 #include "fs/prepare.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+bool fs_command_parse_number(const char *text, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0)
+        return false;
+    *out = number;
+    return true;
+}
 
 static int prepare(void *arg, const struct fs_control_line *line, char *message,
                    size_t message_size)
@@ -15,17 +27,14 @@ static int prepare(void *arg, const struct fs_control_line *line, char *message,
 static int cancel(void *arg, const struct fs_control_line *line, char *message, size_t message_size)
 {
     struct fs_mount *mount = arg;
-    const char *text = line->args[0];
-    char *end;
-    errno = 0;
-    unsigned long long id = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0) {
+    uint64_t id;
+    if (!fs_command_parse_number(line->args[0], &id)) {
         snprintf(message, message_size, "ID is the number of a job in status");
         return -EINVAL;
     }
     int result = fs_jobs_cancel(mount->jobs, id);
     if (result < 0)
-        snprintf(message, message_size, "no job %llu waits or runs", id);
+        snprintf(message, message_size, "no job %llu waits or runs", (unsigned long long)id);
     return result;
 }
 
@@ -38,5 +47,21 @@ const struct fs_command fs_commands[] = {
      "end the job of this number; a call that was sent cannot be taken back: its outcome is then "
      "unknown",
      1, 1, cancel},
+    {"restore list", "", "say in a job what is staged; status has more, in restores", 0, 0,
+     fs_command_restore_list},
+    {"restore resume", "ID", "go on with a restore that failed or was interrupted", 1, 1,
+     fs_command_restore},
+    {"restore commit", "ID [shrink=zero] [force]",
+     "restore also what its writer did not finish; zeros for the rest of a memory that is longer; "
+     "also where nothing tells what changed meanwhile",
+     1, 3, fs_command_restore},
+    {"restore abort", "ID", "delete what is staged, and have the canister forget its part", 1, 1,
+     fs_command_restore},
+    {"expect", "SIZE SHA256 [FILE]",
+     "let the next restore of stable_memory, or of FILE, fail unless it has this content", 2, 3,
+     fs_command_expect},
+    {"dryrun", "on|off",
+     "restores say what they would send, send nothing and fail with ECANCELED, from now on", 1, 1,
+     fs_command_dryrun},
     {NULL, NULL, NULL, 0, 0, NULL},
 };

@@ -314,6 +314,11 @@ void fs_jobs_for_each(struct fs_jobs *jobs, void (*each)(void *arg, const struct
     pthread_mutex_unlock(&jobs->lock);
 }
 
+const char *fs_job_command(const struct fs_job *job)
+{
+    return job->command;
+}
+
 struct ic_io fs_job_io(const struct fs_job *job, uint64_t timeout_ns)
 {
     return (struct ic_io){

@@ -89,6 +89,9 @@ void fs_jobs_for_each(struct fs_jobs *jobs, void (*each)(void *arg, const struct
 
 /* --- for a job's function --- */
 
+/* What it was called when it was submitted; borrowed. */
+const char *fs_job_command(const struct fs_job *job) __attribute__((nonnull));
+
 /* The deadline of one call that starts now, and the job's cancel flag. */
 struct ic_io fs_job_io(const struct fs_job *job, uint64_t timeout_ns) __attribute__((nonnull));
 

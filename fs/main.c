@@ -28,6 +28,8 @@ static void serving(void *arg)
 {
     struct run *run = arg;
     run->is_serving = true;
+    if (run->mount.stages)
+        fs_stages_set_mountpoint(run->mount.stages, run->options->mountpoint);
     if (fs_launch_report(&run->launch, FS_EXIT_OK, "") < 0) {
         kill(getpid(), SIGTERM); /* nobody would know of this mount */
         return;
@@ -140,10 +142,6 @@ static enum fs_exit run_process(struct run *run)
         fs_log_close(run->log);
         return FS_EXIT_CONFIG;
     }
-    if (run->options->wants_rw)
-        fs_log_print(run->log, FS_LOG_WARNING,
-                     "mounted read-only: this version cannot write (mount(8) asks for it unless "
-                     "'ro' is given)");
     fs_identity_warn(&run->identity, run->log);
     enum fs_exit result = run_mount(run);
     fs_signals_close(&run->signals);

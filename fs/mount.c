@@ -2,6 +2,7 @@
 
 #include "fs/command.h"
 #include "fs/report.h"
+#include "fs/staging_dir.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -169,7 +170,42 @@ static int start_backup(struct fs_mount *mount, char *message, size_t message_si
     return fs_backup_open(&mount->backup, &config, message, message_size);
 }
 
-static int start_cache(struct fs_mount *mount)
+/* What was learned of the canister before is not true any more. */
+static void outdate(void *arg)
+{
+    struct fs_mount *mount = arg;
+    fs_tree_outdate(mount->tree);
+    fs_backup_outdate(mount->backup);
+}
+
+static int start_stages(struct fs_mount *mount, char *message, size_t message_size)
+{
+    const struct fs_options *options = mount->options;
+    char *dir;
+    int result = fs_staging_dir(&mount->target, &dir, message, message_size);
+    if (result < 0)
+        return result;
+    const struct fs_stages_config config = {
+        .tree = mount->tree,
+        .log = mount->log,
+        .dir = dir,
+        .is_manual = options->commit == FS_COMMIT_MANUAL,
+        .shrink_zero = options->shrink == FS_SHRINK_ZERO,
+        .force = options->force,
+        .says_progress = options->foreground,
+        .uid = (uint32_t)options->uid,
+        .gid = (uint32_t)options->gid,
+        .umask = (mode_t)options->umask,
+        .outdate = outdate,
+        .wake = wake_waiters,
+        .arg = mount,
+    };
+    result = fs_stages_open(&mount->stages, &config, message, message_size);
+    free(dir);
+    return result;
+}
+
+static int start_cache(struct fs_mount *mount, char *message, size_t message_size)
 {
     const struct cache_config config = {
         .budget = mount->options->cache_size - backup_share(mount),
@@ -179,10 +215,13 @@ static int start_cache(struct fs_mount *mount)
     if (result < 0)
         return result;
     result = build_tree(mount);
+    if (result == 0 && mount->options->rw)
+        result = start_stages(mount, message, message_size);
     if (result < 0)
         return result;
     const struct fs_ops_config ops = {
         .tree = mount->tree,
+        .stages = mount->stages,
         .log = mount->log,
         .timeout_ns = mount->options->timeout_ns,
         .cache_budget = mount->options->cache_size - backup_share(mount),
@@ -218,7 +257,7 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         if (built == 0)
             built = start_backup(out, message, message_size);
         if (built == 0)
-            built = start_cache(out);
+            built = start_cache(out, message, message_size);
         if (built < 0) {
             if (!*message)
                 snprintf(message, message_size, "cannot set up the mount: %s", strerror(-built));
@@ -233,6 +272,7 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
 void fs_mount_stop(struct fs_mount *mount)
 {
     fs_jobs_stop(mount->jobs);
+    fs_stages_stop(mount->stages);
     ic_agent_stop(mount->target.agent);
     fs_backup_stop(mount->backup);
     cache_stop(mount->cache);
@@ -244,6 +284,7 @@ void fs_mount_close(struct fs_mount *mount)
         fs_mount_stop(mount);
     fs_jobs_close(mount->jobs);
     fs_ops_free(mount->ops);
+    fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);
     fs_backup_close(mount->backup);
     cache_close(mount->cache);

@@ -12,6 +12,7 @@
 #include "fs/ops.h"
 #include "fs/option.h"
 #include "fs/stable.h"
+#include "fs/stages.h"
 #include "fs/target.h"
 #include "fs/tree.h"
 
@@ -30,6 +31,7 @@ struct fs_mount {
     struct fs_discovery discovery;
     struct fs_mount_file *files; /* owned: one for each memory of the discovery */
     struct fs_backup *backup;    /* NULL: there are no collections */
+    struct fs_stages *stages;    /* NULL: mounted read-only */
     struct fs_jobs *jobs;
     struct fs_control control;
     struct fs_tree *tree;

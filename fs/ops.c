@@ -1,63 +1,25 @@
-/* FUSE low-level handlers.
+/* FUSE low-level handlers: names, attributes, opening and reading. ops_dir.c has directories,
+ * ops_write.c and ops_name.c what changes files.
  *
- * The kernel does not know that the mount is read-only, or it would refuse to open the generated
- * file that takes commands: every request that would change another file answers EROFS here.
+ * The kernel does not know that a mount is read-only, or it would refuse to open the generated
+ * file that takes commands: every request that would change another file answers EROFS there.
  * Handlers run on libfuse's worker threads and may block on a source; each has a deadline and gives
  * up when the kernel interrupts it. getxattr and listxattr stay undefined: their presence costs a
  * request before every access (fuse-practice.md, M13).
  */
-#include "fs/ops.h"
-
-#include "cache/window.h"
-#include "fs/reply.h"
+#include "fs/ops_impl.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 #include <utlist.h>
 
 /* Enough for our prefetch and the kernel's; the default of 12 throttles readahead. */
 #define MAX_BACKGROUND 64
 
-/* One open file. The kernel sends no RELEASE for what is open when a signal ends the mount: all
- * handles are in a list, and what is left there is freed at the end. */
-struct handle {
-    struct handle *prev, *next; /* guarded by the lock of fs_ops */
-    struct fs_opened opened;
-    struct window window; /* FILE */
-    char *text;           /* GENERATED: rendered at open */
-    size_t text_len;
-};
-
-struct fs_ops {
-    struct fs_ops_config config; /* immutable */
-    void (*serving)(void *arg);
-    void *serving_arg;
-
-    pthread_mutex_t lock;
-    struct handle *handles; /* guarded by lock: what is open */
-};
-
-static struct fs_ops *ops_of(fuse_req_t req)
-{
-    return fuse_req_userdata(req);
-}
-
-static void begin(struct fs_request *r, fuse_req_t req)
-{
-    const struct fs_ops_config *config = &ops_of(req)->config;
-    fs_request_begin(r, req, config->timeout_ns, config->wake, config->arg);
-}
-
-static pid_t caller_of(fuse_req_t req)
-{
-    return fuse_req_ctx(req)->pid;
-}
-
-static void trace(fuse_req_t req, const char *what, fuse_ino_t ino)
+void ops_trace(fuse_req_t req, const char *what, fuse_ino_t ino)
 {
     struct fs_log *log = ops_of(req)->config.log;
     if (fs_log_is_on(log, FS_LOG_TRACE))
@@ -78,44 +40,99 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
         ops->serving(ops->serving_arg);
 }
 
+/* The size of what is being written to the file, instead of what the canister has. False: nothing
+ * is. */
+static bool show_staged_size(const struct fs_ops *ops, fuse_ino_t ino, struct stat *attr)
+{
+    struct fs_place place;
+    uint64_t size;
+    if (!ops->config.stages || !fs_tree_find_place(ops->config.tree, ino, &place) ||
+        !fs_stages_size_of(ops->config.stages, &place, &size))
+        return false;
+    attr->st_size = (off_t)size;
+    attr->st_blocks = (blkcnt_t)((size + 511) / 512);
+    return true;
+}
+
+/* Is there no such file for this caller, who removed it to make it anew? */
+static bool is_hidden(const struct fs_ops *ops, fuse_ino_t parent, const char *name, pid_t caller)
+{
+    struct fs_place place;
+    return ops->config.stages &&
+           fs_tree_find_place_in(ops->config.tree, parent, name, &place) == 0 &&
+           fs_stages_is_hidden(ops->config.stages, &place, caller);
+}
+
+int ops_look_up(struct fs_ops *ops, fuse_ino_t parent, const char *name, pid_t caller,
+                const struct source_io *io, struct fuse_entry_param *out)
+{
+    if (ops->config.stages && fs_stages_lookup(ops->config.stages, parent, name, out) == 0)
+        return 0;
+    if (is_hidden(ops, parent, name, caller))
+        return -ENOENT;
+    int result = fs_tree_lookup(ops->config.tree, parent, name, caller, io, out);
+    if (result == 0 && show_staged_size(ops, out->ino, &out->attr))
+        out->attr_timeout = 0;
+    return result;
+}
+
+void ops_forget_ino(struct fs_ops *ops, fuse_ino_t ino, uint64_t n_lookup)
+{
+    if (!fs_stages_is_ino(ino))
+        fs_tree_forget(ops->config.tree, ino, n_lookup);
+    else if (ops->config.stages)
+        fs_stages_forget(ops->config.stages, ino, n_lookup);
+}
+
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    trace(req, "lookup in", parent);
+    ops_trace(req, "lookup in", parent);
     struct fs_request r;
-    begin(&r, req);
+    ops_begin(&r, req);
     struct fuse_entry_param entry;
-    int result =
-        fs_tree_lookup(ops_of(req)->config.tree, parent, name, caller_of(req), &r.io, &entry);
+    int result = ops_look_up(ops_of(req), parent, name, ops_caller(req), &r.io, &entry);
     fs_request_end(&r);
     if (result < 0)
         fs_reply_error(req, result);
     else if (fuse_reply_entry(req, &entry) == -ENOENT)
         /* Interrupted: the kernel never saw the entry and will not forget it. */
-        fs_tree_forget(ops_of(req)->config.tree, entry.ino, 1);
+        ops_forget_ino(ops_of(req), entry.ino, 1);
 }
 
 static void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n_lookup)
 {
-    fs_tree_forget(ops_of(req)->config.tree, ino, n_lookup);
+    ops_forget_ino(ops_of(req), ino, n_lookup);
     fuse_reply_none(req);
 }
 
 static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
     for (size_t i = 0; i < count; i++)
-        fs_tree_forget(ops_of(req)->config.tree, forgets[i].ino, forgets[i].nlookup);
+        ops_forget_ino(ops_of(req), forgets[i].ino, forgets[i].nlookup);
     fuse_reply_none(req);
 }
 
-static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static int get_attr(const struct fs_ops *ops, fuse_ino_t ino, const struct source_io *io,
+                    struct stat *out, double *ret_timeout_s)
+{
+    *ret_timeout_s = 0;
+    if (fs_stages_is_ino(ino))
+        return ops->config.stages ? fs_stages_getattr(ops->config.stages, ino, out) : -ESTALE;
+    int result = fs_tree_getattr(ops->config.tree, ino, io, out, ret_timeout_s);
+    if (result == 0 && show_staged_size(ops, ino, out))
+        *ret_timeout_s = 0;
+    return result;
+}
+
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
-    trace(req, "getattr", ino);
+    ops_trace(req, "getattr", ino);
     struct fs_request r;
-    begin(&r, req);
+    ops_begin(&r, req);
     struct stat attr;
     double timeout_s;
-    int result = fs_tree_getattr(ops_of(req)->config.tree, ino, &r.io, &attr, &timeout_s);
+    int result = get_attr(ops_of(req), ino, &r.io, &attr, &timeout_s);
     fs_request_end(&r);
     if (result < 0)
         fs_reply_error(req, result);
@@ -123,15 +140,26 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         fuse_reply_attr(req, &attr, timeout_s);
 }
 
-static void free_handle(struct fs_ops *ops, struct handle *handle)
+void ops_add_handle(struct fs_ops *ops, struct handle *handle)
+{
+    pthread_mutex_lock(&ops->lock);
+    DL_APPEND(ops->handles, handle);
+    pthread_mutex_unlock(&ops->lock);
+}
+
+void ops_free_handle(struct fs_ops *ops, struct handle *handle)
 {
     pthread_mutex_lock(&ops->lock);
     DL_DELETE(ops->handles, handle);
     pthread_mutex_unlock(&ops->lock);
-    if (handle->opened.kind == FS_ENTRY_FILE)
-        window_fini(&handle->window);
-    fs_tree_close(ops->config.tree, &handle->opened);
-    free(handle->text);
+    if (handle->is_staged) {
+        fs_stages_release(&handle->staged);
+    } else {
+        if (handle->opened.kind == FS_ENTRY_FILE)
+            window_fini(&handle->window);
+        fs_tree_close(ops->config.tree, &handle->opened);
+        free(handle->text);
+    }
     free(handle);
 }
 
@@ -139,6 +167,8 @@ static void free_handle(struct fs_ops *ops, struct handle *handle)
  * generated text has none before it is opened. */
 static uint64_t size_of(const struct handle *handle)
 {
+    if (handle->is_staged)
+        return fs_stages_size(&handle->staged);
     return handle->opened.kind == FS_ENTRY_GENERATED ? handle->text_len : handle->opened.stat.size;
 }
 
@@ -160,52 +190,76 @@ static int open_handle(struct fs_ops *ops, fuse_ino_t ino, pid_t caller, const s
     }
     if (handle->opened.kind == FS_ENTRY_FILE)
         window_init(&handle->window);
-    pthread_mutex_lock(&ops->lock);
-    DL_APPEND(ops->handles, handle);
-    pthread_mutex_unlock(&ops->lock);
+    handle->has_place =
+        ops->config.stages && fs_tree_find_place(ops->config.tree, ino, &handle->place);
+    ops_add_handle(ops, handle);
     *out = handle;
     return 0;
 }
 
-static int check_write(fuse_req_t req, fuse_ino_t ino)
+int ops_check_write(fuse_req_t req, fuse_ino_t ino)
 {
     return fs_tree_check_write(ops_of(req)->config.tree, ino, fuse_req_ctx(req)->uid);
 }
 
-static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void ops_reply_opened(fuse_req_t req, struct handle *handle, const struct fuse_entry_param *entry,
+                      struct fuse_file_info *fi)
 {
-    trace(req, "open", ino);
-    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC);
-    int result = writes ? check_write(req, ino) : 0;
-    if (result < 0) {
-        fs_reply_error(req, result);
-        return;
-    }
-    struct fs_request r;
-    begin(&r, req);
-    struct handle *handle = NULL;
-    result = open_handle(ops_of(req), ino, caller_of(req), &r.io, &handle);
-    fs_request_end(&r);
-    if (result < 0) {
-        fs_reply_error(req, result);
-        return;
-    }
+    struct fs_ops *ops = ops_of(req);
     fi->fh = (uint64_t)(uintptr_t)handle;
     /* The kernel's pages and its idea of the size belong to the inode. All handles of live memory
-     * share one although each has its own size and serial, so they must not share pages. */
-    bool is_versioned = handle->opened.kind == FS_ENTRY_FILE && handle->opened.stat.versioned;
+     * share one although each has its own size and serial, so they must not share pages. What is
+     * being written is not the inode's content yet, and must not be mapped: stores after the last
+     * close would be lost (fuse-practice.md, M26). */
+    bool is_versioned =
+        !handle->is_staged && handle->opened.kind == FS_ENTRY_FILE && handle->opened.stat.versioned;
     fi->keep_cache = is_versioned;
     fi->direct_io = !is_versioned;
-    fi->noflush = 1;
-    if (fuse_reply_open(req, fi) == -ENOENT)
-        free_handle(ops_of(req), handle); /* interrupted: there will be no RELEASE */
+    fi->noflush = !handle->is_staged;
+    int result = entry ? fuse_reply_create(req, entry, fi) : fuse_reply_open(req, fi);
+    if (result != -ENOENT)
+        return;
+    ops_free_handle(ops, handle); /* interrupted: there will be no RELEASE, and no FORGET */
+    if (entry)
+        ops_forget_ino(ops, entry->ino, 1);
+}
+
+static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    ops_trace(req, "open", ino);
+    struct fs_ops *ops = ops_of(req);
+    const struct fs_stages_caller caller = {.tid = ops_caller(req), .flags = (uint32_t)fi->flags};
+    struct handle *handle = NULL;
+    struct fs_request r;
+    ops_begin(&r, req);
+    int result = ops->config.stages ? ops_open_staged(ops, ino, &caller, &r.io, &handle) : 0;
+    if (result == 0 && ops_is_writing(&caller))
+        result = ops_check_write(req, ino);
+    if (result == 0)
+        result = open_handle(ops, ino, caller.tid, &r.io, &handle);
+    fs_request_end(&r);
+    if (result < 0)
+        fs_reply_error(req, result);
+    else
+        ops_reply_opened(req, handle, NULL, fi);
 }
 
 static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    free_handle(ops_of(req), (struct handle *)(uintptr_t)fi->fh);
+    ops_free_handle(ops_of(req), ops_handle(fi));
     fuse_reply_err(req, 0);
+}
+
+/* What is staged: no query, but for what lies below it. */
+static int read_staged(fuse_req_t req, const struct handle *handle, uint64_t off, void *buf,
+                       size_t len)
+{
+    struct fs_request r;
+    ops_begin(&r, req);
+    int result = fs_stages_read(&handle->staged, off, buf, len, &r.io);
+    fs_request_end(&r);
+    return result;
 }
 
 static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *buf, size_t len)
@@ -213,6 +267,9 @@ static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *
     const struct fs_ops_config *config = &ops_of(req)->config;
     const struct fs_opened *opened = &handle->opened;
     struct window_hint hint;
+    if (handle->has_place &&
+        fs_stages_check_reader(config->stages, &handle->place, ops_caller(req)) < 0)
+        return -ESTALE; /* somebody writes it now: half of it may change under the reader */
     /* One query is left for the read itself: it must not queue behind what is fetched ahead of it.
      */
     unsigned n_inflight = config->max_inflight(config->arg);
@@ -226,7 +283,7 @@ static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *
     if (window_advance(&handle->window, off, len, opened->stat.size, &limits, &hint))
         source_prefetch(opened->source, opened->stat.version, hint.off, hint.len, hint.load);
     struct fs_request r;
-    begin(&r, req);
+    ops_begin(&r, req);
     int result = source_read(opened->source, opened->stat.version, off, buf, len, &r.io);
     fs_request_end(&r);
     return result;
@@ -235,9 +292,9 @@ static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *
 static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                      struct fuse_file_info *fi)
 {
-    trace(req, "read", ino);
-    struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
-    bool is_text = handle->opened.kind == FS_ENTRY_GENERATED;
+    ops_trace(req, "read", ino);
+    struct handle *handle = ops_handle(fi);
+    bool is_text = !handle->is_staged && handle->opened.kind == FS_ENTRY_GENERATED;
     uint64_t file_size = size_of(handle);
     if ((uint64_t)off >= file_size) {
         fuse_reply_buf(req, NULL, 0);
@@ -250,6 +307,8 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     int result = buf ? 0 : -ENOMEM;
     if (buf && is_text)
         memcpy(buf, handle->text + off, len);
+    else if (buf && handle->is_staged)
+        result = read_staged(req, handle, (uint64_t)off, buf, len);
     else if (buf)
         result = read_file(req, handle, (uint64_t)off, buf, len);
     if (result < 0)
@@ -265,185 +324,14 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 static void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
                       struct fuse_file_info *fi)
 {
-    trace(req, "lseek", ino);
-    uint64_t size = size_of((const struct handle *)(uintptr_t)fi->fh);
+    ops_trace(req, "lseek", ino);
+    uint64_t size = size_of(ops_handle(fi));
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         fs_reply_error(req, -EINVAL);
     else if (off < 0 || (uint64_t)off >= size)
         fs_reply_error(req, -ENXIO);
     else
         fuse_reply_lseek(req, whence == SEEK_DATA ? off : (off_t)size);
-}
-
-/* Wherever it is written to: the file has no content that could be at an offset. */
-static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
-                      struct fuse_file_info *fi)
-{
-    (void)off;
-    trace(req, "write", ino);
-    const struct handle *handle = (const struct handle *)(uintptr_t)fi->fh;
-    int result =
-        handle->opened.write ? handle->opened.write(handle->opened.arg, buf, size) : -EROFS;
-    if (result < 0)
-        fs_reply_error(req, result);
-    else
-        fuse_reply_write(req, size);
-}
-
-/* Of a file that can be written to: what the shell's > and touch do. It has no size and no times
- * that could be set, so there is nothing to be done. */
-static bool is_harmless(const struct stat *attr, int to_set)
-{
-    bool truncates_to_more = (to_set & FUSE_SET_ATTR_SIZE) && attr->st_size != 0;
-    bool sets_times = ((to_set & FUSE_SET_ATTR_ATIME) && !(to_set & FUSE_SET_ATTR_ATIME_NOW)) ||
-                      ((to_set & FUSE_SET_ATTR_MTIME) && !(to_set & FUSE_SET_ATTR_MTIME_NOW));
-    bool sets_owner = to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID);
-    return !truncates_to_more && !sets_times && !sets_owner;
-}
-
-static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-                        struct fuse_file_info *fi)
-{
-    int result = check_write(req, ino);
-    if (result == 0 && !is_harmless(attr, to_set))
-        result = -EPERM;
-    if (result < 0)
-        fs_reply_error(req, result);
-    else
-        ops_getattr(req, ino, fi);
-}
-
-/* The handle of a directory is how many names it listed when it was opened. A rewinddir(3) does not
- * ask again: the kernel tells nothing of it. */
-static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    trace(req, "opendir", ino);
-    struct fs_request r;
-    begin(&r, req);
-    int result = fs_tree_opendir(ops_of(req)->config.tree, ino, &r.io, &fi->fh);
-    fs_request_end(&r);
-    if (result < 0)
-        fs_reply_error(req, result);
-    else
-        fuse_reply_open(req, fi);
-}
-
-/* Append the names from index `off` on, as many as fit. Returns 0 and the bytes used, or -errno. */
-static int fill_names(fuse_req_t req, fuse_ino_t ino, uint64_t n_listed, uint64_t off,
-                      const struct source_io *io, char *buf, size_t size, size_t *ret_used)
-{
-    size_t used = 0;
-    for (uint64_t index = off;; index++) {
-        struct fs_dirent dirent;
-        int result = fs_tree_readdir(ops_of(req)->config.tree, ino, n_listed, index, io, &dirent);
-        if (result < 0)
-            return result;
-        if (result == 0)
-            break;
-        if (dirent.skip)
-            continue;
-        size_t need = fuse_add_direntry(req, buf + used, size - used, dirent.name, &dirent.stat,
-                                        (off_t)(index + 1));
-        if (need > size - used)
-            break;
-        used += need;
-    }
-    *ret_used = used;
-    return 0;
-}
-
-static void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                        struct fuse_file_info *fi)
-{
-    trace(req, "readdir", ino);
-    char *buf = malloc(size);
-    if (!buf) {
-        fs_reply_error(req, -ENOMEM);
-        return;
-    }
-    struct fs_request r;
-    begin(&r, req);
-    size_t used = 0;
-    int result = fill_names(req, ino, fi->fh, (uint64_t)off, &r.io, buf, size, &used);
-    fs_request_end(&r);
-    if (result < 0)
-        fs_reply_error(req, result);
-    else
-        fuse_reply_buf(req, buf, used);
-    free(buf);
-}
-
-static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
-{
-    (void)ino;
-    const struct statvfs st = {
-        .f_bsize = 4096,
-        .f_frsize = 4096,
-        .f_blocks = (fsblkcnt_t)(fs_tree_total_size(ops_of(req)->config.tree) / 4096),
-        .f_namemax = FS_NAME_SIZE - 1,
-    };
-    fuse_reply_statfs(req, &st);
-}
-
-/* --- what a read-only mount refuses --- */
-
-static void refuse_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                          struct fuse_file_info *fi)
-{
-    (void)parent, (void)name, (void)mode, (void)fi;
-    fs_reply_error(req, -EROFS);
-}
-
-static void refuse_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                         dev_t rdev)
-{
-    (void)parent, (void)name, (void)mode, (void)rdev;
-    fs_reply_error(req, -EROFS);
-}
-
-static void refuse_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
-{
-    (void)parent, (void)name, (void)mode;
-    fs_reply_error(req, -EROFS);
-}
-
-/* unlink and rmdir */
-static void refuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    (void)parent, (void)name;
-    fs_reply_error(req, -EROFS);
-}
-
-static void refuse_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
-{
-    (void)link, (void)parent, (void)name;
-    fs_reply_error(req, -EROFS);
-}
-
-static void refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
-                          fuse_ino_t new_parent, const char *new_name, unsigned flags)
-{
-    (void)parent, (void)name, (void)new_parent, (void)new_name, (void)flags;
-    fs_reply_error(req, -EROFS);
-}
-
-static void refuse_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
-{
-    (void)ino, (void)new_parent, (void)new_name;
-    fs_reply_error(req, -EROFS);
-}
-
-static void refuse_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
-                            size_t size, int flags)
-{
-    (void)ino, (void)name, (void)value, (void)size, (void)flags;
-    fs_reply_error(req, -EROFS);
-}
-
-static void refuse_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
-{
-    (void)ino, (void)name;
-    fs_reply_error(req, -EROFS);
 }
 
 static const struct fuse_lowlevel_ops table = {
@@ -461,16 +349,19 @@ static const struct fuse_lowlevel_ops table = {
     .statfs = ops_statfs,
     .write = ops_write,
     .setattr = ops_setattr,
-    .create = refuse_create,
-    .mknod = refuse_mknod,
-    .mkdir = refuse_mkdir,
-    .unlink = refuse_remove,
-    .rmdir = refuse_remove,
-    .symlink = refuse_symlink,
-    .rename = refuse_rename,
-    .link = refuse_link,
-    .setxattr = refuse_setxattr,
-    .removexattr = refuse_removexattr,
+    .flush = ops_flush,
+    .fsync = ops_fsync,
+    .fallocate = ops_fallocate,
+    .create = ops_create,
+    .unlink = ops_unlink,
+    .rename = ops_rename,
+    .mknod = ops_refuse_mknod,
+    .mkdir = ops_refuse_mkdir,
+    .rmdir = ops_refuse_rmdir,
+    .symlink = ops_refuse_symlink,
+    .link = ops_refuse_link,
+    .setxattr = ops_refuse_setxattr,
+    .removexattr = ops_refuse_removexattr,
 };
 
 const struct fuse_lowlevel_ops *fs_ops_table(void)
@@ -494,7 +385,7 @@ void fs_ops_free(struct fs_ops *ops)
     if (!ops)
         return;
     while (ops->handles)
-        free_handle(ops, ops->handles);
+        ops_free_handle(ops, ops->handles);
     pthread_mutex_destroy(&ops->lock);
     free(ops);
 }

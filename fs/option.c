@@ -19,7 +19,7 @@ enum option_type {
     OPTION_TIME, /* nanoseconds; ms, s, m; a plain number is seconds */
     OPTION_MODE, /* permission bits, octal */
     OPTION_LOG_LEVEL,
-    OPTION_LIVE,
+    OPTION_CHOICE, /* the index of one of the words of value_name */
     OPTION_NETWORK,
     OPTION_PROXY,
 };
@@ -68,7 +68,7 @@ static const struct option_row option_table[] = {
      "read memory and collections with the methods that this file names"},
     {"did", OPTION_TEXT, AT(did), "FILE", NULL, 0, 0,
      "Candid interface of the canister, when it publishes none"},
-    {"live", OPTION_LIVE, AT(live), "warn|fail", "warn", 0, 0,
+    {"live", OPTION_CHOICE, AT(live), "warn|fail", "warn", 0, 0,
      "memory or collections without a version, of which a copy may mix two states: warn, or do "
      "not mount them"},
     {"cache_size", OPTION_SIZE, AT(cache_size), "SIZE", "256M", 4 * MEBIBYTE, UINT64_C(1) << 40,
@@ -96,9 +96,25 @@ static const struct option_row option_table[] = {
     {"gid", OPTION_COUNT, AT(gid), "N", NULL, 0, UINT32_MAX - 1,
      "group of the files; the mounting user's without it"},
     {"umask", OPTION_MODE, AT(umask), "MODE", "0", 0, 0777,
-     "permission bits to take from files (0444) and directories (0555), octal"},
+     "permission bits to take from files (0444, 0644 where they can be written) and directories "
+     "(0555, 0755), octal"},
     {"allow_other", OPTION_FLAG, AT(allow_other), NULL, NULL, 0, 0,
      "let other users in, as far as uid, gid and umask allow"},
+    {"rw", OPTION_FLAG, AT(rw), NULL, NULL, 0, 0,
+     "let files be restored by writing them; read-only without it, or with a later ro"},
+    {"staging_dir", OPTION_TEXT, AT(staging_dir), "DIR", NULL, 0, 0,
+     "keep what is written here until the canister has it; without it canisterfs in "
+     "$XDG_STATE_HOME or ~/.local/state, of root without HOME /var/lib/canisterfs"},
+    {"commit", OPTION_CHOICE, AT(commit), "auto|manual", "auto", 0, 0,
+     "when what was written goes to the canister: when it is closed or renamed, or by command "
+     "only"},
+    {"shrink", OPTION_CHOICE, AT(shrink), "no|zero", "no", 0, 0,
+     "a file shorter than the memory, which cannot shrink: refuse it, or write zeros behind it"},
+    {"force", OPTION_FLAG, AT(force), NULL, NULL, 0, 0,
+     "restore a part of a file also where nothing tells whether the rest has changed meanwhile"},
+    {"maintenance", OPTION_CHOICE, AT(maintenance), "off|manual|auto", "manual", 0, 0,
+     "pause the canister, where it has the methods: never, by command, or also while it is "
+     "restored or read"},
     {"log_level", OPTION_LOG_LEVEL, AT(log_level), "LEVEL", "info", 0, 0,
      "error, warning, info, debug (each remote call) or trace (each kernel request); SIGUSR2 moves "
      "it "
@@ -112,13 +128,12 @@ static const struct option_row option_table[] = {
  * cannot be written, devices and links that are not there, or are meant for mount(8) itself. */
 static const char *const kernel_words[] = {"nosuid", "nodev", "noexec", "noatime", "nodiratime"};
 static const char *const ignored_words[] = {
-    "_netdev",     "async",       "atime",   "auto",      "defaults",   "default_permissions",
-    "dev",         "diratime",    "dirsync", "exec",      "group",      "iversion",
-    "lazytime",    "loud",        "mand",    "noauto",    "nofail",     "nogroup",
-    "noiversion",  "nolazytime",  "nomand",  "noowner",   "norelatime", "nostrictatime",
-    "nosymfollow", "nouser",      "nousers", "owner",     "relatime",   "ro",
-    "silent",      "strictatime", "suid",    "symfollow", "sync",       "user",
-    "users",
+    "_netdev",     "async",      "atime",     "auto",    "defaults",   "default_permissions",
+    "dev",         "diratime",   "dirsync",   "exec",    "group",      "iversion",
+    "lazytime",    "loud",       "mand",      "noauto",  "nofail",     "nogroup",
+    "noiversion",  "nolazytime", "nomand",    "noowner", "norelatime", "nostrictatime",
+    "nosymfollow", "nouser",     "nousers",   "owner",   "relatime",   "silent",
+    "strictatime", "suid",       "symfollow", "sync",    "user",       "users",
 };
 
 static bool is_text(const struct option_row *row)
@@ -201,10 +216,35 @@ static bool parse_number(const char *text, const struct option_row *row, uint64_
     return false;
 }
 
-static bool parse_live(const char *text, uint64_t *out)
+/* Which of the words between the bars of value_name? */
+static bool parse_choice(const char *text, const struct option_row *row, uint64_t *out)
 {
-    *out = strcmp(text, "fail") == 0 ? FS_LIVE_FAIL : FS_LIVE_WARN;
-    return *out == FS_LIVE_FAIL || strcmp(text, "warn") == 0;
+    size_t len = strlen(text);
+    uint64_t index = 0;
+    for (const char *word = row->value_name;; index++) {
+        size_t word_len = strcspn(word, "|");
+        if (word_len == len && strncmp(word, text, len) == 0) {
+            *out = index;
+            return true;
+        }
+        if (word[word_len] == '\0')
+            return false;
+        word += word_len + 1;
+    }
+}
+
+/* "auto or manual"; "off, manual or auto" */
+static void describe_choice(const struct option_row *row, char *buf, size_t size)
+{
+    size_t used = 0;
+    for (const char *at = row->value_name; *at && used + 4 < size; at++) {
+        const char *between = strchr(at + 1, '|') ? ", " : " or ";
+        if (*at == '|')
+            used += (size_t)snprintf(buf + used, size - used, "%s", between);
+        else
+            buf[used++] = *at;
+    }
+    buf[used] = '\0';
 }
 
 #define BOUND_TEXT 24 /* 20 digits, a unit and the end */
@@ -240,8 +280,8 @@ static void describe_range(const struct option_row *row, char *buf, size_t size)
     format_range(row, range);
     if (row->type == OPTION_LOG_LEVEL)
         snprintf(buf, size, "error, warning, info, debug or trace");
-    else if (row->type == OPTION_LIVE)
-        snprintf(buf, size, "warn or fail");
+    else if (row->type == OPTION_CHOICE)
+        describe_choice(row, buf, size);
     else if (row->type == OPTION_SIZE || row->type == OPTION_TIME)
         snprintf(buf, size, "a %s from %s, such as %s", row->type == OPTION_SIZE ? "size" : "time",
                  range, row->fallback);
@@ -301,7 +341,7 @@ static enum fs_exit set_value(struct fs_options *options, const struct option_ro
         return set_text((char **)(void *)base, value, message, message_size);
     uint64_t number;
     bool ok = row->type == OPTION_LOG_LEVEL ? fs_log_parse_level(value, &number)
-              : row->type == OPTION_LIVE    ? parse_live(value, &number)
+              : row->type == OPTION_CHOICE  ? parse_choice(value, row, &number)
                                             : parse_number(value, row, &number);
     if (!ok) {
         char range[128];
@@ -339,8 +379,8 @@ static enum fs_exit apply_option(struct fs_options *options, const char *text, b
         if (is_word(ignored_words, sizeof(ignored_words) / sizeof(ignored_words[0]), text) ||
             strncasecmp(text, "x-", 2) == 0 || strncmp(text, "comment=", 8) == 0)
             return FS_EXIT_OK;
-        if (strcmp(text, "rw") == 0) {
-            options->wants_rw = true;
+        if (strcmp(text, "ro") == 0) {
+            options->rw = false;
             return FS_EXIT_OK;
         }
         if (strcmp(text, "remount") == 0) {

@@ -31,6 +31,12 @@ enum fs_action {
 /* What to do with memory that has no version. */
 enum fs_live { FS_LIVE_WARN, FS_LIVE_FAIL };
 
+/* When what was written goes to the canister. */
+enum fs_commit { FS_COMMIT_AUTO, FS_COMMIT_MANUAL };
+
+/* A file that is shorter than the memory. */
+enum fs_shrink { FS_SHRINK_NO, FS_SHRINK_ZERO };
+
 /* Every text is owned by the struct; NULL where not given. */
 struct fs_options {
     enum fs_action action;
@@ -64,7 +70,12 @@ struct fs_options {
     uint64_t live;      /* enum fs_live */
     uint64_t log_level; /* enum fs_log_level */
     bool foreground;
-    bool wants_rw;        /* "rw" was given: mount(8) does unless "ro" is */
+    bool rw; /* files can be restored; mount(8) says so unless "ro" is given */
+    char *staging_dir;
+    uint64_t commit;      /* enum fs_commit */
+    uint64_t shrink;      /* enum fs_shrink */
+    uint64_t maintenance; /* enum fs_maintenance (lease.h) */
+    bool force;
     char *kernel_options; /* comma-separated words for mount(2), "" when none */
 };
 

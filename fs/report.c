@@ -2,6 +2,7 @@
 
 #include "fs/job.h"
 #include "fs/mount.h"
+#include "fs/report_restore.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -277,7 +278,7 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     json_t *root = json_object();
     set(root, "program", json_string("canisterfs " CANISTERFS_VERSION));
     set(root, "mounted_at", wall_time(mount->started_at_ns));
-    set(root, "mode", json_string("ro"));
+    set(root, "mode", json_string(mount->stages ? "rw" : "ro"));
     set(root, "network", json_string(mount->target.url));
     set(root, "identity", json_string(principal));
     uint64_t expiration = ic_identity_expiration_ns(mount->target.identity);
@@ -288,6 +289,9 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "module_hash", fact(mount, FS_FACT_MODULE_HASH));
     set(root, "stable_memory", report_stable(mount));
     set(root, "backup", report_backup(mount));
+    set(root, "restores", mount->stages ? fs_report_restores(mount->stages) : json_array());
+    if (mount->stages)
+        set(root, "dryrun", json_boolean(fs_stages_is_dry_run(mount->stages)));
     set(root, "limits", report_limits(mount));
     json_t *jobs = json_array();
     fs_jobs_for_each(mount->jobs, append_job, jobs);

@@ -94,4 +94,15 @@ static inline void fs_restorer_close(struct fs_restorer *restorer)
         restorer->ops->close(restorer);
 }
 
+/* What makes restorers for a file that can be written to, or for each file of a directory whose
+ * names change. Borrowed; must outlive the mount. */
+struct fs_restorable {
+    /* index: of the file in such a directory, else 0. Returns 0 or -errno. No I/O. */
+    int (*open)(void *arg, uint64_t index, struct fs_restorer **out);
+    /* The canister's own number for what the source of that file calls `serial`, for
+     * stage_purpose.base_version: serials end with the program. NULL: there is none. */
+    uint64_t (*version)(void *arg, uint64_t index, uint64_t serial);
+    void *arg;
+};
+
 #endif

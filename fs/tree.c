@@ -140,8 +140,7 @@ int fs_tree_add_listing(struct fs_tree *tree, struct fs_entry *parent, const cha
     return 0;
 }
 
-/* Directories live as long as the tree: no reference is needed. */
-static int find_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out)
+int fs_tree_find_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out)
 {
     pthread_mutex_lock(&tree->lock);
     struct fs_node *node = fs_tree_find_node_locked(tree, ino);
@@ -156,6 +155,14 @@ static int find_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out)
     return result;
 }
 
+struct fs_entry *fs_tree_find_child(struct fs_entry *dir, const char *name)
+{
+    struct fs_entry *entry = dir->first_child;
+    while (entry && strcmp(entry->name, name) != 0)
+        entry = entry->next_sibling;
+    return entry;
+}
+
 /* An entry by name, with a reference. */
 static int get_child(struct fs_tree *tree, struct fs_entry *dir, const char *name,
                      struct fs_entry **out)
@@ -167,9 +174,7 @@ static int get_child(struct fs_tree *tree, struct fs_entry *dir, const char *nam
         int result = dir->listing->find(dir->listing_arg, name, &index);
         return result < 0 ? result : fs_tree_get_listed(tree, dir, index, out);
     }
-    struct fs_entry *entry = dir->first_child;
-    while (entry && strcmp(entry->name, name) != 0)
-        entry = entry->next_sibling;
+    struct fs_entry *entry = fs_tree_find_child(dir, name);
     if (!entry)
         return -ENOENT;
     pthread_mutex_lock(&tree->lock);
@@ -207,7 +212,7 @@ int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pi
 {
     struct fs_entry *dir;
     struct fs_entry *entry;
-    int result = find_dir(tree, parent, &dir);
+    int result = fs_tree_find_dir(tree, parent, &dir);
     if (result == 0)
         result = get_child(tree, dir, name, &entry);
     if (result < 0)
@@ -353,7 +358,7 @@ int fs_tree_opendir(struct fs_tree *tree, fuse_ino_t ino, const struct source_io
                     uint64_t *ret_n_listed)
 {
     struct fs_entry *dir;
-    int result = find_dir(tree, ino, &dir);
+    int result = fs_tree_find_dir(tree, ino, &dir);
     if (result < 0)
         return result;
     *ret_n_listed = 0;
@@ -395,7 +400,7 @@ int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uin
                     const struct source_io *io, struct fs_dirent *out)
 {
     struct fs_entry *dir;
-    int result = find_dir(tree, ino, &dir);
+    int result = fs_tree_find_dir(tree, ino, &dir);
     if (result < 0)
         return result;
     memset(out, 0, sizeof(*out));

@@ -17,6 +17,7 @@
 
 #include "cache/source.h"
 #include "fs/fuse.h"
+#include "fs/restore.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -96,6 +97,56 @@ int fs_tree_add_writable(struct fs_tree *tree, struct fs_entry *parent, const ch
 int fs_tree_add_listing(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                         const struct fs_listing_ops *ops, void *arg)
     __attribute__((warn_unused_result));
+
+/* --- what can be written to --- */
+
+/* A file that can be restored, whether or not it is there: an entry, or a file by its index in a
+ * directory whose names change. A plain value. */
+struct fs_place {
+    struct fs_entry *entry; /* the file, or the directory */
+    uint64_t index;
+};
+
+#define FS_PLACE_PATH_MAX 512
+
+/* Building: let the file at a path below the root be restored, or all files of a directory with a
+ * listing. Files then are 0644, their directories 0755. Returns 0, or -ENOENT. */
+int fs_tree_set_restorable(struct fs_tree *tree, const char *path,
+                           const struct fs_restorable *restorable)
+    __attribute__((warn_unused_result, nonnull));
+
+/* Is this an inode of a file that can be restored? */
+bool fs_tree_find_place(struct fs_tree *tree, fuse_ino_t ino, struct fs_place *out)
+    __attribute__((nonnull));
+
+/* What can be restored under a name. Returns 0, also when there is no such file now; -ENOENT:
+ * nothing ever has this name; -EROFS: what has it cannot be restored; -ENOTDIR. */
+int fs_tree_find_place_in(struct fs_tree *tree, fuse_ino_t parent, const char *name,
+                          struct fs_place *out) __attribute__((warn_unused_result, nonnull));
+
+/* The same for a path below the root. */
+int fs_tree_parse_place(struct fs_tree *tree, const char *path, struct fs_place *out)
+    __attribute__((warn_unused_result, nonnull));
+
+/* The path below the root. */
+void fs_tree_format_place(const struct fs_place *place, char path[FS_PLACE_PATH_MAX])
+    __attribute__((nonnull));
+
+static inline bool fs_place_is_same(const struct fs_place *a, const struct fs_place *b)
+{
+    return a->entry == b->entry && a->index == b->index;
+}
+
+const struct fs_restorable *fs_tree_restorable_of(const struct fs_place *place)
+    __attribute__((nonnull));
+
+/* Does a directory hold anything that can be restored? */
+bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir) __attribute__((nonnull));
+
+/* The path of a directory below the root, "" for the root itself. Returns 0, -ENOENT or -ENOTDIR.
+ */
+int fs_tree_format_dir(struct fs_tree *tree, fuse_ino_t ino, char path[FS_PLACE_PATH_MAX])
+    __attribute__((warn_unused_result, nonnull));
 
 /* Look a name up and count one kernel reference to the node.
  *

@@ -37,6 +37,8 @@ struct fs_entry {
     fs_write_fn write; /* GENERATED: NULL when it cannot be written to */
     uint32_t owner;    /* who may, beside root */
     void *generated_arg;
+    const struct fs_restorable *restorable; /* FILE, or DIR with a listing; NULL: read-only */
+    bool has_places;                        /* DIR: something in it can be restored */
     struct fs_entry *first_child;
     struct fs_entry *next_sibling;
     const struct fs_listing_ops *listing; /* DIR: whose names change; NULL for any other */
@@ -98,6 +100,14 @@ static inline int64_t fs_tree_clock_ns(clockid_t id)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* --- tree.c --- */
+
+/* Directories live as long as the tree: no reference is needed. Returns 0, -ENOENT, -ENOTDIR. */
+int fs_tree_find_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out);
+
+/* The child of that name of a directory without a listing, or NULL. */
+struct fs_entry *fs_tree_find_child(struct fs_entry *dir, const char *name);
+
 /* --- tree_node.c: inodes --- */
 
 /* The number that a version of a listed file gets, unless something else has it. */
@@ -119,6 +129,9 @@ void fs_tree_fill_attr_locked(const struct fs_tree *tree, const struct fs_node *
 /* How long the kernel may keep a node's attributes, and how long it may know a name; seconds. */
 double fs_tree_attr_timeout_s(const struct fs_tree *tree, const struct fs_node *node);
 double fs_tree_entry_timeout_s(const struct fs_tree *tree, const struct fs_entry *entry);
+
+/* Can the file be restored? */
+bool fs_tree_is_restorable(const struct fs_entry *entry);
 
 /* --- tree_answer.c: what the sources of FILE entries say --- */
 

@@ -117,6 +117,12 @@ struct fs_entry *fs_tree_drop_node_locked(struct fs_tree *tree, struct fs_node *
     return fs_tree_unref_locked(tree, entry);
 }
 
+bool fs_tree_is_restorable(const struct fs_entry *entry)
+{
+    const struct fs_entry *owner = entry->is_listed ? entry->parent : entry;
+    return entry->kind == FS_ENTRY_FILE && owner->restorable;
+}
+
 void fs_tree_fill_attr_locked(const struct fs_tree *tree, const struct fs_node *node,
                               struct stat *out)
 {
@@ -128,10 +134,12 @@ void fs_tree_fill_attr_locked(const struct fs_tree *tree, const struct fs_node *
     out->st_blksize = BLOCK_SIZE_HINT;
     int64_t mtime_ns = tree->mounted_at_ns;
     if (entry->kind == FS_ENTRY_DIR) {
-        out->st_mode = S_IFDIR | (0555 & ~tree->config.umask);
+        mode_t mode = entry->has_places ? 0755 : 0555;
+        out->st_mode = S_IFDIR | (mode & ~tree->config.umask);
         out->st_nlink = 2;
     } else {
-        out->st_mode = S_IFREG | (0444 & ~tree->config.umask);
+        mode_t mode = fs_tree_is_restorable(entry) ? 0644 : 0444;
+        out->st_mode = S_IFREG | (mode & ~tree->config.umask);
         out->st_nlink = 1;
     }
     if (entry->write) {
@@ -158,11 +166,15 @@ double fs_tree_attr_timeout_s(const struct fs_tree *tree, const struct fs_node *
     return is_live ? 0 : (double)tree->config.attr_timeout_ns / 1e9;
 }
 
-/* Directories and generated files stay for ever: while the lookup of a file waits for the network,
+/* Not at all where a restore changes what a name stands for: whoever looks after it must see it.
+ *
+ * Directories and generated files stay for ever: while the lookup of a file waits for the network,
  * others in its directory may wait behind it (ops_init), and status and control must be there all
  * the same. */
 double fs_tree_entry_timeout_s(const struct fs_tree *tree, const struct fs_entry *entry)
 {
+    if (fs_tree_is_restorable(entry))
+        return 0;
     bool is_lasting = entry->kind != FS_ENTRY_FILE;
     return is_lasting ? LASTING_S : (double)tree->config.attr_timeout_ns / 1e9;
 }

@@ -34,15 +34,28 @@ void ic_sha256_free(struct ic_sha256 *s)
     free(s);
 }
 
+int ic_sha256_begin(struct ic_sha256 *s)
+{
+    return EVP_DigestInit_ex2(s->ctx, s->md, NULL) ? 0 : -ENOMEM;
+}
+
+int ic_sha256_add(struct ic_sha256 *s, const void *bytes, size_t len)
+{
+    return len == 0 || EVP_DigestUpdate(s->ctx, bytes, len) ? 0 : -ENOMEM;
+}
+
+int ic_sha256_end(struct ic_sha256 *s, uint8_t out[IC_SHA256_LEN])
+{
+    return EVP_DigestFinal_ex(s->ctx, out, NULL) ? 0 : -ENOMEM;
+}
+
 int ic_sha256_parts(struct ic_sha256 *s, const struct ic_view *parts, size_t n,
                     uint8_t out[IC_SHA256_LEN])
 {
-    if (!EVP_DigestInit_ex2(s->ctx, s->md, NULL))
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        if (parts[i].len && !EVP_DigestUpdate(s->ctx, parts[i].bytes, parts[i].len))
-            return -ENOMEM;
-    return EVP_DigestFinal_ex(s->ctx, out, NULL) ? 0 : -ENOMEM;
+    int result = ic_sha256_begin(s);
+    for (size_t i = 0; result == 0 && i < n; i++)
+        result = ic_sha256_add(s, parts[i].bytes, parts[i].len);
+    return result == 0 ? ic_sha256_end(s, out) : result;
 }
 
 static int digest(const char *name, const void *bytes, size_t len, uint8_t *out)

@@ -22,6 +22,11 @@ void ic_sha256_free(struct ic_sha256 *s);
 int ic_sha256_parts(struct ic_sha256 *s, const struct ic_view *parts, size_t n,
                     uint8_t out[IC_SHA256_LEN]) IC_NONNULL(1, 4) IC_MUST_CHECK;
 
+/* The same in steps: begin, add any number of times, end. Return 0 or -ENOMEM. */
+int ic_sha256_begin(struct ic_sha256 *s) IC_NONNULL(1) IC_MUST_CHECK;
+int ic_sha256_add(struct ic_sha256 *s, const void *bytes, size_t len) IC_NONNULL(1) IC_MUST_CHECK;
+int ic_sha256_end(struct ic_sha256 *s, uint8_t out[IC_SHA256_LEN]) IC_NONNULL(1, 2) IC_MUST_CHECK;
+
 /* One hash. Returns 0 or -ENOMEM. */
 int ic_sha256(const void *bytes, size_t len, uint8_t out[IC_SHA256_LEN])
     IC_NONNULL(3) IC_MUST_CHECK;

@@ -1,5 +1,5 @@
 /* The option table: what is accepted, what is refused, and in which words. */
-#include "fs/log.h"
+#include "fs/lease.h"
 #include "fs/option.h"
 #include "fs/usage.h"
 #include "tests/tap.h"
@@ -37,7 +37,8 @@ static void test_defaults(void)
     TAP_INT((int64_t)o.timeout_ns, 30 * INT64_C(1000000000), "timeout defaults to 30 s");
     TAP_INT((int64_t)o.log_level, FS_LOG_INFO, "log_level defaults to info");
     TAP_INT((int64_t)o.umask, 0, "umask takes nothing away");
-    TAP_OK(!o.allow_other && !o.foreground && !o.insecure_root_key && !o.identity && !o.wants_rw,
+    TAP_OK(!o.allow_other && !o.foreground && !o.insecure_root_key && !o.identity && !o.rw &&
+               !o.force,
            "nothing else is on");
     fs_option_fini(&o);
 }
@@ -87,13 +88,40 @@ static void test_mount_words(void)
         const char *argv[] = {"canisterfs", "c", "m", "-o", lists[i]};
         TAP_INT(parse(N(argv), argv, &o, message, sizeof(message)), FS_EXIT_OK, lists[i]);
         TAP_STR(o.kernel_options, "", "... and none of them is for the kernel");
-        TAP_OK(!o.wants_rw, "... nor asks for writing");
+        TAP_OK(!o.rw, "... nor asks for writing");
         fs_option_fini(&o);
     }
     /* What mount.fuse3 makes of "defaults". */
     const char *argv[] = {"canisterfs", "c", "m", "-o", "rw,dev,suid"};
     TAP_INT(parse(N(argv), argv, &o, message, sizeof(message)), FS_EXIT_OK, "rw is taken");
-    TAP_OK(o.wants_rw, "and remembered, for a warning");
+    TAP_OK(o.rw, "and files can be restored");
+    fs_option_fini(&o);
+    const char *both[] = {"canisterfs", "c", "m", "-o", "rw,ro"};
+    TAP_INT(parse(N(both), both, &o, message, sizeof(message)), FS_EXIT_OK, "rw and then ro");
+    TAP_OK(!o.rw, "the last one counts");
+    fs_option_fini(&o);
+}
+
+static void test_choices(void)
+{
+    const char *argv[] = {"canisterfs", "c",
+                          "m",          "-o",
+                          "rw",         "--commit=manual",
+                          "-o",         "shrink=zero,maintenance=auto,force,staging_dir=/s"};
+    struct fs_options o;
+    char message[256];
+    TAP_INT(parse(N(argv), argv, &o, message, sizeof(message)), FS_EXIT_OK, "options of writing");
+    TAP_OK(o.rw && o.force, "flags");
+    TAP_INT((int64_t)o.commit, FS_COMMIT_MANUAL, "commit");
+    TAP_INT((int64_t)o.shrink, FS_SHRINK_ZERO, "shrink");
+    TAP_INT((int64_t)o.maintenance, FS_MAINTENANCE_AUTO, "maintenance");
+    TAP_STR(o.staging_dir, "/s", "staging_dir");
+    fs_option_fini(&o);
+    const char *defaults[] = {"canisterfs", "c", "m"};
+    TAP_INT(parse(N(defaults), defaults, &o, message, sizeof(message)), FS_EXIT_OK, "none");
+    TAP_INT((int64_t)o.commit, FS_COMMIT_AUTO, "commits are made");
+    TAP_INT((int64_t)o.shrink, FS_SHRINK_NO, "nothing shrinks");
+    TAP_INT((int64_t)o.maintenance, FS_MAINTENANCE_MANUAL, "nothing is paused by itself");
     fs_option_fini(&o);
 }
 
@@ -229,6 +257,10 @@ static void test_refusals(void)
         {{"canisterfs", "-o", "umask=u=rw", "c", "m"}, 5, "'u=rw' is not an octal number"},
         {{"canisterfs", "-o", "log_level=loud", "c", "m"}, 5, "'loud' is not error, warning"},
         {{"canisterfs", "-o", "allow_other=yes", "c", "m"}, 5, "takes no value"},
+        {{"canisterfs", "-o", "live=yes", "c", "m"}, 5, "'yes' is not warn or fail"},
+        {{"canisterfs", "-o", "commit=aut", "c", "m"}, 5, "'aut' is not auto or manual"},
+        {{"canisterfs", "-o", "maintenance=on", "c", "m"}, 5, "'on' is not off, manual or auto"},
+        {{"canisterfs", "-o", "shrink=zero|", "c", "m"}, 5, "'zero|' is not no or zero"},
     };
     for (int i = 0; i < N(rows); i++) {
         struct fs_options o;
@@ -295,6 +327,7 @@ int main(void)
     test_defaults();
     test_forms();
     test_mount_words();
+    test_choices();
     test_network();
     test_proxies();
     test_refusals();

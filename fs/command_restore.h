@@ -1,0 +1,17 @@
+/* The commands about what is staged (fs/stages.h); struct fs_command has what they return. */
+#ifndef CANISTERFS_FS_COMMAND_RESTORE_H
+#define CANISTERFS_FS_COMMAND_RESTORE_H
+
+#include "fs/control.h"
+
+int fs_command_restore_list(void *arg, const struct fs_control_line *line, char *message,
+                            size_t message_size);
+/* "restore resume ID", "restore commit ID [shrink=zero] [force]", "restore abort ID" */
+int fs_command_restore(void *arg, const struct fs_control_line *line, char *message,
+                       size_t message_size);
+int fs_command_expect(void *arg, const struct fs_control_line *line, char *message,
+                      size_t message_size);
+int fs_command_dryrun(void *arg, const struct fs_control_line *line, char *message,
+                      size_t message_size);
+
+#endif

@@ -1,0 +1,55 @@
+#include "fs/staging_dir.h"
+
+#include "ic/sha.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "" when it is not set, or is no absolute path: XDG Base Directory Specification. */
+static const char *path_in_environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && value[0] == '/' ? value : "";
+}
+
+static int find_parent(const struct fs_options *options, char **out)
+{
+    const char *state = path_in_environment("XDG_STATE_HOME");
+    const char *home = path_in_environment("HOME");
+    int len = -1;
+    if (options->staging_dir)
+        len = asprintf(out, "%s", options->staging_dir);
+    else if (*state)
+        len = asprintf(out, "%s/canisterfs", state);
+    else if (*home)
+        len = asprintf(out, "%s/.local/state/canisterfs", home);
+    else if (getuid() == 0)
+        len = asprintf(out, "/var/lib/canisterfs");
+    else
+        return -ENOENT;
+    return len < 0 ? -ENOMEM : 0;
+}
+
+int fs_staging_dir(const struct fs_target *target, char **out, char *message, size_t message_size)
+{
+    char *parent;
+    char network[16] = "";
+    uint8_t hash[IC_SHA256_LEN];
+    int result = find_parent(target->options, &parent);
+    if (result < 0) {
+        snprintf(message, message_size,
+                 "HOME is not set: say with staging_dir where to keep what is written");
+        return result;
+    }
+    if (strcmp(target->options->network, "ic") != 0) {
+        result = ic_sha256(target->root_key, sizeof(target->root_key), hash);
+        snprintf(network, sizeof(network), "@%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3]);
+    }
+    if (result == 0 && asprintf(out, "%s/%s%s", parent, target->canister_text, network) < 0)
+        result = -ENOMEM;
+    free(parent);
+    return result;
+}

@@ -1,0 +1,220 @@
+#include "fs/writer.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/* include/linux/sched.h */
+#define PF_EXITING  0x4u
+#define PF_SIGNALED 0x400u
+
+/* Fields of /proc/PID/stat behind the name in parentheses (proc_pid_stat(5)), from 0. */
+enum { FIELD_FLAGS = 6, FIELD_START = 19, FIELD_EXIT_CODE = 49 };
+
+struct process_stat {
+    unsigned flags;
+    uint64_t start;
+    int exit_code; /* as wait(2) tells it */
+};
+
+/* A file of /proc as text, or its beginning. False: it is not there. */
+static bool read_file(const char *path, char *buf, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    size_t used = 0;
+    ssize_t n;
+    while (used < size - 1 && (n = read(fd, buf + used, size - 1 - used)) > 0)
+        used += (size_t)n;
+    close(fd);
+    buf[used] = '\0';
+    return used > 0;
+}
+
+/* The number behind a name at the beginning of a line: "Tgid:\t17". */
+static bool find_number(const char *text, const char *name, int base, uint64_t *out)
+{
+    size_t len = strlen(name);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, len) != 0)
+            continue;
+        char *end;
+        const char *digits = line + len + strspn(line + len, " \t");
+        *out = strtoull(digits, &end, base);
+        return end > digits;
+    }
+    return false;
+}
+
+static bool read_stat(pid_t tid, struct process_stat *out)
+{
+    char path[64];
+    char text[2048];
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)tid);
+    if (!read_file(path, text, sizeof(text)))
+        return false;
+    /* The name may hold anything, also parentheses and spaces. */
+    char *rest = strrchr(text, ')');
+    if (!rest)
+        return false;
+    rest++;
+    int n = 0;
+    char *saved = NULL;
+    for (char *word = strtok_r(rest, " \n", &saved); word; word = strtok_r(NULL, " \n", &saved)) {
+        if (n == FIELD_FLAGS)
+            out->flags = (unsigned)strtoul(word, NULL, 10);
+        else if (n == FIELD_START)
+            out->start = strtoull(word, NULL, 10);
+        else if (n == FIELD_EXIT_CODE)
+            out->exit_code = (int)strtol(word, NULL, 10);
+        n++;
+    }
+    return n > FIELD_EXIT_CODE;
+}
+
+bool fs_writer_identify(pid_t tid, struct fs_writer *out)
+{
+    char path[64];
+    char text[8192];
+    uint64_t tgid;
+    struct process_stat stat;
+    *out = (struct fs_writer){0};
+    if (tid <= 0)
+        return false;
+    snprintf(path, sizeof(path), "/proc/%ld/status", (long)tid);
+    if (!read_file(path, text, sizeof(text)) || !find_number(text, "Tgid:", 10, &tgid) ||
+        !read_stat((pid_t)tgid, &stat))
+        return false;
+    *out = (struct fs_writer){.tgid = (pid_t)tgid, .start = stat.start};
+    return true;
+}
+
+bool fs_writer_is_same(const struct fs_writer *a, const struct fs_writer *b)
+{
+    return a->tgid != 0 && a->tgid == b->tgid && a->start == b->start;
+}
+
+/* --- who has it open --- */
+
+/* Lines of a mount table (proc_pid_mountinfo(5)): id, parent, device, root, mount point. The device
+ * of the last that fits, which is the one on top.
+ *
+ * id     of the mount, when path is NULL
+ * path   of the mount point, else */
+static dev_t find_device(const char *table, uint64_t id, const char *path)
+{
+    FILE *file = fopen(table, "re");
+    if (!file)
+        return 0;
+    dev_t found = 0;
+    char *line = NULL;
+    size_t size = 0;
+    while (getline(&line, &size, file) > 0) {
+        unsigned long long mount;
+        unsigned major_number;
+        unsigned minor_number;
+        int at = 0;
+        if (sscanf(line, "%llu %*u %u:%u %*s %n", &mount, &major_number, &minor_number, &at) != 3 ||
+            at == 0)
+            continue;
+        char *point = line + at;
+        point[strcspn(point, " ")] = '\0';
+        if (path ? strcmp(point, path) == 0 : mount == id)
+            found = makedev(major_number, minor_number);
+    }
+    free(line);
+    fclose(file);
+    return found;
+}
+
+dev_t fs_writer_device_of(const char *path)
+{
+    /* As the table shows it. */
+    char escaped[4 * 4096];
+    size_t used = 0;
+    for (; *path && used < sizeof(escaped) - 5; path++) {
+        if (strchr(" \t\n\\", *path))
+            used += (size_t)sprintf(escaped + used, "\\%03o", (unsigned)(unsigned char)*path);
+        else
+            escaped[used++] = *path;
+    }
+    escaped[used] = '\0';
+    return *path ? 0 : find_device("/proc/self/mountinfo", 0, escaped);
+}
+
+static bool is_file(pid_t tgid, const char *fd, const struct fs_writer_file *file)
+{
+    char path[64];
+    char text[4096];
+    uint64_t ino;
+    uint64_t mount;
+    uint64_t flags;
+    if (snprintf(path, sizeof(path), "/proc/%ld/fdinfo/%.16s", (long)tgid, fd) < 0 ||
+        !read_file(path, text, sizeof(text)) || !find_number(text, "ino:", 10, &ino) ||
+        ino != file->ino || !find_number(text, "mnt_id:", 10, &mount) ||
+        !find_number(text, "flags:", 8, &flags) || (flags & O_ACCMODE) == O_RDONLY)
+        return false;
+    snprintf(path, sizeof(path), "/proc/%ld/mountinfo", (long)tgid);
+    return find_device(path, mount, NULL) == file->dev;
+}
+
+/* Can this process still write to the file? The descriptor that is being closed is out of its table
+ * already (filp_close in the kernel). */
+static bool has_open(pid_t tgid, const struct fs_writer_file *file)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%ld/fdinfo", (long)tgid);
+    DIR *dir = file->dev != 0 ? opendir(path) : NULL;
+    if (!dir)
+        return false;
+    bool found = false;
+    const struct dirent *entry;
+    while (!found && (entry = readdir(dir)))
+        found = entry->d_name[0] != '.' && is_file(tgid, entry->d_name, file);
+    closedir(dir);
+    return found;
+}
+
+/* --- how it ends --- */
+
+/* May we read how a process ends? Where we may not, field 52 is 0 as if it ended well. The link is
+ * under the same rule (ptrace(2), "PTRACE_MODE_READ_FSCREDS"); of what ends it leads nowhere. */
+static bool can_see_status(pid_t tid)
+{
+    char path[64];
+    char target[8];
+    snprintf(path, sizeof(path), "/proc/%ld/exe", (long)tid);
+    return readlink(path, target, sizeof(target)) >= 0 || errno == ENOENT;
+}
+
+static enum fs_closing judge_end(pid_t tid, const struct process_stat *stat)
+{
+    if (!can_see_status(tid))
+        return stat->flags & PF_SIGNALED ? FS_CLOSING_KILLED : FS_CLOSING_EXIT;
+    if (stat->exit_code == 0)
+        return FS_CLOSING_EXIT;
+    return stat->exit_code & 0x7f ? FS_CLOSING_KILLED : FS_CLOSING_FAILED;
+}
+
+enum fs_closing fs_writer_judge(const struct fs_writer *opener, pid_t tid,
+                                const struct fs_writer_file *file)
+{
+    struct fs_writer closer;
+    struct process_stat stat;
+    if (opener->tgid == 0 || !fs_writer_identify(tid, &closer))
+        return FS_CLOSING_UNKNOWN;
+    if (!fs_writer_is_same(opener, &closer))
+        return FS_CLOSING_OTHER;
+    if (!read_stat(tid, &stat))
+        return FS_CLOSING_UNKNOWN;
+    if (stat.flags & PF_EXITING)
+        return judge_end(tid, &stat);
+    return has_open(closer.tgid, file) ? FS_CLOSING_ONE : FS_CLOSING_LAST;
+}
