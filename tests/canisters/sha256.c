@@ -30,20 +30,24 @@ static void store_be32(uint8_t *p, uint32_t x)
         p[i] = (uint8_t)(x >> (24 - 8 * i));
 }
 
+/* Unrolled, for then no round moves the eight variables on: a canister pays for each instruction. */
 static void compress(uint32_t state[8], const uint8_t block[BLOCK])
 {
     uint32_t w[64];
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
 
+#pragma clang loop unroll(full)
     for (unsigned t = 0; t < 16; t++)
         w[t] = load_be32(block + 4 * t);
+#pragma clang loop unroll(full)
     for (unsigned t = 16; t < 64; t++) {
         uint32_t s0 = rotr(w[t - 15], 7) ^ rotr(w[t - 15], 18) ^ (w[t - 15] >> 3);
         uint32_t s1 = rotr(w[t - 2], 17) ^ rotr(w[t - 2], 19) ^ (w[t - 2] >> 10);
 
         w[t] = w[t - 16] + s0 + w[t - 7] + s1;
     }
+#pragma clang loop unroll(full)
     for (unsigned t = 0; t < 64; t++) {
         uint32_t s1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25);
         uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + round_constants[t] + w[t];

@@ -418,11 +418,13 @@ test('the description: the methods that are there; didc writes their arguments a
     const kind = METHODS[method][2];
     const arg = didc.encode({ idl, input, withType: { kind: 'methodParams', name: method } });
     const reply = await call(engine, kind, method, new Uint8Array(Buffer.from(arg, 'hex')));
-    const text = didc.decode({ idl, serviceMethod: method, input: Buffer.from(reply).toString('hex'), targetFormat: 'candid' });
+    const answer = Buffer.from(reply).toString('hex');
+    const text = didc.decode({ idl, serviceMethod: method, input: answer, targetFormat: 'candid' });
     return text.replaceAll(/[\s_;]+/g, ' ').replaceAll(/ : nat64/g, '');
   };
   const blob = [...pieceHash(content(PAGE))].map((byte) => `\\${byte.toString(16).padStart(2, '0')}`).join('');
-  const request = (base) => `(record { target = "stable_memory"; size = 65536; sha256 = blob "${blob}"; base_version = ${base} })`;
+  const fields = `target = "stable_memory"; size = 65536; sha256 = blob "${blob}"`;
+  const request = (base) => `(record { ${fields}; base_version = ${base} })`;
   assert.match(await ask('restore_begin', request('opt 5')), /variant \{ err = variant \{ stale = record \{/);
   const begun = await ask('restore_begin', request('null'));
   const session = /session = (\d+(?: \d+)*)/.exec(begun)[1].replaceAll(' ', '');
@@ -474,7 +476,8 @@ describe('arguments', () => {
     const begins = new Uint8Array(IDL.encode(METHODS.restore_begin[0], [beginOf(content(PAGE), 5n)]));
     const chunks = new Uint8Array(IDL.encode([Chunk], [{ session: 1n, offset: 0n, bytes: [1, 2, 3] }]));
     const pauses = new Uint8Array(IDL.encode(METHODS.maintenance_pause[0], [{ ttl_s: 5, reason: 'ä' }]));
-    for (const [method, arg] of Object.entries({ restore_begin: begins, restore_chunk: chunks, maintenance_pause: pauses })) {
+    const all = { restore_begin: begins, restore_chunk: chunks, maintenance_pause: pauses };
+    for (const [method, arg] of Object.entries(all)) {
       for (let length = 0; length < arg.length; length++) {
         await rejects(call(sample.engine, 'update', method, arg.slice(0, length)), 'IC0503', bad);
       }
@@ -541,6 +544,28 @@ describe('arguments', () => {
       const arg = encode({ ...BEGIN, [name]: Later }, { ...values, [name]: later });
       assert.ok((await answer(makeSample(), arg)).ok, name);
     }
+  });
+
+  test('changed at random: an answer, or a refusal in words', async () => {
+    const sample = makeSample();
+    const later = { ...BEGIN, later: Record({ a: Opt(Vec(Text)), b: IDL.Variant({ x: Nat, y: Blob }) }) };
+    const value = { ...beginOf(content(PAGE), 5n), later: { a: [['x', 'y']], b: { y: [1, 2] } } };
+    const good = encode(later, value);
+    let [state, answered, refused] = [1, 0, 0];
+    const pick = (below) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
+    for (let i = 0; i < 3000; i++) {
+      const bad = good.slice(0, pick(4) === 0 ? pick(good.length) : good.length);
+      for (let changes = 1 + pick(3); changes > 0; changes--) bad[pick(bad.length)] = pick(256);
+      try {
+        await answer(sample, bad);
+        answered++;
+      } catch (error) {
+        assert.equal(error.errorCode, 'IC0503');
+        assert.match(error.message, /message: argument: /);
+        refused++;
+      }
+    }
+    assert.ok(answered > 100 && refused > 100, `${answered} answered, ${refused} refused`);
   });
 
   test('fields that are made to take long or deep are refused', async () => {
