@@ -195,12 +195,24 @@ static void cut_file(const char *path, ino_t ino, uint64_t *random)
     free(now);
 }
 
+/* Is neither the file nor its name there any more? */
+static bool is_unlinked(const struct durable_name *old, const struct durable_name *now, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (now[i].ino == old->ino || strcmp(now[i].name, old->name) == 0)
+            return false;
+    }
+    return true;
+}
+
 void stage_disk_cut(const char *to, uint64_t *random)
 {
     struct durable_name now[8];
-    unsigned n = list(now);
+    unsigned n_now = list(now);
+    unsigned n = n_now;
     const struct durable_name *from = now;
-    if (model_random(random) % 2) {
+    uint64_t mood = model_random(random) % 3;
+    if (mood > 0) {
         from = names;
         n = n_names;
     }
@@ -208,6 +220,8 @@ void stage_disk_cut(const char *to, uint64_t *random)
         abort();
     for (unsigned i = 0; i < n; i++) {
         char path[600];
+        if (mood == 2 && is_unlinked(&from[i], now, n_now))
+            continue;
         snprintf(path, sizeof(path), "%s/%.31s", to, from[i].name);
         cut_file(path, from[i].ino, random);
     }

@@ -39,7 +39,8 @@ extern struct stage_disk stage_disk;
 void stage_disk_watch(const char *dir);
 
 /* Make a directory of files as a power cut could leave them now: of each file what was synced last,
- * and any of the sectors that were written since; of names those synced last, or all. */
+ * and any of the sectors that were written since; of names those synced last (also without those
+ * that were unlinked since), or the present ones. */
 void stage_disk_cut(const char *to, uint64_t *random);
 
 #endif
