@@ -110,7 +110,7 @@ static int take_lease(struct ic_reply *reply, uint64_t *ret_lease, struct ic_err
 int lease_call_pause(const struct fs_target *target, const struct ic_update *update,
                      const struct ic_io *io, uint64_t *ret_lease, struct ic_error *err)
 {
-    struct ic_reply reply;
+    struct ic_reply reply = {0};
     /* Made twice it does no harm: the second finds the canister busy. */
     int result = ic_agent_send_update(target->agent, update, IC_UPDATE_ANSWERED, io, &reply, err);
     return result < 0 ? result : take_lease(&reply, ret_lease, err);
@@ -119,7 +119,7 @@ int lease_call_pause(const struct fs_target *target, const struct ic_update *upd
 int lease_call_ask(const struct fs_target *target, const struct ic_update *update,
                    const struct ic_io *io, uint64_t *ret_lease, struct ic_error *err)
 {
-    struct ic_reply reply;
+    struct ic_reply reply = {0};
     int result = ic_agent_ask_update(target->agent, &update->effective, update->method,
                                      update->request_id, update->expiry_ns, io, &reply, err);
     return result < 0 ? result : take_lease(&reply, ret_lease, err);
@@ -143,9 +143,9 @@ static int call_with(const struct fs_target *target, const char *method, uint64_
                      const struct ic_io *io, bool *ret_refused, struct ic_error *err)
 {
     const struct ic_value args[] = {ic_nat64(lease)};
-    struct ic_reply reply;
+    struct ic_reply reply = {0};
     struct ic_candid *values = NULL;
-    const struct ic_value *ok;
+    const struct ic_value *ok = NULL;
     *ret_refused = false;
     int result = update(target, method, args, 1, io, &reply, err);
     if (result < 0)
@@ -205,7 +205,7 @@ int lease_call_status(const struct fs_target *target, const struct ic_io *io,
                       struct lease_status *out, struct ic_error *err)
 {
     struct lease_status status = {0};
-    struct ic_reply reply;
+    struct ic_reply reply = {0};
     struct ic_candid *values = NULL;
     int result = update(target, status_method, NULL, 0, io, &reply, err);
     if (result < 0 && err->reject_code != 0) {

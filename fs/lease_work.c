@@ -384,15 +384,14 @@ bool lease_is_ready_locked(const struct fs_lease *lease)
 static void step_locked(struct course *c)
 {
     struct fs_lease *lease = c->lease;
-    if (lease->state == LEASE_RESUMING)
-        resume_locked(c);
-    else if (lease->state == LEASE_FREE && lease->n_wanting > 0 && !atomic_load(&lease->stopping))
+    bool has_expired = lease->state == LEASE_HELD && ic_wait_boot_ns() >= lease->valid_until_ns;
+    if (lease->state == LEASE_FREE && lease->n_wanting > 0 && !atomic_load(&lease->stopping))
         pause_locked(c);
     else if (lease->state == LEASE_FREE)
         (void)!ic_wait_cond(&lease->changed, &lease->lock, INT64_MAX, NULL);
-    else if (ic_wait_boot_ns() >= lease->valid_until_ns)
+    else if (has_expired)
         lose_locked(lease, lease->problem[0] ? lease->problem : "it was not renewed in time");
-    else if (!is_needed_locked(lease))
+    else if (lease->state == LEASE_RESUMING || !is_needed_locked(lease))
         resume_locked(c);
     else
         keep_locked(c);
