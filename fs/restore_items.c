@@ -77,9 +77,10 @@ static int explain(struct items_commit *commit, uint64_t end, int result)
     }
     result = fs_query_fail_gone(result, err);
     if (commit->items->collection->restore.can_split)
-        ic_error_reword(err, "%s: items [%llu, %llu) of %llu: %.300s (those before are restored)",
-                        name, (unsigned long long)commit->at, (unsigned long long)end,
-                        (unsigned long long)commit->content.count, err->message);
+        ic_error_reword(err, "%s: items [%llu, %llu) of %llu: %.300s%s", name,
+                        (unsigned long long)commit->at, (unsigned long long)end,
+                        (unsigned long long)commit->content.count, err->message,
+                        commit->at > 0 ? " (those before are restored)" : "");
     else
         ic_error_reword(err, "%s: %.400s", name, err->message);
     return result;
@@ -200,13 +201,29 @@ static int count_calls(struct items_commit *commit, uint64_t *out)
 
 /* --- the restorer --- */
 
+/* What is noted of calls is of no use without the bytes that they were made of. */
+static int sync_stage(struct items_commit *commit)
+{
+    int result = stage_sync(commit->run->stage);
+    if (result < 0)
+        ic_fail(commit->err, IC_E_CONFIG, "%s: the staging directory cannot be written: %s",
+                commit->items->collection->name, strerror(-result));
+    return result;
+}
+
 static int commit_opened(struct items_commit *commit)
 {
     int result = items_call_resume(commit);
     if (result < 0)
         return explain(commit, commit->at, result);
     uint64_t from = commit->at, n_calls = 0;
-    result = commit->run->dry_run ? count_calls(commit, &n_calls) : send(commit);
+    if (commit->run->dry_run) {
+        result = count_calls(commit, &n_calls);
+    } else {
+        result = sync_stage(commit);
+        if (result == 0)
+            result = send(commit);
+    }
     if (result == 0)
         summarise(commit, from, commit->run->dry_run ? n_calls : commit->n_calls);
     return result;

@@ -65,6 +65,7 @@ static int take_reply(struct items_commit *commit, struct items_note *call, stru
         return noted < 0 ? noted : result;
     }
     commit->at = call->end;
+    commit->is_complete = call->end == commit->content.count;
     return note(commit, call, ITEMS_CALL_DONE);
 }
 
@@ -160,9 +161,10 @@ int items_call_resume(struct items_commit *commit)
         commit->at = call.state == ITEMS_CALL_DONE ? call.end : call.start;
     /* Of another content nothing is restored. */
     if (memcmp(call.hash, commit->content.hash, sizeof(call.hash)) != 0 ||
-        commit->at > commit->content.count)
+        commit->at > commit->content.count) {
         commit->at = 0;
-    else
-        commit->is_complete = call.state == ITEMS_CALL_DONE && commit->at == commit->content.count;
+        call.state = ITEMS_CALL_FAILED;
+    }
+    commit->is_complete = call.state == ITEMS_CALL_DONE && commit->at == commit->content.count;
     return result;
 }

@@ -76,15 +76,18 @@ static int relates(const struct ic_type *a, const struct ic_type *b, enum ic_typ
     return refuse(err, words);
 }
 
+/* What is in the opts is compared: of an opt itself any type is a subtype. */
 static int check_types(const struct items_content *content, const struct fs_collection *collection,
                        struct ic_error *err)
 {
     char words[256];
     snprintf(words, sizeof(words), "its type is not what %s gives", collection->method);
-    int result = collection->is_bytes
-                     ? 0
-                     : relates(ic_pieces_source_type(content->pieces), collection->results[0],
-                               IC_TYPE_SUBTYPE, words, err);
+    const struct ic_type *given = collection->results[0];
+    while (given->kind == IC_TYPE_OPT) /* they end: the collection has a restore partner */
+        given = given->as.elem;
+    int result = collection->is_bytes ? 0
+                                      : relates(ic_pieces_content_type(content->pieces), given,
+                                                IC_TYPE_SUBTYPE, words, err);
     snprintf(words, sizeof(words), "%s would not take all that is in it: its type has changed",
              collection->restore.method);
     return result < 0 ? result

@@ -274,9 +274,9 @@ uint64_t ic_pieces_count(const struct ic_pieces *p)
     return p->n_items;
 }
 
-const struct ic_type *ic_pieces_source_type(const struct ic_pieces *p)
+const struct ic_type *ic_pieces_content_type(const struct ic_pieces *p)
 {
-    return p->rows.r.arg_types[0];
+    return p->rows.type;
 }
 
 const struct ic_type *ic_pieces_type(const struct ic_pieces *p)

@@ -74,8 +74,8 @@ void ic_pieces_close(struct ic_pieces *pieces);
 /* Items; 1 when it cannot be cut. */
 uint64_t ic_pieces_count(const struct ic_pieces *pieces) IC_NONNULL(1);
 
-/* The message's only type, and that of the argument that is written. Valid until close. */
-const struct ic_type *ic_pieces_source_type(const struct ic_pieces *pieces) IC_NONNULL(1);
+/* The type of the content, and that of the argument that is written. Valid until close. */
+const struct ic_type *ic_pieces_content_type(const struct ic_pieces *pieces) IC_NONNULL(1);
 const struct ic_type *ic_pieces_type(const struct ic_pieces *pieces) IC_NONNULL(1);
 
 /* Write a message with the items [start, start + *n): as many as there are, up to max_n, and as
