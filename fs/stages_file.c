@@ -385,12 +385,12 @@ void fs_stages_release(struct fs_staged_handle *handle)
     pthread_mutex_lock(&stages->lock);
     close_locked(handle);
     staged->n_handles--;
-    bool is_left =
-        staged->n_handles == 0 && staged->state == FS_STAGED_OPEN && !staged->is_temporary;
-    if (is_left && !is_changed)
-        stages_set_state_locked(staged, FS_STAGED_GONE, "");
+    bool is_last = staged->n_handles == 0 && !staged->is_temporary;
+    bool is_open = staged->state == FS_STAGED_OPEN;
+    if (is_last && !is_changed && (is_open || staged->state == FS_STAGED_FAILED))
+        stages_set_state_locked(staged, FS_STAGED_GONE, ""); /* there is nothing to keep */
     pthread_mutex_unlock(&stages->lock);
-    if (is_left && is_changed)
+    if (is_last && is_changed && is_open)
         stages_taint(staged, "it was never closed by who opened it");
     stages_unuse(staged);
 }

@@ -115,11 +115,12 @@ uint64_t fs_stages_next_name(struct fs_stages *stages, fuse_ino_t parent, uint64
 
 /* --- making --- */
 
-/* sed -i makes sedXXXXXX. */
-static bool is_sed(const char *name)
+/* sed -i makes sedXXXXXX, perl -i XXXXXXXX. */
+static bool is_of_editor(const char *name)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    return strncmp(name, "sed", 3) == 0 && strlen(name) == 9 && strspn(name, letters) == 9;
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    size_t begin = strncmp(name, "sed", 3) == 0 ? 3 : strncmp(name, "XX", 2) == 0 ? 2 : 0;
+    return begin > 0 && strlen(name) == begin + 6 && strspn(name, letters) == begin + 6;
 }
 
 /* Is it a name by which tools write something that takes the place of a file? Hidden ones (rsync,
@@ -129,7 +130,7 @@ static bool is_beside_place(struct fs_stages *stages, fuse_ino_t parent, const c
 {
     if (!fs_tree_has_places(stages->config.tree, parent))
         return false;
-    if (name[0] == '.' || name[0] == '#' || is_sed(name) || strcmp(name, "4913") == 0)
+    if (name[0] == '.' || name[0] == '#' || is_of_editor(name) || strcmp(name, "4913") == 0)
         return true; /* vim tries whether it can make files by that number */
     char begin[FS_NAME_SIZE];
     struct fs_place place;
