@@ -2,6 +2,7 @@
 
 #include "fs/restore_items.h"
 #include "fs/restore_memory.h"
+#include "fs/restore_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -80,10 +81,32 @@ static int add_collection(struct fs_restorables *restorables, struct fs_mount *m
     return fs_tree_set_restorable(mount->tree, path, &entry->restorable);
 }
 
+/* --- backup/candid.did --- */
+
+static int interface_open(void *arg, uint64_t index, struct fs_restorer **out)
+{
+    const struct entry *entry = arg;
+    const struct fs_discovery *discovery = &entry->mount->discovery;
+    (void)index;
+    return fs_restore_text_open(out, discovery->did_text, discovery->did_text_len);
+}
+
+/* Only beside a collection that can be restored. */
+static int add_interface(struct fs_restorables *restorables, struct fs_mount *mount)
+{
+    struct entry *entry = &restorables->entries[restorables->n];
+    bool has_collection = restorables->n > 0 && restorables->entries[restorables->n - 1].items;
+    if (!mount->discovery.did_text || !has_collection)
+        return 0;
+    *entry = (struct entry){.restorable = {.open = interface_open, .arg = entry}, .mount = mount};
+    restorables->n++;
+    return fs_tree_set_restorable(mount->tree, "backup/candid.did", &entry->restorable);
+}
+
 int fs_restorables_open(struct fs_restorables **out, struct fs_mount *mount)
 {
     const struct fs_discovery *discovery = &mount->discovery;
-    size_t n = discovery->n_memories + discovery->n_collections;
+    size_t n = discovery->n_memories + discovery->n_collections + 1;
     struct fs_restorables *restorables =
         calloc(1, sizeof(*restorables) + n * sizeof(restorables->entries[0]));
     if (!restorables)
@@ -93,6 +116,8 @@ int fs_restorables_open(struct fs_restorables **out, struct fs_mount *mount)
         result = add_memory(restorables, mount, i);
     for (size_t i = 0; result == 0 && i < discovery->n_collections; i++)
         result = add_collection(restorables, mount, i);
+    if (result == 0)
+        result = add_interface(restorables, mount);
     if (result < 0)
         fs_restorables_close(restorables);
     else
