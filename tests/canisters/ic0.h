@@ -36,7 +36,7 @@ void ic0_call_new(const void *callee, size_t callee_size, const void *name, size
     IC0(call_new);
 void ic0_call_on_cleanup(ic_callback *cleanup, size_t env) IC0(call_on_cleanup);
 void ic0_call_data_append(const void *src, size_t size) IC0(call_data_append);
-uint32_t ic0_call_perform(void) IC0(call_perform);
+int32_t ic0_call_perform(void) IC0(call_perform);
 
 /* Stable memory. The 64-bit calls take 64-bit heap addresses even on wasm32. */
 uint64_t ic0_stable64_size(void) IC0(stable64_size);

@@ -30,7 +30,7 @@ static void store_be32(uint8_t *p, uint32_t x)
         p[i] = (uint8_t)(x >> (24 - 8 * i));
 }
 
-/* Unrolled, for then no round moves the eight variables on: a canister pays for each instruction. */
+/* Unrolled: then no round moves the eight variables on, and a canister pays for that, too. */
 static void compress(uint32_t state[8], const uint8_t block[BLOCK])
 {
     uint32_t w[64];
