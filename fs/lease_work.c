@@ -29,8 +29,12 @@ struct course {
     struct fs_lease *lease;
     int64_t sent_ns;    /* boot: when the pause was sent */
     int64_t granted_ns; /* how long the canister grants at a time, at least */
+    bool is_proven;     /* that valid_until_ns is not too late */
+    bool has_renewed;
+    bool must_measure; /* what is granted: at first, and again after a renewal, for much may have
+                          passed before the first look */
     int64_t renew_at_ns;
-    int64_t look_at_ns; /* for calls in flight, when it may not be drained */
+    int64_t look_at_ns; /* not before */
 };
 
 static int64_t ttl_ns(const struct fs_lease *lease)
@@ -136,11 +140,17 @@ static void hold_locked(struct course *c, uint64_t number)
     lease->number = number;
     lease->is_drained = false;
     lease->problem[0] = '\0';
+    /* A call that was lost on the way and sent again ran long after it was first sent: then the
+     * first renewal, which is due at once, tells how long it is in force. */
+    int64_t now = ic_wait_boot_ns();
     c->granted_ns = ttl_ns(lease);
-    lease->valid_until_ns = c->sent_ns + c->granted_ns;
     c->renew_at_ns = c->sent_ns + c->granted_ns / 3;
     c->look_at_ns = 0;
-    lease->linger_until_ns = ic_wait_boot_ns() + lease->config.linger_ns;
+    c->is_proven = now < c->renew_at_ns;
+    c->has_renewed = false;
+    c->must_measure = true;
+    lease->valid_until_ns = (c->is_proven ? c->sent_ns : now) + c->granted_ns;
+    lease->linger_until_ns = now + lease->config.linger_ns;
     say_locked(lease, "paused");
     move_locked(lease, LEASE_HELD);
     fs_log_print(lease->config.log, FS_LOG_INFO, "canister %s is paused: %s",
@@ -250,13 +260,20 @@ static void judge_status_locked(struct course *c, const struct lease_status *sta
         lose_locked(lease, "the canister says that it is not paused");
         return;
     }
-    if (!status->may_lag && status->left_ns < c->granted_ns)
-        c->granted_ns = status->left_ns;
-    if (!status->may_lag && asked_ns + status->left_ns < lease->valid_until_ns)
-        lease->valid_until_ns = asked_ns + status->left_ns;
-    if (c->renew_at_ns > asked_ns + c->granted_ns / 3)
-        c->renew_at_ns = asked_ns + c->granted_ns / 3;
+    int64_t left_ns = status->left_ns < ttl_ns(lease) ? status->left_ns : ttl_ns(lease);
+    if (!status->may_lag) {
+        c->is_proven = true;
+        lease->valid_until_ns = asked_ns + left_ns;
+    }
+    if (!status->may_lag && c->must_measure) {
+        c->granted_ns = left_ns;
+        if (c->renew_at_ns > asked_ns + left_ns / 3)
+            c->renew_at_ns = asked_ns + left_ns / 3;
+    }
+    c->must_measure = false;
     lease->expires_ns = status->expires_ns;
+    if (!c->is_proven)
+        return;
     if (status->in_flight > 0) {
         say_in_flight_locked(lease, status->in_flight);
         return;
@@ -300,6 +317,9 @@ static void renew_locked(struct course *c)
         lease->valid_until_ns += moved_ns;
         lease->expires_ns += lease->expires_ns > 0 ? moved_ns : 0;
         c->renew_at_ns = sent_ns + c->granted_ns / 3;
+        c->is_proven = true;
+        c->must_measure = !c->has_renewed;
+        c->has_renewed = true;
         lease->problem[0] = '\0';
         return;
     }
@@ -313,7 +333,8 @@ static void keep_locked(struct course *c)
 {
     struct fs_lease *lease = c->lease;
     int64_t now = ic_wait_boot_ns();
-    bool must_look = !lease->is_drained && (lease->n_wanting > 0 || lease->is_commanded);
+    bool is_waited_for = lease->n_wanting > 0 || lease->is_commanded;
+    bool must_look = c->must_measure || (!lease->is_drained && is_waited_for);
     if (now >= c->renew_at_ns) {
         renew_locked(c);
     } else if (must_look && now >= c->look_at_ns) {

@@ -196,6 +196,11 @@ static const char *run_once_locked(const struct call *call)
 static void answer_call_locked(const struct fake_request *request, struct fake_reply *reply)
 {
     struct call call;
+    if (canister.swallows > 0) {
+        canister.swallows--;
+        reply->status = 502;
+        return;
+    }
     take_apart(request, false, &call);
     struct fake_answer answer = {.time_ns = wall_ns()};
     if (canister.refuses_status && strcmp(call.method, "maintenance_status") == 0) {

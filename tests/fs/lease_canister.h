@@ -17,6 +17,7 @@ struct lease_canister {
     bool is_deaf;          /* the network: no request gets an answer, none arrives */
     bool hides;            /* the network: calls run, and nobody is told what became of them */
     unsigned lose_replies; /* so many calls run, and are not answered */
+    unsigned swallows;     /* so many copies of calls are lost on the way */
     unsigned in_flight;    /* calls; one ends with each question for the status */
     bool is_stuck;         /* ... none ends */
     bool denies;

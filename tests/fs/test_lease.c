@@ -144,6 +144,35 @@ static void test_in_flight(void)
     fs_lease_close(lease);
 }
 
+/* It is renewed while calls in flight are waited for, for longer than it lasts. */
+static void test_long_in_flight(void)
+{
+    struct ic_error err;
+    struct fs_lease *lease = open_as(FS_MAINTENANCE_AUTO, 2);
+    LOCKED(canister.in_flight = 5);
+    TAP_INT(hold(lease, 20000, &err), 0, "held after five seconds");
+    TAP_INT(count_of(&canister.n_pauses), 1, "one pause");
+    TAP_OK(count_of(&canister.n_renewals) >= 5, "renewed every time that a third has passed");
+    fs_lease_release(lease);
+    fs_lease_close(lease);
+}
+
+/* The pause is lost on the way, and runs when it is sent again: later than the lease lasts. */
+static void test_late_pause(void)
+{
+    struct ic_error err;
+    struct fs_lease *lease = open_as(FS_MAINTENANCE_AUTO, 3);
+    LOCKED(canister.swallows = 1);
+    TAP_INT(hold(lease, 20000, &err), 0, "held");
+    TAP_INT(fs_lease_check(lease, &err), 0, "not taken for lost");
+    sleep_ms(4000);
+    TAP_INT(fs_lease_check(lease, &err), 0, "nor later");
+    TAP_OK(lease_canister_is_paused(), "it is paused");
+    TAP_INT(count_of(&canister.n_pauses), 1, "one pause");
+    fs_lease_release(lease);
+    fs_lease_close(lease);
+}
+
 /* The canister lets nobody call its query methods as updates. */
 static void test_status_by_query(void)
 {
@@ -366,6 +395,8 @@ int main(void)
     test_not_used();
     test_one_pause();
     test_in_flight();
+    test_long_in_flight();
+    test_late_pause();
     test_status_by_query();
     test_refused();
     test_renewed();
