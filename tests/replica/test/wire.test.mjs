@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { Random } from '../../mount/random.mjs';
 import { decode, encode, encodeTagged, head } from '../cbor.mjs';
 import { openEnvelope } from '../envelope.mjs';
 import { hashOfMap } from '../hash.mjs';
@@ -99,13 +100,16 @@ test('hash trees: the example of the specification', () => {
   assert.equal(lookup(shown, ['b']), 'unknown');
 });
 
-test('witnesses: root hash kept, present paths found, absent ones provably absent, the rest hidden', () => {
+const seed = Number(process.env.CANISTERFS_TEST_SEED ?? randomInt(2 ** 32));
+
+test(`witnesses: root hash kept, present paths found, absent ones provably absent, the rest hidden (seed ${seed})`, () => {
+  const random = new Random(seed);
   const labels = Array.from({ length: 40 }, (_, i) => Buffer.from([i * 6]));
   for (let round = 0; round < 300; round++) {
-    const present = labels.filter(() => randomInt(3) === 0);
+    const present = labels.filter(() => random.below(3) === 0);
     const inner = level(present.map((label) => [label, leaf(label)]));
     const tree = level([['k', inner], ['m', leaf('secret')], ['z', level([])]]);
-    const asked = labels.filter(() => randomInt(8) === 0);
+    const asked = labels.filter(() => random.below(8) === 0);
     const shown = decode(encode(witness(tree, asked.map((label) => [Buffer.from('k'), label])).cbor));
     assert.equal(hex(rootHash(shown)), hex(tree.hash));
     for (const label of asked) {
