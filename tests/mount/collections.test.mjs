@@ -158,7 +158,7 @@ describe('collections', () => {
       for (const k of LIMITS)
         test(`at most ${k} items in a call, ${rejects ? 'rejected' : 'a trap'} (seed ${seed})`, async () => {
           const items = await install(k < 3 ? 1_234 : TOTAL, { refuse_above: k, rejects });
-          const mount = await mounted();
+          const mount = await mounted('-o', 'timeout=120s'); // one file may be a thousand calls
           let copy;
           const log = await network.requestsDuring(async () => (copy = await copyOf(mount, 'items')));
           assert.equal(copy.code, 0, copy.stderr);
