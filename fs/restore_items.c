@@ -1,5 +1,6 @@
 #include "fs/restore_items.h"
 
+#include "fs/lease.h"
 #include "fs/query.h"
 #include "fs/restore_items_impl.h"
 #include "ic/wait.h"
@@ -177,7 +178,10 @@ static int send(struct items_commit *commit)
         if (items_is_cancelled(commit->run))
             return ic_fail(commit->err, IC_E_CANCELLED, "%s: cancelled before item %llu",
                            commit->items->collection->name, (unsigned long long)commit->at);
-        result = step(&walk);
+        if (commit->run->lease)
+            result = fs_lease_check(commit->run->lease, commit->err);
+        if (result == 0)
+            result = step(&walk);
     }
     show_progress(commit, commit->at);
     return result;
