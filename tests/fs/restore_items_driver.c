@@ -7,7 +7,7 @@
  *   into=NAME    the collection
  *   file=PATH    the stage becomes this file; without it, it is as it was left
  *   dry, force
- *   kill=N       the process kills itself when it has begun N calls
+ *   kill=N       the process kills itself 100 ms after it began the N-th call
  *   cancel=N     the user cancels then
  *   list         print the collections and what restores them, nothing else
  *
@@ -56,8 +56,10 @@ static void *watch(void *arg)
     struct driver *driver = arg;
     while (!atomic_load(&driver->is_over)) {
         uint64_t n = atomic_load(&driver->progress.n_calls);
-        if (driver->kill > 0 && n >= driver->kill)
+        if (driver->kill > 0 && n >= driver->kill) {
+            usleep(100000);
             raise(SIGKILL);
+        }
         if (driver->cancel > 0 && n >= driver->cancel) {
             atomic_store(&driver->cancelled, true);
             ic_agent_wake(driver->target.agent);

@@ -33,6 +33,23 @@ static void claim_items(const struct fs_collection *c)
     CLAIM(c->end != FS_END_TOTAL || (find_field(type, c->total) && c->total != c->items));
 }
 
+/* What restores it is an update that there is, or there are words why nothing does. */
+static void claim_restore(const struct fs_collection *c, const struct ic_did *did)
+{
+    const struct fs_restore_partner *restore = &c->restore;
+    CLAIM(ends_in_time(restore->method) && memchr(restore->reason, '\0', FS_REASON_MAX));
+    CLAIM((restore->method[0] == '\0') == (restore->reason[0] != '\0'));
+    if (!restore->method[0])
+        return;
+    const struct ic_type_method *method = ic_did_find_method(did, restore->method);
+    CLAIM(method && method->type->as.func.mode == IC_FUNC_UPDATE);
+    CLAIM(method->type->as.func.n_args == 1 && method->type->as.func.args[0] == restore->arg);
+    CLAIM(c->n_results == 1 && restore->n_fields <= FS_RESTORE_FIELDS_MAX);
+    CLAIM(!restore->can_split || c->style == FS_COLLECTION_ITEMS);
+    for (size_t i = 1; i < restore->n_fields; i++)
+        CLAIM(restore->fields[i - 1].id < restore->fields[i].id);
+}
+
 static void claim(const struct fs_discovery *found, size_t i, const struct ic_did *did)
 {
     const struct fs_collection *c = &found->collections[i];
@@ -46,6 +63,7 @@ static void claim(const struct fs_discovery *found, size_t i, const struct ic_di
         CLAIM(strcmp(found->collections[k].name, c->name) != 0);
     if (c->style == FS_COLLECTION_ITEMS)
         claim_items(c);
+    claim_restore(c, did);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -33,6 +33,8 @@ static void claim_collection(const struct fs_map_collection *described)
     char reason[FS_REASON_MAX] = "";
     CLAIM(ends_in_time(c.name) && ends_in_time(c.method) && ends_in_time(c.count));
     CLAIM(fs_collection_name_is_valid(c.name, strlen(c.name)) && c.method[0]);
+    CLAIM(ends_in_time(c.restore.method) && c.restore.n_fields <= FS_RESTORE_FIELDS_MAX);
+    CLAIM(c.restore.n_fields == 0 || c.restore.method[0]);
     CLAIM(c.n_latest <= FS_LATEST_MAX && c.style <= FS_COLLECTION_LAST);
     CLAIM(fs_collection_complete(&c, described->given, NULL, reason, sizeof(reason)));
     CLAIM((c.style == FS_COLLECTION_ITEMS) == c.is_record);
