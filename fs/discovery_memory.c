@@ -54,8 +54,10 @@ bool discovery_is_absent(const struct ic_error *err)
 static int judge(struct discovery_search *search, const char *method, int result,
                  const struct ic_error *err)
 {
-    if (result == 0 || result == -ESTALE) {
-        discovery_note(search->out, method, true, "%s", "");
+    /* Busy: it is there, and a restore that was interrupted can only be finished by a mount. */
+    bool is_busy = search->did && err->code == IC_E_BUSY;
+    if (result == 0 || result == -ESTALE || is_busy) {
+        discovery_note(search->out, method, true, "%s", is_busy ? err->message : "");
         return 1;
     }
     if (discovery_is_absent(err)) {

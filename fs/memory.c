@@ -138,6 +138,15 @@ static int stat_search(const struct fs_memory *memory, const struct fs_target *t
     return result;
 }
 
+/* While a restore is being applied the methods without an error variant trap, in these words. */
+static int judge_trap(int result, struct ic_error *err)
+{
+    if (result == 0 || strcmp(err->error_code, "IC0503") != 0 || !strstr(err->message, "busy: "))
+        return result;
+    err->code = IC_E_BUSY;
+    return ic_error_errno(err);
+}
+
 int fs_memory_stat(const struct fs_memory *memory, const struct fs_target *target, uint64_t hint,
                    const struct ic_io *io, struct fs_memory_state *out, struct ic_error *err)
 {
@@ -145,9 +154,9 @@ int fs_memory_stat(const struct fs_memory *memory, const struct fs_target *targe
     int result = 0;
     err->code = IC_OK;
     if (memory->version[0])
-        result = stat_version(memory, target, io, &state, err);
+        result = judge_trap(stat_version(memory, target, io, &state, err), err);
     else if (memory->size[0])
-        result = stat_size(memory, target, io, &state, err);
+        result = judge_trap(stat_size(memory, target, io, &state, err), err);
     else if (memory->header[0])
         result = stat_header(memory, target, io, &state, err);
     else

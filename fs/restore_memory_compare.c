@@ -117,9 +117,11 @@ static int take_piece(struct compare *compare, uint64_t piece, const uint8_t *ou
         uint64_t off = piece * MEMORY_PIECE + pos;
         bool is_beyond = off + n > commit->present.size;
         bool is_same = !is_beyond && theirs && memcmp(ours + pos, theirs + pos, n) == 0;
+        bool is_base = !is_beyond && compare->how != MEMORY_COMPARE_NOTHING &&
+                       memory_content_based(commit, off, n) == n;
         bool is_left =
             off >= commit->present.size && compare->keeps_zeros && is_zero(ours + pos, n);
-        if (!is_same && !is_left)
+        if (!is_same && !is_base && !is_left)
             plan_pages(compare, page, 1);
     }
     if (ic_sha256(ours, len, commit->hashes[piece]) < 0)

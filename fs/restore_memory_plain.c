@@ -180,6 +180,18 @@ static int send_plan(struct plain *plain, struct ic_error *err)
 
 /* --- steps --- */
 
+/* A canister with a header reads it at an upgrade: until then it tells the size of what was there
+ * before, and gives all that `init` has made room for. */
+static int look(struct memory_commit *commit, struct ic_error *err)
+{
+    const struct fs_memory *memory = &commit->owner->memory;
+    int result = memory_look(commit, err);
+    bool has_room = memory->header[0] && memory_step_is_done(commit, MEMORY_STEP_INIT);
+    if (result == 0 && has_room && commit->present.size < commit->size)
+        commit->present.size = commit->size;
+    return result;
+}
+
 static int init(struct plain *plain, struct ic_error *err)
 {
     struct memory_commit *commit = plain->commit;
@@ -188,7 +200,7 @@ static int init(struct plain *plain, struct ic_error *err)
     if (!method[0] || memory_step_is_done(commit, MEMORY_STEP_INIT))
         return 0;
     int result = memory_step_run(commit, MEMORY_STEP_INIT, method, &size, 1, err);
-    return result < 0 ? result : memory_look(commit, err);
+    return result < 0 ? result : look(commit, err);
 }
 
 static int grow(struct plain *plain, struct ic_error *err)
@@ -211,7 +223,7 @@ static int grow(struct plain *plain, struct ic_error *err)
                            method, (unsigned long long)commit->present.size);
         result = n > 0 ? pause_for(plain, LOOK_NS, err) : 0;
         if (result == 0)
-            result = memory_look(commit, err);
+            result = look(commit, err);
     }
     return result;
 }
@@ -244,7 +256,7 @@ static int compare_again(struct plain *plain, struct ic_error *err)
     for (int n = 0; result == 0 && n < LOOKS && (n == 0 || commit->plan.n_set > 0); n++) {
         result = n > 0 ? pause_for(plain, LOOK_NS, err) : 0;
         if (result == 0)
-            result = memory_look(commit, err);
+            result = look(commit, err);
         if (result == 0)
             result = compare(plain, err);
     }
@@ -287,7 +299,7 @@ static int run(struct plain *plain, struct ic_error *err)
     load_doubt(plain);
     result = memory_step_settle(commit, err);
     if (result == 0)
-        result = memory_look(commit, err);
+        result = look(commit, err);
     if (result == 0)
         result = init(plain, err);
     if (result == 0)

@@ -9,15 +9,16 @@
  *   size=N          the stage is truncated, or grown with zeros
  *   commit, abort   run the restorer; without either the stage is only written
  *   dry, shrink, force
- *   lose=N          the lease is lost after N update calls
- *   cancel=N        the user cancels after N
- *   kill=N          the process kills itself after N
- *   settle_ms=N, patience_ms=N, inflight=N
+ *   lie=PATH        asked for hashes, the canister gives those of this file: a node that lags
+ * behind lose=N          the lease is lost after N update calls cancel=N        the user cancels
+ * after N kill=N          the process kills itself after N settle_ms=N, patience_ms=N, inflight=N
  *
  * The lease is a pretended one. Exits with 0 when it printed the line. */
 #include "fs/discovery.h"
 #include "fs/identity.h"
+#include "fs/query.h"
 #include "fs/restore_memory.h"
+#include "ic/sha.h"
 #include "ic/wait.h"
 
 #include <errno.h>
@@ -45,6 +46,7 @@ struct driver {
     char summary[600];
     bool commits;
     bool aborts;
+    const char *lie;             /* file; NULL: none */
     uint64_t lose, cancel, kill; /* after so many calls; 0: never */
     uint64_t settle_ms, patience_ms, inflight;
 
@@ -67,6 +69,42 @@ int fs_lease_check(struct fs_lease *lease, struct ic_error *err)
     if (driver.lose == 0 || atomic_load(&driver.progress.n_calls) < driver.lose)
         return 0;
     return ic_fail(err, IC_E_CHANGED, "the lease was lost");
+}
+
+/* --- lies --- */
+
+/* The hashes of the n pieces of this file from off on, where the canister's are. */
+static void lie(uint64_t off, uint64_t piece, struct ic_view hashes)
+{
+    uint8_t *buffer = malloc(piece);
+    int fd = open(driver.lie, O_RDONLY | O_CLOEXEC);
+    for (uint64_t i = 0; i < hashes.len / IC_SHA256_LEN; i++) {
+        ssize_t len = pread(fd, buffer, piece, (off_t)(off + i * piece));
+        uint8_t *at;
+        memcpy(&at, &hashes.bytes, sizeof(at)); /* it is the reply's own memory */
+        if (len < 0 || ic_sha256(buffer, (size_t)len, at + i * IC_SHA256_LEN) < 0)
+            die(driver.lie, "cannot be hashed");
+    }
+    close(fd);
+    free(buffer);
+}
+
+int __real_fs_query(const struct fs_target *target, const char *method, const struct ic_value *args,
+                    size_t n_args, const struct ic_io *io, struct fs_answer *out,
+                    struct ic_error *err);
+int __wrap_fs_query(const struct fs_target *target, const char *method, const struct ic_value *args,
+                    size_t n_args, const struct ic_io *io, struct fs_answer *out,
+                    struct ic_error *err);
+int __wrap_fs_query(const struct fs_target *target, const char *method, const struct ic_value *args,
+                    size_t n_args, const struct ic_io *io, struct fs_answer *out,
+                    struct ic_error *err)
+{
+    int result = __real_fs_query(target, method, args, n_args, io, out, err);
+    struct ic_view hashes;
+    if (result == 0 && driver.lie && strcmp(method, "stable_hashes") == 0 &&
+        ic_value_blob(fs_answer_value(out, 0), &hashes) == 0)
+        lie(args[0].as.nat, args[1].as.nat, hashes);
+    return result;
 }
 
 static void *watch(void *arg)
@@ -197,6 +235,10 @@ static void take_word(const char *word)
     uint64_t number;
     if (take_flag(word))
         return;
+    if (strncmp(word, "lie=", 4) == 0) {
+        driver.lie = word + 4;
+        return;
+    }
     if (take_number(word, "size", &number)) {
         set_size(number);
     } else if (strncmp(word, "file=", 5) == 0) {
