@@ -57,16 +57,6 @@ void fs_lease_stop(struct fs_lease *lease)
     pthread_mutex_unlock(&lease->lock);
 }
 
-void fs_lease_wait(struct fs_lease *lease)
-{
-    if (!lease || !lease->has_thread)
-        return;
-    pthread_mutex_lock(&lease->lock);
-    while (!lease->is_done)
-        pthread_cond_wait(&lease->changed, &lease->lock);
-    pthread_mutex_unlock(&lease->lock);
-}
-
 void fs_lease_close(struct fs_lease *lease)
 {
     if (!lease)

@@ -12,7 +12,7 @@
  * nobody knows. It is asked for, without pausing again, until it is known, or cannot be in force
  * any more; meanwhile holders wait.
  *
- * The target must stay open, and its agent must not be stopped, until fs_lease_wait.
+ * The target must stay open, and its agent must not be stopped, until fs_lease_close.
  *
  * Thread safety: any number of concurrent calls.
  */
@@ -50,9 +50,6 @@ int fs_lease_open(struct fs_lease **out, const struct fs_lease_config *config)
 
 /* Every wait ends soon. Idempotent; NULL is fine. */
 void fs_lease_stop(struct fs_lease *lease);
-/* After fs_lease_stop: until the canister is resumed, if it was held, some seconds at most; from
- * then on the agent may be stopped. NULL is fine. */
-void fs_lease_wait(struct fs_lease *lease);
 /* Resumes the canister if it is held: waits some seconds at most. NULL is fine. */
 void fs_lease_close(struct fs_lease *lease);
 

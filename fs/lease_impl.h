@@ -30,7 +30,6 @@ struct fs_lease {
     struct fs_lease_config config; /* immutable */
     bool is_usable;                /* immutable: offered, and the mode is not OFF */
     bool has_thread;               /* immutable after open */
-    bool is_done;                  /* guarded by lock: the thread has ended its work */
     pthread_t thread;              /* immutable after open */
 
     atomic_bool stopping; /* set with the lock held; cancels the thread's calls */

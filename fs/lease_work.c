@@ -424,8 +424,6 @@ void *lease_work(void *arg)
     pthread_mutex_lock(&c.lease->lock);
     while (!atomic_load(&c.lease->stopping) || c.lease->state != LEASE_FREE)
         step_locked(&c);
-    c.lease->is_done = true;
-    pthread_cond_broadcast(&c.lease->changed);
     pthread_mutex_unlock(&c.lease->lock);
     return NULL;
 }

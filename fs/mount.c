@@ -2,7 +2,6 @@
 
 #include "fs/command.h"
 #include "fs/report.h"
-#include "fs/restorables.h"
 #include "fs/staging_dir.h"
 
 #include <errno.h>
@@ -179,17 +178,6 @@ static void outdate(void *arg)
     fs_backup_outdate(mount->backup);
 }
 
-static int start_lease(struct fs_mount *mount)
-{
-    const struct fs_lease_config config = {
-        .target = &mount->target,
-        .log = mount->log,
-        .mode = (enum fs_maintenance)mount->options->maintenance,
-        .is_offered = mount->discovery.has_lease,
-    };
-    return fs_lease_open(&mount->lease, &config);
-}
-
 static int start_stages(struct fs_mount *mount, char *message, size_t message_size)
 {
     const struct fs_options *options = mount->options;
@@ -199,7 +187,6 @@ static int start_stages(struct fs_mount *mount, char *message, size_t message_si
         return result;
     const struct fs_stages_config config = {
         .tree = mount->tree,
-        .lease = mount->lease,
         .log = mount->log,
         .dir = dir,
         .is_manual = options->commit == FS_COMMIT_MANUAL,
@@ -213,9 +200,7 @@ static int start_stages(struct fs_mount *mount, char *message, size_t message_si
         .wake = wake_waiters,
         .arg = mount,
     };
-    result = fs_restorables_open(&mount->restorables, mount);
-    if (result == 0)
-        result = fs_stages_open(&mount->stages, &config, message, message_size);
+    result = fs_stages_open(&mount->stages, &config, message, message_size);
     free(dir);
     return result;
 }
@@ -270,8 +255,6 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         *message = '\0';
         int built = start_jobs(out);
         if (built == 0)
-            built = start_lease(out);
-        if (built == 0)
             built = start_backup(out, message, message_size);
         if (built == 0)
             built = start_cache(out, message, message_size);
@@ -290,8 +273,6 @@ void fs_mount_stop(struct fs_mount *mount)
 {
     fs_jobs_stop(mount->jobs);
     fs_stages_stop(mount->stages);
-    fs_lease_stop(mount->lease);
-    fs_lease_wait(mount->lease);
     ic_agent_stop(mount->target.agent);
     fs_backup_stop(mount->backup);
     cache_stop(mount->cache);
@@ -305,8 +286,6 @@ void fs_mount_close(struct fs_mount *mount)
     fs_ops_free(mount->ops);
     fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);
-    fs_restorables_close(mount->restorables);
-    fs_lease_close(mount->lease);
     fs_backup_close(mount->backup);
     cache_close(mount->cache);
     free(mount->files);

@@ -8,7 +8,6 @@
 #include "fs/discovery.h"
 #include "fs/facts.h"
 #include "fs/job.h"
-#include "fs/lease.h"
 #include "fs/log.h"
 #include "fs/ops.h"
 #include "fs/option.h"
@@ -23,8 +22,6 @@ struct fs_mount_file {
     struct fs_stable *stable; /* borrowed from the tree */
 };
 
-struct fs_restorables;
-
 struct fs_mount {
     const struct fs_options *options; /* borrowed */
     struct fs_log *log;               /* borrowed */
@@ -34,9 +31,7 @@ struct fs_mount {
     struct fs_discovery discovery;
     struct fs_mount_file *files; /* owned: one for each memory of the discovery */
     struct fs_backup *backup;    /* NULL: there are no collections */
-    struct fs_lease *lease;
-    struct fs_restorables *restorables; /* NULL: mounted read-only, as */
-    struct fs_stages *stages;
+    struct fs_stages *stages;    /* NULL: mounted read-only */
     struct fs_jobs *jobs;
     struct fs_control control;
     struct fs_tree *tree;

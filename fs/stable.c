@@ -419,12 +419,6 @@ int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
     return 0;
 }
 
-uint64_t fs_stable_number(struct fs_stable *stable, uint64_t serial)
-{
-    struct version version;
-    return find_version(stable, serial, &version) ? version.number : 0;
-}
-
 void fs_stable_describe(struct fs_stable *stable, struct fs_stable_info *out)
 {
     pthread_mutex_lock(&stable->lock);

@@ -51,10 +51,6 @@ int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
                    const struct fs_target *target, const struct fs_memory *memory)
     __attribute__((warn_unused_result, nonnull));
 
-/* The canister's own number of a version that the source calls `serial`; 0: it tells none, or the
- * version is too old to be remembered. Thread safety: any. */
-uint64_t fs_stable_number(struct fs_stable *stable, uint64_t serial) __attribute__((nonnull));
-
 /* Any thread, any time before the source is closed. */
 void fs_stable_describe(struct fs_stable *stable, struct fs_stable_info *out);
 

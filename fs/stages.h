@@ -52,9 +52,8 @@ enum fs_staged_state {
 struct fs_stages_config {
     struct fs_tree *tree; /* borrowed, as all that follows */
     struct fs_log *log;
-    struct fs_lease *lease; /* held while something is restored; may be NULL */
-    const char *dir;        /* of this canister; copied */
-    bool is_manual;         /* a commit point commits nothing */
+    const char *dir; /* of this canister; copied */
+    bool is_manual;  /* a commit point commits nothing */
     bool shrink_zero;
     bool force;
     bool says_progress; /* once a second, in the log */

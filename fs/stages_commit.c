@@ -1,5 +1,4 @@
 /* Commits: from a staged file to the canister, by its restorer. */
-#include "fs/lease.h"
 #include "fs/stages_impl.h"
 
 #include <errno.h>
@@ -50,18 +49,6 @@ static int prepare(struct fs_staged *staged, struct ic_error *err)
     return 0;
 }
 
-/* Until nothing is in flight at the canister, or somebody loses patience. */
-#define HOLD_NS (INT64_C(120) * 1000000000)
-
-static int hold(struct fs_staged *staged, const struct fs_stages_order *order, struct ic_error *err)
-{
-    char reason[FS_PLACE_PATH_MAX + 32];
-    const struct ic_io io = {.deadline_ns = stages_clock_ns(CLOCK_MONOTONIC) + HOLD_NS,
-                             .cancel = order->cancel};
-    snprintf(reason, sizeof(reason), "canisterfs restores %s", staged->path);
-    return fs_lease_hold(staged->stages->config.lease, reason, &io, err);
-}
-
 static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
                    const struct fs_stages_order *order, bool is_dry_run, char *summary,
                    size_t summary_size, struct ic_error *err)
@@ -74,18 +61,12 @@ static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
         .shrink_zero = config->shrink_zero || order->shrink_zero,
         .force = config->force || order->force,
         .dry_run = is_dry_run,
-        .lease = is_dry_run ? NULL : config->lease,
         .cancel = order->cancel,
         .progress = &staged->progress,
         .summary = summary,
         .summary_size = summary_size,
     };
-    int result = run.lease ? hold(staged, order, err) : 0;
-    if (result < 0)
-        return result;
-    result = restorer->ops->commit(restorer, &run, err);
-    if (run.lease)
-        fs_lease_release(run.lease);
+    int result = restorer->ops->commit(restorer, &run, err);
     if (result == 0 && is_dry_run) {
         ic_fail(err, IC_E_CANCELLED, "dry run, nothing was sent: %s", summary);
         result = -ECANCELED;
