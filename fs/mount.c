@@ -178,6 +178,42 @@ static void outdate(void *arg)
     fs_backup_outdate(mount->backup);
 }
 
+/* An agent of its own, which is not stopped while the lease is given back. */
+static int start_lease(struct fs_mount *mount, char *message, size_t message_size)
+{
+    const struct fs_lease_config config = {
+        .target = &mount->lease_target,
+        .log = mount->log,
+        .mode = (enum fs_maintenance)mount->options->maintenance,
+        .is_offered = mount->discovery.has_lease,
+    };
+    struct ic_error err = {0};
+    if (!config.is_offered || config.mode == FS_MAINTENANCE_OFF)
+        return 0;
+    int result = fs_target_open_again(&mount->lease_target, &mount->target, &err);
+    if (result < 0) {
+        snprintf(message, message_size, "%s", err.message);
+        return result;
+    }
+    return fs_lease_open(&mount->lease, &config);
+}
+
+static int add_restorables(struct fs_mount *mount)
+{
+    const struct fs_restorables_config config = {
+        .target = &mount->target,
+        .discovery = &mount->discovery,
+        .n_inflight = (unsigned)mount->options->restore_inflight,
+    };
+    int result = fs_restorables_open(&mount->restorables, &config);
+    for (size_t i = 0; result == 0 && i < mount->discovery.n_memories; i++)
+        result = fs_restorables_add_memory(mount->restorables, mount->tree, mount->files[i].path, i,
+                                           mount->files[i].stable);
+    if (result == 0 && mount->backup)
+        result = fs_restorables_add_collections(mount->restorables, mount->tree);
+    return result;
+}
+
 static int start_stages(struct fs_mount *mount, char *message, size_t message_size)
 {
     const struct fs_options *options = mount->options;
@@ -189,6 +225,7 @@ static int start_stages(struct fs_mount *mount, char *message, size_t message_si
         .tree = mount->tree,
         .log = mount->log,
         .dir = dir,
+        .lease = mount->lease,
         .is_manual = options->commit == FS_COMMIT_MANUAL,
         .shrink_zero = options->shrink == FS_SHRINK_ZERO,
         .force = options->force,
@@ -215,6 +252,8 @@ static int start_cache(struct fs_mount *mount, char *message, size_t message_siz
     if (result < 0)
         return result;
     result = build_tree(mount);
+    if (result == 0 && mount->options->rw)
+        result = add_restorables(mount);
     if (result == 0 && mount->options->rw)
         result = start_stages(mount, message, message_size);
     if (result < 0)
@@ -257,6 +296,8 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         if (built == 0)
             built = start_backup(out, message, message_size);
         if (built == 0)
+            built = start_lease(out, message, message_size);
+        if (built == 0)
             built = start_cache(out, message, message_size);
         if (built < 0) {
             if (!*message)
@@ -273,6 +314,7 @@ void fs_mount_stop(struct fs_mount *mount)
 {
     fs_jobs_stop(mount->jobs);
     fs_stages_stop(mount->stages);
+    fs_lease_stop(mount->lease);
     ic_agent_stop(mount->target.agent);
     fs_backup_stop(mount->backup);
     cache_stop(mount->cache);
@@ -286,6 +328,9 @@ void fs_mount_close(struct fs_mount *mount)
     fs_ops_free(mount->ops);
     fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);
+    fs_restorables_close(mount->restorables);
+    fs_lease_close(mount->lease);
+    fs_target_close(&mount->lease_target);
     fs_backup_close(mount->backup);
     cache_close(mount->cache);
     free(mount->files);

@@ -138,10 +138,10 @@ static int rename_name(struct fs_ops *ops, fuse_ino_t parent, const char *name,
                        struct fs_request *r)
 {
     struct fs_place place;
-    bool may_replace = !(flags & RENAME_NOREPLACE);
+    bool may_replace = !(flags & (unsigned)RENAME_NOREPLACE);
     if (!ops->config.stages)
         return -EROFS;
-    if (flags & ~RENAME_NOREPLACE)
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
         return -EINVAL;
     if (fs_tree_find_place_in(ops->config.tree, parent, name, &place) == -EROFS)
         return -EROFS;

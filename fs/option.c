@@ -85,6 +85,8 @@ static const struct option_row option_table[] = {
      "how long a chunk that was fetched may wait to be read before it is fetched anew"},
     {"max_inflight", OPTION_COUNT, AT(max_inflight), "N", "32", 1, 32,
      "most queries under way at once; begins with 16 (or N) and adapts between 1 and N"},
+    {"restore_inflight", OPTION_COUNT, AT(restore_inflight), "N", "8", 1, 160,
+     "most update calls of one restore under way at once"},
     {"timeout", OPTION_TIME, AT(timeout_ns), "TIME", "30s", SECOND_NS, 3600 * SECOND_NS,
      "longest wait of one read before it fails with ETIMEDOUT"},
     {"attr_timeout", OPTION_TIME, AT(attr_timeout_ns), "TIME", "1s", SECOND_NS / 10,

@@ -59,7 +59,8 @@ struct fs_options {
     uint64_t cache_disk;  /* bytes */
     uint64_t chunk_items; /* in a file of backup/ */
     uint64_t chunk_timeout_ns;
-    uint64_t max_inflight; /* queries */
+    uint64_t max_inflight;     /* queries */
+    uint64_t restore_inflight; /* update calls */
     uint64_t max_threads;
     uint64_t timeout_ns;
     uint64_t attr_timeout_ns;

@@ -241,6 +241,12 @@ static bool find_version(struct fs_stable *stable, uint64_t serial, struct versi
     return out->serial == serial;
 }
 
+uint64_t fs_stable_number(struct fs_stable *stable, uint64_t serial)
+{
+    struct version version;
+    return find_version(stable, serial, &version) ? version.number : 0;
+}
+
 /* Has the canister moved on from a version (-ESTALE), or do only some nodes lag behind (0: ask
  * again)? A serial that is not larger is an older answer: nodes execute the same updates, at
  * different times. */

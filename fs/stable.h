@@ -51,6 +51,9 @@ int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
                    const struct fs_target *target, const struct fs_memory *memory)
     __attribute__((warn_unused_result, nonnull));
 
+/* The canister's own number of a serial; 0: it has none, or the serial is too old. Any thread. */
+uint64_t fs_stable_number(struct fs_stable *stable, uint64_t serial) __attribute__((nonnull));
+
 /* Any thread, any time before the source is closed. */
 void fs_stable_describe(struct fs_stable *stable, struct fs_stable_info *out);
 

@@ -35,6 +35,7 @@
 
 #include <sys/statvfs.h>
 
+struct fs_lease;
 struct fs_stages;
 struct fs_staged;
 
@@ -52,8 +53,9 @@ enum fs_staged_state {
 struct fs_stages_config {
     struct fs_tree *tree; /* borrowed, as all that follows */
     struct fs_log *log;
-    const char *dir; /* of this canister; copied */
-    bool is_manual;  /* a commit point commits nothing */
+    const char *dir;        /* of this canister; copied */
+    struct fs_lease *lease; /* held while the canister changes; NULL: there is none */
+    bool is_manual;         /* a commit point commits nothing */
     bool shrink_zero;
     bool force;
     bool says_progress; /* once a second, in the log */

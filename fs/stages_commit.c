@@ -1,5 +1,7 @@
 /* Commits: from a staged file to the canister, by its restorer. */
+#include "fs/lease.h"
 #include "fs/stages_impl.h"
+#include "ic/wait.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,6 +33,9 @@ int stages_begin_locked(struct fs_staged *staged, const struct fs_place *place, 
     return 0;
 }
 
+/* How long the canister may take until it is paused. */
+#define LEASE_NS (120 * IC_NS_PER_SEC)
+
 /* Everything is on disk, and the journal says what for. */
 static int prepare(struct fs_staged *staged, struct ic_error *err)
 {
@@ -54,6 +59,11 @@ static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
                    size_t summary_size, struct ic_error *err)
 {
     const struct fs_stages_config *config = &staged->stages->config;
+    struct fs_lease *lease = is_dry_run ? NULL : config->lease;
+    const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + LEASE_NS, .cancel = order->cancel};
+    int result = lease ? fs_lease_hold(lease, "canisterfs restores", &io, err) : 0;
+    if (result < 0)
+        return result;
     const struct fs_restore_run run = {
         .stage = staged->stage,
         .base = staged->has_base ? staged->base.source : NULL,
@@ -61,12 +71,15 @@ static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
         .shrink_zero = config->shrink_zero || order->shrink_zero,
         .force = config->force || order->force,
         .dry_run = is_dry_run,
+        .lease = lease,
         .cancel = order->cancel,
         .progress = &staged->progress,
         .summary = summary,
         .summary_size = summary_size,
     };
-    int result = restorer->ops->commit(restorer, &run, err);
+    result = restorer->ops->commit(restorer, &run, err);
+    if (lease)
+        fs_lease_release(lease);
     if (result == 0 && is_dry_run) {
         ic_fail(err, IC_E_CANCELLED, "dry run, nothing was sent: %s", summary);
         result = -ECANCELED;

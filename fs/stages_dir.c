@@ -215,6 +215,8 @@ static int find_one(struct fs_stages *stages, const char *name, uint64_t id)
     if (result == 0)
         return take_over(stages, id, stage);
     stages_unlock_id(stages, id);
+    if (result == -ENOENT) /* what was left of one that was removed */
+        return 0;
     if (result == -ENOMEM)
         return result;
     fs_log_print(stages->config.log, FS_LOG_WARNING,

@@ -208,6 +208,7 @@ int fs_target_open_anonymous(struct fs_target *out, const struct fs_target *targ
     *out = *target;
     out->agent = NULL;
     out->identity = NULL;
+    out->borrows_identity = false;
     out->url = strdup(target->url);
     if (!out->url || ic_identity_new_anonymous(&out->identity) < 0) {
         fs_target_close(out);
@@ -219,11 +220,25 @@ int fs_target_open_anonymous(struct fs_target *out, const struct fs_target *targ
     return result;
 }
 
+int fs_target_open_again(struct fs_target *out, const struct fs_target *target,
+                         struct ic_error *err)
+{
+    *out = *target;
+    out->agent = NULL;
+    out->borrows_identity = true;
+    out->url = strdup(target->url);
+    int result = out->url ? open_agent(out, err) : ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    if (result < 0)
+        fs_target_close(out);
+    return result;
+}
+
 void fs_target_close(struct fs_target *target)
 {
     if (target->agent)
         ic_agent_close(target->agent);
-    ic_identity_free(target->identity);
+    if (!target->borrows_identity)
+        ic_identity_free(target->identity);
     free(target->url);
     memset(target, 0, sizeof(*target));
 }

@@ -14,6 +14,7 @@ struct fs_target {
     char canister_text[IC_PRINCIPAL_TEXT];
     char *url;
     struct ic_identity *identity;
+    bool borrows_identity;
     struct ic_agent *agent;
     struct fs_log *log; /* borrowed */
     uint8_t root_key[IC_ROOT_KEY_LEN];
@@ -38,6 +39,11 @@ enum fs_exit fs_target_open(struct fs_target *out, const struct fs_options *opti
  * Returns 0 or -errno with err filled. */
 int fs_target_open_anonymous(struct fs_target *out, const struct fs_target *target,
                              struct ic_error *err) __attribute__((warn_unused_result, nonnull));
+
+/* The same canister seen by the same identity, with an agent of its own, which goes on when that of
+ * `target` is stopped. `target` must stay open. Returns 0 or -errno with err filled. */
+int fs_target_open_again(struct fs_target *out, const struct fs_target *target,
+                         struct ic_error *err) __attribute__((warn_unused_result, nonnull));
 
 void fs_target_close(struct fs_target *target);
 

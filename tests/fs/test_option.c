@@ -297,7 +297,7 @@ static void test_texts(void)
            "which has the short options, the signals and the exit statuses");
     static const char *const ranges[] = {"; 4M to 1024G",     "; 4M to 16384G", "; 1 to 1000000",
                                          "; 1s to 86400s",    "; 1 to 32",      "; 1s to 3600s",
-                                         "; 100ms to 86400s", "; 2 to 512"};
+                                         "; 100ms to 86400s", "; 2 to 512",     "; 1 to 160"};
     for (int i = 0; i < N(ranges); i++)
         TAP_OK(strstr(help, ranges[i]) && strstr(page, ranges[i]), ranges[i]);
     static const char *const parts[] = {".B canisterfs \\-\\-whoami",
