@@ -2,6 +2,7 @@
 
 #include "fs/restore_items.h"
 #include "fs/restore_memory.h"
+#include "fs/restore_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct fs_restorables {
     struct fs_restorables_config config; /* immutable */
     struct memory *memories;             /* one for each of the discovery */
     struct collection *collections;      /* likewise */
+    struct fs_restorable interface;      /* backup/candid.did */
 };
 
 int fs_restorables_open(struct fs_restorables **out, const struct fs_restorables_config *config)
@@ -118,10 +120,26 @@ static int add_collection(struct fs_restorables *restorables, struct fs_tree *tr
     return fs_tree_set_restorable(tree, path, &collection->restorable);
 }
 
+/* It stands among the collections, so that a copy of them all brings it, too. */
+static int open_interface(void *arg, uint64_t index, struct fs_restorer **out)
+{
+    (void)index;
+    const struct fs_discovery *discovery = arg;
+    return fs_restore_text_open(out, discovery->did_text, discovery->did_text_len);
+}
+
 int fs_restorables_add_collections(struct fs_restorables *restorables, struct fs_tree *tree)
 {
+    const struct fs_discovery *discovery = restorables->config.discovery;
+    bool has_any = false;
     int result = 0;
-    for (size_t i = 0; result == 0 && i < restorables->config.discovery->n_collections; i++)
+    for (size_t i = 0; result == 0 && i < discovery->n_collections; i++) {
         result = add_collection(restorables, tree, i);
-    return result;
+        has_any |= restorables->collections[i].items != NULL;
+    }
+    if (result < 0 || !has_any || !discovery->did_text)
+        return result;
+    restorables->interface =
+        (struct fs_restorable){.open = open_interface, .arg = (void *)(uintptr_t)discovery};
+    return fs_tree_set_restorable(tree, "backup/candid.did", &restorables->interface);
 }
