@@ -63,5 +63,8 @@ const struct fs_command fs_commands[] = {
     {"dryrun", "on|off",
      "restores say what they would send, send nothing and fail with ECANCELED, from now on", 1, 1,
      fs_command_dryrun},
+    {"maintenance pause", "", "pause the canister until it is resumed, or the mount ends", 0, 0,
+     fs_command_pause},
+    {"maintenance resume", "", "let the canister go on", 0, 0, fs_command_resume},
     {NULL, NULL, NULL, 0, 0, NULL},
 };

@@ -176,3 +176,52 @@ int fs_command_dryrun(void *arg, const struct fs_control_line *line, char *messa
     fs_log_print(mount->log, FS_LOG_INFO, "dry run is %s", is_on ? "on" : "off");
     return 0;
 }
+
+/* --- the maintenance lease --- */
+
+/* The canister ends what is under way in its own time. */
+#define PAUSE_NS (UINT64_C(300) * 1000000000)
+
+static int run_pause(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    const struct fs_mount *mount = arg;
+    const struct ic_io io = fs_job_io(job, PAUSE_NS);
+    fs_job_say(job, "waiting until nothing is under way in the canister");
+    int result = fs_lease_pause(mount->lease, &io, err);
+    if (result == 0)
+        fs_job_say(job, "the canister is paused");
+    return result;
+}
+
+static int run_resume(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    const struct fs_mount *mount = arg;
+    const struct ic_io io = fs_job_io(job, PAUSE_NS);
+    int result = fs_lease_resume(mount->lease, &io, err);
+    if (result == 0)
+        fs_job_say(job, "the canister goes on");
+    return result;
+}
+
+static int submit_lease(struct fs_mount *mount, const struct fs_control_line *line, fs_job_fn run,
+                        char *message, size_t message_size)
+{
+    if (mount->lease)
+        return fs_jobs_submit(mount->jobs, line->text, run, mount, message, message_size);
+    snprintf(message, message_size,
+             mount->discovery.has_lease ? "the mount has maintenance=off"
+                                        : "the canister has no methods to pause it");
+    return -EOPNOTSUPP;
+}
+
+int fs_command_pause(void *arg, const struct fs_control_line *line, char *message,
+                     size_t message_size)
+{
+    return submit_lease(arg, line, run_pause, message, message_size);
+}
+
+int fs_command_resume(void *arg, const struct fs_control_line *line, char *message,
+                      size_t message_size)
+{
+    return submit_lease(arg, line, run_resume, message, message_size);
+}

@@ -1,4 +1,5 @@
-/* The commands about what is staged (fs/stages.h); struct fs_command has what they return. */
+/* The commands about what is staged (fs/stages.h) and the maintenance lease (fs/lease.h); struct
+ * fs_command has what they return. */
 #ifndef CANISTERFS_FS_COMMAND_RESTORE_H
 #define CANISTERFS_FS_COMMAND_RESTORE_H
 
@@ -12,6 +13,10 @@ int fs_command_restore(void *arg, const struct fs_control_line *line, char *mess
 int fs_command_expect(void *arg, const struct fs_control_line *line, char *message,
                       size_t message_size);
 int fs_command_dryrun(void *arg, const struct fs_control_line *line, char *message,
+                      size_t message_size);
+int fs_command_pause(void *arg, const struct fs_control_line *line, char *message,
+                     size_t message_size);
+int fs_command_resume(void *arg, const struct fs_control_line *line, char *message,
                       size_t message_size);
 
 #endif

@@ -172,7 +172,9 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
     struct handle *handle = fi ? ops_handle(fi) : NULL;
     struct fs_place place;
     int result;
-    if (ops->config.stages && fs_stages_is_ino(ino)) {
+    if (ops->config.stages && fs_tree_is_dir(ops->config.tree, ino)) {
+        result = 0; /* as a file that can be restored: what copies directories sets them, too */
+    } else if (ops->config.stages && fs_stages_is_ino(ino)) {
         result = set_staged(req, ino, attr, to_set, handle);
     } else if (ops->config.stages && fs_tree_find_place(ops->config.tree, ino, &place)) {
         result = set_place(attr, to_set, handle);

@@ -292,6 +292,7 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "restores", mount->stages ? fs_report_restores(mount->stages) : json_array());
     if (mount->stages)
         set(root, "dryrun", json_boolean(fs_stages_is_dry_run(mount->stages)));
+    set(root, "maintenance", fs_report_lease(mount->lease));
     set(root, "limits", report_limits(mount));
     json_t *jobs = json_array();
     fs_jobs_for_each(mount->jobs, append_job, jobs);

@@ -86,3 +86,25 @@ json_t *fs_report_restores(struct fs_stages *stages)
     fs_stages_for_each(stages, append, restores);
     return restores;
 }
+
+json_t *fs_report_lease(struct fs_lease *lease)
+{
+    static const char *const modes[] = {
+        [FS_MAINTENANCE_OFF] = "off",
+        [FS_MAINTENANCE_MANUAL] = "manual",
+        [FS_MAINTENANCE_AUTO] = "auto",
+    };
+    struct fs_lease_info info;
+    if (!lease)
+        return json_null();
+    fs_lease_describe(lease, &info);
+    json_t *report = json_object();
+    set(report, "mode", json_string(modes[info.mode]));
+    set(report, "held", json_boolean(info.is_held));
+    set(report, "holders", number(info.n_holders));
+    set(report, "expires_ns", info.is_held ? number((uint64_t)info.expires_ns) : json_null());
+    set(report, "waits_for", text_or_null(info.words));
+    json_t *problem = text_or_null(info.problem);
+    set(report, "problem", problem ? problem : json_string("(not valid UTF-8)"));
+    return report;
+}

@@ -387,11 +387,13 @@ void fs_stages_release(struct fs_staged_handle *handle)
     staged->n_handles--;
     bool is_last = staged->n_handles == 0 && !staged->is_temporary;
     bool is_open = staged->state == FS_STAGED_OPEN;
+    bool is_stopped = stages->is_stopped;
     if (is_last && !is_changed && (is_open || staged->state == FS_STAGED_FAILED))
         stages_set_state_locked(staged, FS_STAGED_GONE, ""); /* there is nothing to keep */
     pthread_mutex_unlock(&stages->lock);
     if (is_last && is_changed && is_open)
-        stages_taint(staged, "it was never closed by who opened it");
+        stages_taint(staged, is_stopped ? "the mount ended before it was closed"
+                                        : "it was never closed by who opened it");
     stages_unuse(staged);
 }
 

@@ -145,6 +145,8 @@ bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino) __attribute__((nonnull
 /* Does a directory hold anything that can be restored? */
 bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir) __attribute__((nonnull));
 
+bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino) __attribute__((nonnull));
+
 /* The path of a directory below the root, "" for the root itself. Returns 0, -ENOENT or -ENOTDIR.
  */
 int fs_tree_format_dir(struct fs_tree *tree, fuse_ino_t ino, char path[FS_PLACE_PATH_MAX])

@@ -157,3 +157,9 @@ bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir)
     struct fs_entry *entry;
     return fs_tree_find_dir(tree, dir, &entry) == 0 && entry->has_places;
 }
+
+bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino)
+{
+    struct fs_entry *entry;
+    return fs_tree_find_dir(tree, ino, &entry) == 0;
+}

@@ -95,7 +95,7 @@ describe('stable_memory', () => {
     assertBytes(await held(), before, 'unchanged');
     const [restore] = await restores(mount);
     assert.equal(restore.state, 'failed');
-    assert.match(restore.message, /short/);
+    assert.match(restore.message, /cannot become smaller/);
     assert.equal((await job(mount, `restore abort ${restore.id}`)).state, 'done');
     assert.deepEqual(await restores(mount), []);
     await mount.unmount();
@@ -106,7 +106,7 @@ describe('stable_memory', () => {
     const next = seedBytes(99n, 0, SIZE);
     const copy = join(stage.dir, 'next');
     await writeFile(copy, next);
-    await network.faults([{ endpoint: 'call', method: 'restore_commit', fault: 'stall' }]);
+    await network.faults([{ kind: 'stall', method: 'restore_commit' }]);
     const child = spawn('cp', [copy, mount.path('stable_memory')], { env, stdio: 'ignore' });
     const ended = once(child, 'close');
     await network.untilAsked({ method: 'restore_commit' });
