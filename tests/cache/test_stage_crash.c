@@ -68,8 +68,10 @@ static bool matches(const struct history *h, const struct model *model, struct s
 static void cut_power(void *arg)
 {
     struct history *h = arg;
-    unsigned one_in = h->is_syncing ? 3 : h->is_busy ? 5000 : 4;
-    if (h->is_removing || has_file("power/journal.new"))
+    unsigned one_in = h->is_syncing ? 3 : 4;
+    if (h->is_busy)
+        one_in = h->is_syncing ? 12 : 5000;
+    if (h->is_removing || (h->is_syncing && has_file("power/journal.new")))
         one_in = 1;
     if (model_random(&h->random) % one_in != 0)
         return;
