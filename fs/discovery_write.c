@@ -53,13 +53,14 @@ static bool has_staged(struct writes *writes, const struct fs_memory_write *writ
     return true;
 }
 
-/* Methods that are not needed are forgotten where they are not offered. */
+/* It is not needed: forgotten where it is not offered. */
 static void check_hashes(struct writes *writes, struct fs_memory_write *write)
 {
-    char reason[FS_WRITE_WORDS] = "";
-    const struct ic_type_method *method = find(writes, write->hashes);
-    if (!method ||
-        !accept(writes, write->hashes, fs_memory_write_fits_hashes(method, reason), reason))
+    char reason[FS_WRITE_WORDS] = "not in the Candid interface";
+    const struct ic_type_method *method = ic_did_find_method(writes->search->did, write->hashes);
+    bool is_fit = method && fs_memory_write_fits_hashes(method, reason);
+    discovery_note(writes->search->out, write->hashes, is_fit, "%s", is_fit ? "" : reason);
+    if (!is_fit)
         write->hashes[0] = '\0';
 }
 
