@@ -9,9 +9,11 @@
  *   size=N          the stage is truncated, or grown with zeros
  *   commit, abort   run the restorer; without either the stage is only written
  *   dry, shrink, force
- *   lie=PATH        asked for hashes, the canister gives those of this file: a node that lags
- * behind lose=N          the lease is lost after N update calls cancel=N        the user cancels
- * after N kill=N          the process kills itself after N settle_ms=N, patience_ms=N, inflight=N
+ *   lie=PATH        stable_hashes gives the hashes of this file: a node that lags behind
+ *   lose=N          the lease is lost after N update calls
+ *   cancel=N        the user cancels after N
+ *   kill=N          the process kills itself after N, and kill_ms=N later
+ *   settle_ms=N, patience_ms=N, inflight=N
  *
  * The lease is a pretended one. Exits with 0 when it printed the line. */
 #include "fs/discovery.h"
@@ -48,7 +50,7 @@ struct driver {
     bool aborts;
     const char *lie;             /* file; NULL: none */
     uint64_t lose, cancel, kill; /* after so many calls; 0: never */
-    uint64_t settle_ms, patience_ms, inflight;
+    uint64_t kill_ms, settle_ms, patience_ms, inflight;
 
     atomic_bool cancelled;
     atomic_bool is_over;
@@ -112,8 +114,10 @@ static void *watch(void *arg)
     (void)arg;
     while (!atomic_load(&driver.is_over)) {
         uint64_t n = atomic_load(&driver.progress.n_calls);
-        if (driver.kill > 0 && n >= driver.kill)
+        if (driver.kill > 0 && n >= driver.kill) {
+            usleep((useconds_t)driver.kill_ms * 1000);
             raise(SIGKILL);
+        }
         if (driver.cancel > 0 && n >= driver.cancel) {
             atomic_store(&driver.cancelled, true);
             ic_agent_wake(driver.target.agent);
@@ -225,6 +229,7 @@ static bool take_flag(const char *word)
     }
     return take_number(word, "lose", &driver.lose) || take_number(word, "cancel", &driver.cancel) ||
            take_number(word, "kill", &driver.kill) ||
+           take_number(word, "kill_ms", &driver.kill_ms) ||
            take_number(word, "settle_ms", &driver.settle_ms) ||
            take_number(word, "patience_ms", &driver.patience_ms) ||
            take_number(word, "inflight", &driver.inflight);
