@@ -178,9 +178,6 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
         result = set_staged(req, ino, attr, to_set, handle);
     } else if (ops->config.stages && fs_tree_find_place(ops->config.tree, ino, &place)) {
         result = set_place(attr, to_set, handle);
-    } else if (ops->config.stages && fs_tree_is_dir(ops->config.tree, ino)) {
-        /* rsync and cp -a give a directory the times and mode of its copy: not an error. */
-        result = 0;
     } else {
         result = ops_check_write(req, ino);
         if (result == 0 && !is_harmless(attr, to_set))

@@ -140,8 +140,6 @@ static inline bool fs_place_is_same(const struct fs_place *a, const struct fs_pl
 const struct fs_restorable *fs_tree_restorable_of(const struct fs_place *place)
     __attribute__((nonnull));
 
-bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino) __attribute__((nonnull));
-
 /* Does a directory hold anything that can be restored? */
 bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir) __attribute__((nonnull));
 

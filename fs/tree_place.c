@@ -146,12 +146,6 @@ const struct fs_restorable *fs_tree_restorable_of(const struct fs_place *place)
     return place->entry->restorable;
 }
 
-bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino)
-{
-    struct fs_entry *entry;
-    return fs_tree_find_dir(tree, ino, &entry) == 0;
-}
-
 bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir)
 {
     struct fs_entry *entry;
