@@ -4,7 +4,6 @@
 //
 // The state is a stable type: kept in a `let` of a persistent actor, a lease survives an upgrade.
 import Iter "mo:core/Iter";
-import Nat32 "mo:core/Nat32";
 import Nat64 "mo:core/Nat64";
 import Principal "mo:core/Principal";
 import Runtime "mo:core/Runtime";
@@ -36,7 +35,7 @@ module {
 
   // First of all in every update method that changes the state and does not await: traps in maintenance.
   public func check(state : State) {
-    if (isPaused(state)) Runtime.trap("in maintenance: try again later");
+    if (isPaused(state)) Runtime.trap("in maintenance: " # state.reason);
   };
 
   // The same in one that awaits: from here to leave() it is in flight. A pause does not stop it, it is waited for; so
@@ -56,9 +55,10 @@ module {
     #err : Err;
   } {
     if (not Principal.isController(caller)) return #err(#denied);
-    if (ttl_s == 0 or ttl_s > TTL_S_MAX) return #err(#other("ttl_s is 1 to " # Nat32.toText(TTL_S_MAX)));
-    if (isPaused(state)) return #err(#busy("in maintenance, lease " # Nat64.toText(state.lease) # ": " # state.reason));
-    state.lease += 1;
+    if (ttl_s == 0 or ttl_s > TTL_S_MAX) return #err(#range);
+    if (isPaused(state)) return #err(#busy("lease " # Nat64.toText(state.lease) # ": " # state.reason));
+    // A time, too: so it does not come again even after a snapshot has brought an old state back.
+    state.lease := Nat64.max(now(), state.lease + 1);
     state.ttl_ns := Nat64.fromNat32(ttl_s) * 1_000_000_000;
     state.reason := Text.fromIter(Iter.take(reason.chars(), REASON_MAX));
     state.expires_ns := now() + state.ttl_ns;

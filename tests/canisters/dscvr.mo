@@ -478,5 +478,8 @@ persistent actor {
 
   public shared ({ caller }) func maintenance_resume(lease : Nat64) : async Res { Maintenance.resume(maintenance, caller, lease) };
 
-  public query func maintenance_status() : async Maintenance.Status { Maintenance.status(maintenance) };
+  public shared query ({ caller }) func maintenance_status() : async Maintenance.Status {
+    if (not Prim.isController(caller)) throw Prim.error("denied: only a controller may ask for the maintenance");
+    Maintenance.status(maintenance);
+  };
 };

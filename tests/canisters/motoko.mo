@@ -1,69 +1,104 @@
-// The read side of the stable memory convention over a Region, as a Motoko canister offers it. What each method
-// takes and returns: sample.did. The data are `length` bytes at the start of the region.
-import Prim "mo:⛔";
+// The stable memory convention over a Region, as a Motoko canister offers it: reading, a restore in stages, maintenance. What
+// each method takes and returns: sample.did. Everybody reads, the rest is for controllers.
+import Error "mo:core/Error";
+import Principal "mo:core/Principal";
+import Runtime "mo:core/Runtime";
+import { type Err; type Res; type Version } "Convention";
+import Maintenance "Maintenance";
+import Memory "Memory";
+import Restore "Restore";
 
 persistent actor {
-  type Version = { version : Nat64; mtime_ns : Nat64; size : Nat64 };
-  type Err = {
-    #busy : Text;
-    #stale : Version;
-    #denied;
-    #range;
-    #corrupt : Text;
-    #other : Text;
+  let memory = Memory.new();
+  let restore = Restore.new();
+  let maintenance = Maintenance.new();
+
+  // --- reading ---
+
+  public query func stable_size() : async Nat64 { memory.size };
+
+  public query func stable_version() : async Version { Memory.present(memory) };
+
+  public query func stable_read(offset : Nat64, length : Nat64) : async Blob { Memory.read(memory, offset, length) };
+
+  public query func stable_read_at(version : Nat64, offset : Nat64, length : Nat64) : async { #ok : Blob; #err : Err } {
+    if (version != memory.version) return #err(#stale(Memory.present(memory)));
+    if (not Memory.isWithin(memory.size, offset, length)) return #err(#range);
+    #ok(Memory.read(memory, offset, length));
   };
 
-  let page : Nat64 = 65536;
+  // --- restoring ---
 
-  let region : Region = Prim.regionNew();
-  var length : Nat64 = 0;
-  var version : Nat64 = 0;
-  var mtime_ns : Nat64 = 0;
-
-  func present() : Version { { version; mtime_ns; size = length } };
-
-  // A time, made strictly increasing.
-  func changed() {
-    let now = Prim.time();
-    version := if (now > version) now else version + 1;
-    mtime_ns := now;
+  public shared ({ caller }) func restore_begin(request : Restore.Begin) : async { #ok : Restore.Begun; #err : Err } {
+    Restore.begin(restore, memory, caller, request);
   };
 
-  func inRange(offset : Nat64, size : Nat64) : Bool {
-    offset <= length and size <= length - offset;
+  public shared ({ caller }) func restore_chunk(chunk : Restore.Chunk) : async Res { Restore.chunk(restore, memory, caller, chunk) };
+
+  public shared ({ caller }) func restore_commit(session : Nat64) : async Restore.Committed {
+    Restore.commit(restore, memory, caller, session);
   };
 
-  public query func stable_size() : async Nat64 { length };
+  public shared ({ caller }) func restore_abort(session : Nat64) : async Res { Restore.abort(restore, memory, caller, session) };
 
-  public query func stable_version() : async Version { present() };
-
-  public query func stable_read(offset : Nat64, size : Nat64) : async Blob {
-    if (not inRange(offset, size)) Prim.trap("stable_read: the range is not within the size");
-    Prim.regionLoadBlob(region, offset, Prim.nat64ToNat(size));
+  public shared query ({ caller }) func restore_status(session : Nat64) : async ?Restore.Status {
+    if (not Principal.isController(caller)) throw Error.reject("denied: only a controller may ask for restores");
+    Restore.status(restore, memory, session);
   };
 
-  public query func stable_read_at(at : Nat64, offset : Nat64, size : Nat64) : async { #ok : Blob; #err : Err } {
-    if (at != version) return #err(#stale(present()));
-    if (not inRange(offset, size)) return #err(#range);
-    #ok(Prim.regionLoadBlob(region, offset, Prim.nat64ToNat(size)));
+  // For tests: bytes that a commit hashes in one message.
+  public shared ({ caller }) func restore_step(bytes : Nat64) : async () {
+    admit(caller);
+    restore.step := bytes;
   };
 
-  func reserve(size : Nat64) {
-    let pages = size / page + (if (size % page == 0) 0 else 1);
-    let have = Prim.regionSize(region);
-    if (pages > have and Prim.regionGrow(region, pages - have) == 0xffff_ffff_ffff_ffff) {
-      Prim.trap("stable memory cannot grow that far");
-    };
-    if (size > length) length := size;
+  // --- maintenance ---
+
+  public shared ({ caller }) func maintenance_pause(pause : Maintenance.Pause) : async {
+    #ok : { lease : Nat64; version : Nat64 };
+    #err : Err;
+  } {
+    Maintenance.pause(maintenance, caller, pause, memory.version);
   };
 
-  // Writes bytes at an offset, and so makes the data longer where they reach beyond the end. For controllers.
+  public shared ({ caller }) func maintenance_renew(lease : Nat64) : async Res { Maintenance.renew(maintenance, caller, lease) };
+
+  public shared ({ caller }) func maintenance_resume(lease : Nat64) : async Res { Maintenance.resume(maintenance, caller, lease) };
+
+  public shared query ({ caller }) func maintenance_status() : async Maintenance.Status {
+    if (not Principal.isController(caller)) throw Error.reject("denied: only a controller may ask for the maintenance");
+    Maintenance.status(maintenance);
+  };
+
+  // --- the application ---
+
+  func admit(caller : Principal) : () {
+    if (not Principal.isController(caller)) Runtime.trap("denied: only a controller of this canister may change its data");
+  };
+
+  // Writes bytes at an offset, and so makes the data longer where they reach beyond the end; also in maintenance.
   public shared ({ caller }) func stable_write(offset : Nat64, bytes : Blob) : async () {
-    if (not Prim.isController(caller)) {
-      throw Prim.error("denied: only a controller of this canister may change its data");
+    if (not Principal.isController(caller)) {
+      throw Error.reject("denied: only a controller of this canister may change its data");
     };
-    reserve(offset + Prim.natToNat64(bytes.size()));
-    Prim.regionStoreBlob(region, offset, bytes);
-    changed();
+    Memory.write(memory, offset, bytes);
+  };
+
+  // An update that is in flight for a while: it awaits a call of itself so often, and writes one byte, a dot, after each. It
+  // traps after the 200th.
+  public shared ({ caller }) func work(rounds : Nat64) : async () {
+    admit(caller);
+    Maintenance.enter(maintenance);
+    try {
+      var round : Nat64 = 0;
+      while (round < rounds) {
+        await async {};
+        if (round == 200) Runtime.trap("work: too long");
+        Memory.write(memory, round, ".");
+        round += 1;
+      };
+    } finally {
+      Maintenance.leave(maintenance);
+    };
   };
 };

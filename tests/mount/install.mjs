@@ -13,6 +13,10 @@ const built = join(top, '.build', 'canisters');
 const Blob = IDL.Vec(IDL.Nat8);
 const Canister = IDL.Record({ canister_id: IDL.Principal });
 const update = (args, results) => IDL.Func(args, results, []);
+const Upgrade = IDL.Record({
+  skip_pre_upgrade: IDL.Opt(IDL.Bool),
+  wasm_memory_persistence: IDL.Opt(IDL.Variant({ keep: IDL.Null, replace: IDL.Null })),
+});
 const Management = () =>
   IDL.Service({
     provisional_create_canister_with_cycles: update([IDL.Record({})], [Canister]),
@@ -21,7 +25,7 @@ const Management = () =>
     install_code: update(
       [
         IDL.Record({
-          mode: IDL.Variant({ reinstall: IDL.Null, upgrade: IDL.Opt(IDL.Record({ skip_pre_upgrade: IDL.Opt(IDL.Bool) })) }),
+          mode: IDL.Variant({ reinstall: IDL.Null, upgrade: IDL.Opt(Upgrade) }),
           canister_id: IDL.Principal,
           wasm_module: Blob,
           arg: Blob,
@@ -62,8 +66,10 @@ export function installCode(agent, principal, module, arg = IDL.encode([], [])) 
   return manage(agent, principal, 'install_code', args);
 }
 
-export function upgradeCode(agent, principal, module, { skipPreUpgrade = false } = {}) {
-  const mode = { upgrade: [{ skip_pre_upgrade: [skipPreUpgrade] }] };
+// keepMemory: as Motoko's programs ask for.
+export function upgradeCode(agent, principal, module, { skipPreUpgrade = false, keepMemory = false } = {}) {
+  const persistence = keepMemory ? [{ keep: null }] : [];
+  const mode = { upgrade: [{ skip_pre_upgrade: [skipPreUpgrade], wasm_memory_persistence: persistence }] };
   const args = { mode, wasm_module: module, arg: new Uint8Array(IDL.encode([], [])) };
   return manage(agent, principal, 'install_code', args);
 }
