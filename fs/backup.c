@@ -165,6 +165,7 @@ static int open_shared(struct fs_backup *backup, char *message, size_t message_s
         .chunk_items = config->options->chunk_items,
         .attr_timeout_ns = (int64_t)config->options->attr_timeout_ns,
         .chunk_timeout_ns = (int64_t)config->options->chunk_timeout_ns,
+        .lease = config->lease,
         .max_inflight = config->max_inflight,
         .listed = config->listed,
         .arg = config->arg,

@@ -19,6 +19,7 @@ struct fs_backup_config {
     const struct fs_options *options;
     size_t memory; /* bytes of files to keep in memory */
     /* See struct fs_chunks_shared. */
+    struct fs_lease *lease;
     unsigned (*max_inflight)(void *arg);
     void (*listed)(void *arg, const struct source_io *io);
     void *arg;

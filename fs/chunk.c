@@ -240,11 +240,14 @@ static int fetch(struct wish *wish)
     int64_t began_ns = 0;
     wish->is_rendering = false;
     bool has_moved = true;
-    int result = -ESTALE;
+    int result = chunks_hold(wish->chunks, wish->io, &wish->err);
+    if (result < 0)
+        return result;
     for (int i = 0; has_moved && i < TRIES_MAX; i++) {
         has_moved = false;
         result = fetch_once(wish, &piece, &began_ns, &has_moved);
     }
+    chunks_release(wish->chunks);
     return result < 0 ? result : adopt(wish, &piece, began_ns);
 }
 

@@ -146,6 +146,18 @@ void chunks_log(const struct fs_chunks *chunks, const char *what, const struct i
                        chunks->collection->name, *what ? "/" : "", what, err->message);
 }
 
+int chunks_hold(const struct fs_chunks *chunks, const struct ic_io *io, struct ic_error *err)
+{
+    struct fs_lease *lease = chunks->shared->lease;
+    return lease ? fs_lease_hold(lease, "canisterfs reads a backup", io, err) : 0;
+}
+
+void chunks_release(const struct fs_chunks *chunks)
+{
+    if (chunks->shared->lease)
+        fs_lease_release(chunks->shared->lease);
+}
+
 int fs_chunks_list(struct fs_chunks *chunks, const struct source_io *io, uint64_t *out)
 {
     struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
@@ -153,7 +165,11 @@ int fs_chunks_list(struct fs_chunks *chunks, const struct source_io *io, uint64_
     uint64_t total = 0;
     int64_t since_ns = chunks_since(chunks, chunks->shared->attr_timeout_ns);
     chunks->shared->listed(chunks->shared->arg, io);
-    int result = chunks_total(chunks, since_ns, &ic_io, &total, &err);
+    int result = chunks_hold(chunks, &ic_io, &err);
+    if (result == 0) {
+        result = chunks_total(chunks, since_ns, &ic_io, &total, &err);
+        chunks_release(chunks);
+    }
     if (result < 0) {
         chunks_log(chunks, "", &err);
         return result;

@@ -24,6 +24,7 @@
 #include "fs/ahead.h"
 #include "fs/backup_version.h"
 #include "fs/items.h"
+#include "fs/lease.h"
 #include "fs/render.h"
 #include "fs/seen.h"
 
@@ -40,6 +41,7 @@ struct fs_chunks_shared {
     uint64_t chunk_items;
     int64_t attr_timeout_ns;
     int64_t chunk_timeout_ns;
+    struct fs_lease *lease; /* held while items are asked for; NULL: none */
     /* Queries that may run at once now. */
     unsigned (*max_inflight)(void *arg);
     /* A collection is being listed. May block on the network. */

@@ -69,6 +69,12 @@ uint64_t chunks_step(const struct fs_chunks *chunks);
 int chunks_total(struct fs_chunks *chunks, int64_t since_ns, const struct ic_io *io, uint64_t *out,
                  struct ic_error *err);
 int64_t chunks_since(struct fs_chunks *chunks, int64_t timeout_ns);
+/* What is asked for between these two is of one state, as far as the canister's lease goes. Returns
+ * 0 or -errno with err filled; then nothing is to be released. */
+int chunks_hold(const struct fs_chunks *chunks, const struct ic_io *io, struct ic_error *err)
+    __attribute__((warn_unused_result));
+void chunks_release(const struct fs_chunks *chunks);
+
 void chunks_log(const struct fs_chunks *chunks, const char *what, const struct ic_error *err);
 void chunks_foresee(struct fs_chunks *chunks, uint64_t index);
 

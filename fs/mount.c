@@ -154,28 +154,10 @@ static void look_at_code(void *arg, const struct source_io *io)
     fs_facts_refresh(mount->facts, io);
 }
 
-static int start_backup(struct fs_mount *mount, char *message, size_t message_size)
+/* Whoever reads a backup holds the lease in one mode only; in another a command pauses. */
+static struct fs_lease *readers_lease(const struct fs_mount *mount)
 {
-    const struct fs_backup_config config = {
-        .target = &mount->target,
-        .discovery = &mount->discovery,
-        .options = mount->options,
-        .memory = backup_share(mount),
-        .max_inflight = current_inflight,
-        .listed = look_at_code,
-        .arg = mount,
-    };
-    if (mount->discovery.n_collections == 0)
-        return 0;
-    return fs_backup_open(&mount->backup, &config, message, message_size);
-}
-
-/* What was learned of the canister before is not true any more. */
-static void outdate(void *arg)
-{
-    struct fs_mount *mount = arg;
-    fs_tree_outdate(mount->tree);
-    fs_backup_outdate(mount->backup);
+    return mount->options->maintenance == FS_MAINTENANCE_AUTO ? mount->lease : NULL;
 }
 
 /* An agent of its own, which is not stopped while the lease is given back. */
@@ -196,6 +178,31 @@ static int start_lease(struct fs_mount *mount, char *message, size_t message_siz
         return result;
     }
     return fs_lease_open(&mount->lease, &config);
+}
+
+static int start_backup(struct fs_mount *mount, char *message, size_t message_size)
+{
+    const struct fs_backup_config config = {
+        .target = &mount->target,
+        .discovery = &mount->discovery,
+        .options = mount->options,
+        .memory = backup_share(mount),
+        .lease = readers_lease(mount),
+        .max_inflight = current_inflight,
+        .listed = look_at_code,
+        .arg = mount,
+    };
+    if (mount->discovery.n_collections == 0)
+        return 0;
+    return fs_backup_open(&mount->backup, &config, message, message_size);
+}
+
+/* What was learned of the canister before is not true any more. */
+static void outdate(void *arg)
+{
+    struct fs_mount *mount = arg;
+    fs_tree_outdate(mount->tree);
+    fs_backup_outdate(mount->backup);
 }
 
 static int add_restorables(struct fs_mount *mount)
@@ -261,6 +268,7 @@ static int start_cache(struct fs_mount *mount, char *message, size_t message_siz
     const struct fs_ops_config ops = {
         .tree = mount->tree,
         .stages = mount->stages,
+        .lease = readers_lease(mount),
         .log = mount->log,
         .timeout_ns = mount->options->timeout_ns,
         .cache_budget = mount->options->cache_size - backup_share(mount),
@@ -294,9 +302,9 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         *message = '\0';
         int built = start_jobs(out);
         if (built == 0)
-            built = start_backup(out, message, message_size);
-        if (built == 0)
             built = start_lease(out, message, message_size);
+        if (built == 0)
+            built = start_backup(out, message, message_size);
         if (built == 0)
             built = start_cache(out, message, message_size);
         if (built < 0) {
@@ -329,9 +337,9 @@ void fs_mount_close(struct fs_mount *mount)
     fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);
     fs_restorables_close(mount->restorables);
+    fs_backup_close(mount->backup);
     fs_lease_close(mount->lease);
     fs_target_close(&mount->lease_target);
-    fs_backup_close(mount->backup);
     cache_close(mount->cache);
     free(mount->files);
     fs_discovery_fini(&mount->discovery);

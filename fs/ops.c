@@ -152,6 +152,8 @@ void ops_free_handle(struct fs_ops *ops, struct handle *handle)
     pthread_mutex_lock(&ops->lock);
     DL_DELETE(ops->handles, handle);
     pthread_mutex_unlock(&ops->lock);
+    if (handle->has_lease)
+        fs_lease_release(ops->config.lease);
     if (handle->is_staged) {
         fs_stages_release(&handle->staged);
     } else {
@@ -172,19 +174,44 @@ static uint64_t size_of(const struct handle *handle)
     return handle->opened.kind == FS_ENTRY_GENERATED ? handle->text_len : handle->opened.stat.size;
 }
 
+/* A reader of what the canister may change holds its lease, where it is to be held at all. What was
+ * learned before that is not relied on. */
+static int hold_lease(struct fs_ops *ops, fuse_ino_t ino, const struct source_io *io,
+                      bool *ret_holds)
+{
+    struct ic_error err = {0};
+    const struct ic_io ic_io = {.deadline_ns = io->deadline_ns, .cancel = io->cancel};
+    *ret_holds = false;
+    if (!ops->config.lease || !fs_tree_is_live(ops->config.tree, ino))
+        return 0;
+    int result = fs_lease_hold(ops->config.lease, "canisterfs reads a backup", &ic_io, &err);
+    if (result < 0) {
+        fs_log_print_about(ops->config.log, FS_LOG_ERROR, "maintenance lease",
+                           "maintenance=auto: %s", err.message);
+        return result;
+    }
+    *ret_holds = true;
+    fs_tree_outdate(ops->config.tree);
+    return 0;
+}
+
 static int open_handle(struct fs_ops *ops, fuse_ino_t ino, pid_t caller, const struct source_io *io,
                        struct handle **out)
 {
     struct handle *handle = calloc(1, sizeof(*handle));
     if (!handle)
         return -ENOMEM;
-    int result = fs_tree_open(ops->config.tree, ino, caller, io, &handle->opened);
+    int result = hold_lease(ops, ino, io, &handle->has_lease);
+    if (result == 0)
+        result = fs_tree_open(ops->config.tree, ino, caller, io, &handle->opened);
     if (result == 0 && handle->opened.kind == FS_ENTRY_GENERATED) {
         result = handle->opened.render(handle->opened.arg, &handle->text, &handle->text_len);
         if (result < 0)
             fs_tree_close(ops->config.tree, &handle->opened);
     }
     if (result < 0) {
+        if (handle->has_lease)
+            fs_lease_release(ops->config.lease);
         free(handle);
         return result;
     }

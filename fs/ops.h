@@ -3,6 +3,7 @@
 #define CANISTERFS_FS_OPS_H
 
 #include "fs/fuse.h"
+#include "fs/lease.h"
 #include "fs/log.h"
 #include "fs/stages.h"
 #include "fs/tree.h"
@@ -14,6 +15,7 @@ struct fs_ops;
 struct fs_ops_config {
     struct fs_tree *tree;     /* borrowed; outlives the ops */
     struct fs_stages *stages; /* borrowed, likewise; NULL: nothing can be restored */
+    struct fs_lease *lease;   /* borrowed: held by who reads what changes; NULL: by nobody */
     struct fs_log *log;       /* borrowed */
     uint64_t timeout_ns;      /* deadline of one request */
     uint64_t cache_budget;    /* bytes: bounds what a reader may prefetch */

@@ -16,6 +16,7 @@ struct handle {
     struct handle *prev, *next; /* guarded by the lock of fs_ops */
     /* immutable */
     bool is_staged; /* its content is `staged`; else `opened` */
+    bool has_lease; /* holds the canister's lease */
     bool has_place; /* it shows a file that can be restored */
     struct fs_place place;
     struct fs_opened opened;

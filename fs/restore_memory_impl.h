@@ -154,8 +154,8 @@ int memory_commit_staged(struct memory_commit *commit, struct ic_error *err)
 int memory_commit_plain(struct memory_commit *commit, struct ic_error *err)
     __attribute__((warn_unused_result));
 
-/* The memory could not be looked at: is that because an earlier commit of this stage is being applied
- * in steps? Then it is carried on to its end. Else nothing is done.
+/* The memory could not be looked at: is that because an earlier commit of this stage is being
+ * applied in steps? Then it is carried on to its end. Else nothing is done.
  *
  * result  of looking, with err. Returns it, 0, or the errno of carrying on. */
 int memory_carry_on(struct memory_commit *commit, int result, struct ic_error *err)

@@ -143,6 +143,9 @@ const struct fs_restorable *fs_tree_restorable_of(const struct fs_place *place)
 /* Does a directory hold anything that can be restored? */
 bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir) __attribute__((nonnull));
 
+/* Is this a file of what the canister may change at any time? */
+bool fs_tree_is_live(struct fs_tree *tree, fuse_ino_t ino) __attribute__((nonnull));
+
 bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino) __attribute__((nonnull));
 
 /* The path of a directory below the root, "" for the root itself. Returns 0, -ENOENT or -ENOTDIR.

@@ -117,6 +117,16 @@ struct fs_entry *fs_tree_drop_node_locked(struct fs_tree *tree, struct fs_node *
     return fs_tree_unref_locked(tree, entry);
 }
 
+bool fs_tree_is_live(struct fs_tree *tree, fuse_ino_t ino)
+{
+    pthread_mutex_lock(&tree->lock);
+    const struct fs_node *node = fs_tree_find_node_locked(tree, ino);
+    bool is_live = node && node->entry->kind == FS_ENTRY_FILE && !node->entry->optional &&
+                   !node->stat.immutable;
+    pthread_mutex_unlock(&tree->lock);
+    return is_live;
+}
+
 bool fs_tree_is_restorable(const struct fs_entry *entry)
 {
     const struct fs_entry *owner = entry->is_listed ? entry->parent : entry;
