@@ -265,7 +265,7 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (result == 0)
         result = open_handle(ops, ino, caller.tid, &r.io, &handle);
     fs_request_end(&r);
-    if (result < 0)
+    if (result < 0 || !handle)
         fs_reply_error(req, result);
     else
         ops_reply_opened(req, handle, NULL, fi);

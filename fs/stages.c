@@ -340,15 +340,15 @@ void fs_stages_close(struct fs_stages *stages)
     fs_stages_stop(stages);
     if (stages->config.says_progress)
         pthread_join(stages->reporter, NULL);
-    struct fs_staged *staged;
-    struct fs_staged *next;
-    DL_FOREACH_SAFE(stages->list, staged, next)
-    {
+    while (stages->list) {
+        struct fs_staged *staged = stages->list;
         keep(staged);
         DL_DELETE(stages->list, staged);
         if (!staged->owns_ino)
             free(staged);
     }
+    struct fs_staged *staged;
+    struct fs_staged *next;
     HASH_ITER(hh, stages->by_ino, staged, next)
     {
         HASH_DEL(stages->by_ino, staged);

@@ -33,12 +33,12 @@ struct fs_entry {
     enum fs_entry_kind kind;
     struct source *source;
     bool optional;
+    bool has_places; /* DIR: something in it can be restored */
     fs_render_fn render;
     fs_write_fn write; /* GENERATED: NULL when it cannot be written to */
     uint32_t owner;    /* who may, beside root */
     void *generated_arg;
     const struct fs_restorable *restorable; /* FILE, or DIR with a listing; NULL: read-only */
-    bool has_places;                        /* DIR: something in it can be restored */
     struct fs_entry *first_child;
     struct fs_entry *next_sibling;
     const struct fs_listing_ops *listing; /* DIR: whose names change; NULL for any other */

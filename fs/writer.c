@@ -117,17 +117,16 @@ static dev_t find_device(const char *table, uint64_t id, const char *path)
     char *line = NULL;
     size_t size = 0;
     while (getline(&line, &size, file) > 0) {
-        unsigned long long mount;
-        unsigned major_number;
-        unsigned minor_number;
-        int at = 0;
-        if (sscanf(line, "%llu %*u %u:%u %*s %n", &mount, &major_number, &minor_number, &at) != 3 ||
-            at == 0)
-            continue;
-        char *point = line + at;
-        point[strcspn(point, " ")] = '\0';
-        if (path ? strcmp(point, path) == 0 : mount == id)
-            found = makedev(major_number, minor_number);
+        char *saved = NULL;
+        const char *mount = strtok_r(line, " ", &saved);
+        (void)strtok_r(NULL, " ", &saved); /* the mount that it is on */
+        const char *major_number = strtok_r(NULL, ":", &saved);
+        const char *minor_number = strtok_r(NULL, " ", &saved);
+        (void)strtok_r(NULL, " ", &saved); /* its root */
+        const char *point = strtok_r(NULL, " ", &saved);
+        if (point && (path ? strcmp(point, path) == 0 : strtoull(mount, NULL, 10) == id))
+            found = makedev((unsigned)strtoul(major_number, NULL, 10),
+                            (unsigned)strtoul(minor_number, NULL, 10));
     }
     free(line);
     fclose(file);

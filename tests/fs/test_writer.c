@@ -1,0 +1,227 @@
+/* Who closes a file, and how: with real processes. One that has ended and is not waited for yet
+ * looks in /proc as one that is ending. */
+#include "fs/writer.h"
+#include "tests/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TAP_STATE;
+
+static const struct fs_writer_file no_file = {0};
+
+/* A child that has ended in some way, still to be waited for; `opener` is what it was. */
+static pid_t end_child(void (*end)(void), struct fs_writer *opener)
+{
+    int ready[2];
+    int go[2];
+    char byte = 0;
+    if (pipe(ready) < 0 || pipe(go) < 0)
+        abort();
+    pid_t child = fork();
+    if (child == 0) {
+        (void)!write(ready[1], &byte, 1);
+        (void)!read(go[0], &byte, 1);
+        end();
+        _exit(99);
+    }
+    (void)!read(ready[0], &byte, 1);
+    TAP_OK(fs_writer_identify(child, opener), "a process is known");
+    TAP_INT(fs_writer_judge(opener, child, &no_file), FS_CLOSING_LAST,
+            "while it runs, what it closes it closes itself");
+    (void)!write(go[1], &byte, 1);
+    siginfo_t info;
+    waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(go[i]);
+    }
+    return child;
+}
+
+static void *sleep_long(void *arg)
+{
+    pause();
+    return arg;
+}
+
+static void end_well(void)
+{
+    _exit(0);
+}
+
+static void end_well_with_threads(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, sleep_long, NULL);
+    exit(0);
+}
+
+static void fail_with_threads(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, sleep_long, NULL);
+    exit(7);
+}
+
+static void fail(void)
+{
+    _exit(1);
+}
+
+static void be_killed(void)
+{
+    raise(SIGKILL);
+}
+
+static void be_interrupted(void)
+{
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT);
+}
+
+static void dump_core(void)
+{
+    signal(SIGQUIT, SIG_DFL);
+    raise(SIGQUIT);
+}
+
+static void test_ends(void)
+{
+    static const struct {
+        void (*end)(void);
+        enum fs_closing want;
+        const char *what;
+    } rows[] = {
+        {end_well, FS_CLOSING_EXIT, "exit status 0"},
+        {end_well_with_threads, FS_CLOSING_EXIT, "exit status 0 of several threads"},
+        {fail, FS_CLOSING_FAILED, "exit status 1"},
+        {fail_with_threads, FS_CLOSING_FAILED, "exit status 7 of several threads"},
+        {be_killed, FS_CLOSING_KILLED, "SIGKILL"},
+        {be_interrupted, FS_CLOSING_KILLED, "SIGINT"},
+        {dump_core, FS_CLOSING_KILLED, "SIGQUIT"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fs_writer opener;
+        struct fs_writer self;
+        pid_t child = end_child(rows[i].end, &opener);
+        TAP_INT(fs_writer_judge(&opener, child, &no_file), rows[i].want, rows[i].what);
+        TAP_OK(fs_writer_identify(getpid(), &self), "the test itself");
+        TAP_INT(fs_writer_judge(&self, child, &no_file), FS_CLOSING_OTHER, "is another process");
+        struct fs_writer later = opener;
+        later.start++;
+        TAP_INT(fs_writer_judge(&later, child, &no_file), FS_CLOSING_OTHER,
+                "a later process of that number is another");
+        waitpid(child, NULL, 0);
+        TAP_INT(fs_writer_judge(&opener, child, &no_file), FS_CLOSING_UNKNOWN, "gone");
+    }
+}
+
+static void test_unknown(void)
+{
+    const struct fs_writer nobody = {0};
+    struct fs_writer writer = {.tgid = 4711};
+    TAP_OK(!fs_writer_identify(0, &writer) && writer.tgid == 0, "0 is outside of our namespace");
+    TAP_OK(!fs_writer_identify(-1, &writer), "no process has a negative number");
+    TAP_OK(!fs_writer_is_same(&nobody, &nobody), "two unknown ones are not the same");
+    TAP_INT(fs_writer_judge(&nobody, getpid(), &no_file), FS_CLOSING_UNKNOWN, "no opener");
+}
+
+static void *identify_self(void *arg)
+{
+    struct fs_writer *out = arg;
+    (void)fs_writer_identify(gettid(), out);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    struct fs_writer main_thread;
+    struct fs_writer other = {0};
+    pthread_t thread;
+    TAP_OK(fs_writer_identify(gettid(), &main_thread), "the main thread");
+    pthread_create(&thread, NULL, identify_self, &other);
+    pthread_join(thread, NULL);
+    TAP_OK(fs_writer_is_same(&main_thread, &other), "threads are of one process");
+    TAP_OK(main_thread.tgid == getpid() && main_thread.start > 0, "which has a number and a start");
+}
+
+static void test_descriptors(const char *dir)
+{
+    char path[4200];
+    struct stat st;
+    struct fs_writer self;
+    snprintf(path, sizeof(path), "%s/writer.XXXXXX", dir);
+    int a = mkstemp(path);
+    if (a < 0 || fstat(a, &st) < 0 || !fs_writer_identify(getpid(), &self))
+        abort();
+    /* The device of the mount table, which for some file systems is another than stat's. */
+    const char *mount = "/proc";
+    dev_t proc = fs_writer_device_of(mount);
+    struct stat proc_st;
+    TAP_OK(stat(mount, &proc_st) == 0 && proc == proc_st.st_dev, "the device of a mount");
+    TAP_INT((int64_t)fs_writer_device_of("/proc/self"), 0, "nothing is mounted there");
+    TAP_INT((int64_t)fs_writer_device_of("/no such\tplace\\"), 0, "nor there");
+
+    const struct fs_writer_file file = {.dev = st.st_dev, .ino = st.st_ino};
+    const struct fs_writer_file other = {.dev = st.st_dev, .ino = st.st_ino + 1};
+    const struct fs_writer_file elsewhere = {.dev = st.st_dev + 1, .ino = st.st_ino};
+    const struct fs_writer_file anywhere = {.dev = 0, .ino = st.st_ino};
+    TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_ONE, "it can still be written");
+    TAP_INT(fs_writer_judge(&self, getpid(), &other), FS_CLOSING_LAST, "another file cannot");
+    TAP_INT(fs_writer_judge(&self, getpid(), &elsewhere), FS_CLOSING_LAST,
+            "nor one of that number elsewhere");
+    TAP_INT(fs_writer_judge(&self, getpid(), &anywhere), FS_CLOSING_LAST, "nor one of nowhere");
+    int b = open(path, O_RDONLY);
+    close(a);
+    TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_LAST,
+            "a descriptor to read by does not count");
+    a = open(path, O_WRONLY);
+    TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_ONE, "one to write by does");
+    close(a);
+    close(b);
+    unlink(path);
+}
+
+/* Another user's process: only whether a signal ended it can be told. */
+static void test_without_rights(void)
+{
+    if (getuid() != 0)
+        return;
+    static const struct {
+        void (*end)(void);
+        enum fs_closing want;
+    } rows[] = {
+        {end_well, FS_CLOSING_EXIT}, {fail, FS_CLOSING_EXIT}, {be_killed, FS_CLOSING_KILLED}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fs_writer opener;
+        pid_t child = end_child(rows[i].end, &opener);
+        fflush(stdout);
+        pid_t judge = fork();
+        if (judge == 0) {
+            if (setgid(65534) < 0 || setuid(65534) < 0)
+                _exit(99);
+            _exit((int)fs_writer_judge(&opener, child, &no_file));
+        }
+        int status = 0;
+        waitpid(judge, &status, 0);
+        TAP_INT(WEXITSTATUS(status), rows[i].want, "as another user");
+        waitpid(child, NULL, 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    test_unknown();
+    test_threads();
+    test_descriptors(argc > 1 ? argv[1] : "/dev/shm");
+    test_ends();
+    test_without_rights();
+    return tap_done();
+}
