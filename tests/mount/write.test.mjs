@@ -276,6 +276,23 @@ describe('interrupted half-way', () => {
       await mount.unmount();
     });
 
+  // These close or rename the file by themselves when they are asked to end: it cannot be told that it is half.
+  for (const option of ['-P', '--inplace', '--append-verify'])
+    for (const signal of ['SIGINT', 'SIGTERM'])
+      test(`rsync ${option}, ${signal}: what is there is restored`, async () => {
+        const mount = await begin(Buffer.alloc(0));
+        const child = spawn('rsync', ['--bwlimit=200', option, join(mount.top, 'new'), mount.memoryPath], { env, stdio: 'ignore', detached: true });
+        const ended = once(child, 'close');
+        await eventually(async () => (await mount.restores()).some(({ staged_bytes }) => staged_bytes > 0));
+        process.kill(-child.pid, signal);
+        await ended;
+        await eventually(async () => (await mount.states()).length === 0, 5000);
+        const memory = await mount.memory();
+        assert.ok(memory.length > 0 && memory.length < SIZE, `${memory.length}`);
+        assertBytes(memory, NEW.subarray(0, memory.length), 'memory');
+        await mount.unmount();
+      });
+
   for (const signal of ['SIGKILL', 'SIGINT', 'SIGTERM'])
     test(`${signal} while the canister is being told: it ends soon, and can be resumed`, async () => {
       const mount = await begin();
