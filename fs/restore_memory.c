@@ -22,15 +22,17 @@ void memory_set_phase(struct memory_commit *commit, enum fs_restore_phase phase)
 /* The first ranges of a plan, for people. */
 static void list_ranges(const struct memory_plan *plan, char *out, size_t size)
 {
-    struct memory_run run;
+    struct memory_run run = {0};
     size_t len = 0;
     unsigned n = 0;
     out[0] = '\0';
-    for (uint64_t from = 0; n < 4 && memory_plan_find(plan, from, UINT64_MAX, &run);
-         from = run.first + run.n, n++)
-        len += (size_t)snprintf(out + len, size - len, "%s%llu-%llu", n > 0 ? ", " : "",
-                                (unsigned long long)(run.first * MEMORY_PAGE),
-                                (unsigned long long)((run.first + run.n) * MEMORY_PAGE - 1));
+    for (uint64_t from = 0; n < 4 && memory_plan_find(plan, from, UINT64_MAX, &run); n++) {
+        unsigned long long first = run.first * MEMORY_PAGE;
+        unsigned long long last = first + run.n * MEMORY_PAGE - 1;
+        len +=
+            (size_t)snprintf(out + len, size - len, "%s%llu-%llu", n > 0 ? ", " : "", first, last);
+        from = run.first + run.n;
+    }
     if (n == 4 && memory_plan_find(plan, run.first + run.n, 1, &run))
         snprintf(out + len, size - len, " ...");
 }
@@ -45,11 +47,11 @@ void memory_summarize(struct memory_commit *commit, const char *format, ...)
     vsnprintf(more, sizeof(more), format, args);
     va_end(args);
     if (run->dry_run) {
+        unsigned long long n_bytes = commit->plan.n_set * MEMORY_PAGE;
         list_ranges(&commit->plan, ranges, sizeof(ranges));
         snprintf(
             run->summary, run->summary_size,
-            "would send %llu of %llu bytes in about %llu calls%s%s%s%s",
-            (unsigned long long)(commit->plan.n_set * MEMORY_PAGE),
+            "would send %llu of %llu bytes in about %llu calls%s%s%s%s", n_bytes,
             (unsigned long long)commit->size,
             (unsigned long long)memory_plan_count(&commit->plan, MEMORY_CHUNK_MAX / MEMORY_PAGE),
             ranges[0] ? " (bytes " : "", ranges, ranges[0] ? ")" : "", more);

@@ -105,9 +105,10 @@ static bool is_zero(const uint8_t *bytes, size_t len)
 
 /* --- by bytes --- */
 
-/* Plan the pages of a piece that are not what `theirs` has; NULL: all. Also completes its hash. */
+/* Plan the pages of a piece that are not what `theirs` has, as far as that was read. Also completes
+ * its hash. */
 static int take_piece(struct compare *compare, uint64_t piece, const uint8_t *ours,
-                      const uint8_t *theirs, struct ic_error *err)
+                      const uint8_t *theirs, bool was_read, struct ic_error *err)
 {
     struct memory_commit *commit = compare->commit;
     size_t len = memory_piece_len(commit, piece);
@@ -116,7 +117,7 @@ static int take_piece(struct compare *compare, uint64_t piece, const uint8_t *ou
         size_t n = len - pos < MEMORY_PAGE ? len - pos : MEMORY_PAGE;
         uint64_t off = piece * MEMORY_PIECE + pos;
         bool is_beyond = off + n > commit->present.size;
-        bool is_same = !is_beyond && theirs && memcmp(ours + pos, theirs + pos, n) == 0;
+        bool is_same = !is_beyond && was_read && memcmp(ours + pos, theirs + pos, n) == 0;
         bool is_base = !is_beyond && compare->how != MEMORY_COMPARE_NOTHING &&
                        memory_content_based(commit, off, n) == n;
         bool is_left =
@@ -140,7 +141,7 @@ static int compare_bytes(struct compare *compare, uint64_t piece, uint8_t *buffe
     bool reads = compare->how == MEMORY_COMPARE_BYTES && off < commit->present.size;
     if (result == 0 && reads)
         result = memory_base_read(commit, off, theirs, len, stop, err);
-    return result < 0 ? result : take_piece(compare, piece, buffer, reads ? theirs : NULL, err);
+    return result < 0 ? result : take_piece(compare, piece, buffer, theirs, reads, err);
 }
 
 /* Send all of a piece. What is the base's is read for the hash alone. */

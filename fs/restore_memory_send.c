@@ -44,7 +44,7 @@ int memory_update(struct memory_commit *commit, const char *method, const struct
 {
     const struct fs_target *target = commit->owner->target;
     const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + CALL_TIMEOUT_NS, .cancel = stop};
-    struct ic_reply reply;
+    struct ic_reply reply = {0};
     struct ic_buf arg = {0};
     int result = ic_candid_encode(args, n_args, &arg, err);
     if (result == 0) {

@@ -321,7 +321,7 @@ static int ask(void *arg, const atomic_bool *stop, struct ic_error *err)
     struct ic_io io = fs_target_io(owner->target, owner->target->options->timeout_ns);
     const struct ic_value number = ic_nat64(asking->session->number);
     char name[FS_METHOD_NAME_MAX];
-    struct ic_reply raw;
+    struct ic_reply raw = {0};
     struct memory_reply reply;
     io.cancel = stop;
     fs_memory_write_method(&owner->memory.write, FS_STAGED_STATUS, name);

@@ -134,7 +134,7 @@ static int ask(struct step *step, const atomic_bool *stop, struct ic_error *err)
 {
     const struct fs_target *target = step->commit->owner->target;
     const struct ic_io io = call_io(stop);
-    struct ic_reply reply;
+    struct ic_reply reply = {0};
     struct timespec now;
     const char *method = step->method ? step->method : "an earlier call";
     int result = ic_agent_ask_update(target->agent, &target->canister, method, step->request_id,
@@ -151,8 +151,8 @@ static int send(struct step *step, const atomic_bool *stop, struct ic_error *err
 {
     const struct fs_target *target = step->commit->owner->target;
     const struct ic_io io = call_io(stop);
-    struct ic_update update;
-    struct ic_reply reply;
+    struct ic_update update = {0};
+    struct ic_reply reply = {0};
     struct ic_buf arg = {0};
     int result = ic_candid_encode(step->args, step->n_args, &arg, err);
     if (result == 0)
