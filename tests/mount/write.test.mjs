@@ -149,8 +149,8 @@ describe('whole', () => {
   const edits = [
     ['sed -i', 'sed -i s/two/2/ "$t"'],
     ['ed', 'printf "%s\\n" ",s/two/2/" w q | ed -s "$t"'],
-    ['vim', 'vim -u NONE -es -c "%s/two/2/" -c wq "$t"'],
-    ['vim, with a backup', 'vim -u NONE -es -c "set backup backupcopy=no" -c "%s/two/2/" -c wq "$t"'],
+    ['vim.tiny', 'vim.tiny -u NONE -es -c "%s/two/2/" -c wq "$t"'],
+    ['vim.tiny, with a backup', 'vim.tiny -u NONE -es -c "set backup backupcopy=no" -c "%s/two/2/" -c wq "$t"'],
     ['perl -i', 'perl -i -pe s/two/2/ "$t"'],
   ];
   for (const [what, script] of edits)
