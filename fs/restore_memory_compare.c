@@ -125,7 +125,8 @@ static int take_piece(struct compare *compare, uint64_t piece, const uint8_t *ou
         if (!is_same && !is_base && !is_left)
             plan_pages(compare, page, 1);
     }
-    if (ic_sha256(ours, len, commit->hashes[piece]) < 0)
+    if (memory_content_based(commit, piece * MEMORY_PIECE, len) > 0 &&
+        ic_sha256(ours, len, commit->hashes[piece]) < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
     return 0;
 }
@@ -137,6 +138,9 @@ static int compare_bytes(struct compare *compare, uint64_t piece, uint8_t *buffe
     uint64_t off = piece * MEMORY_PIECE;
     size_t len = memory_piece_len(commit, piece);
     uint8_t *theirs = buffer + MEMORY_PIECE;
+    if (compare->keeps_zeros && off >= commit->present.size &&
+        memory_content_is_hole(commit, off, len))
+        return 0;
     int result = memory_content_read(commit, off, buffer, len, stop, err);
     bool reads = compare->how == MEMORY_COMPARE_BYTES && off < commit->present.size;
     if (result == 0 && reads)

@@ -143,11 +143,24 @@ uint64_t memory_content_based(struct memory_commit *commit, uint64_t off, uint64
     return based;
 }
 
+bool memory_content_is_hole(struct memory_commit *commit, uint64_t off, uint64_t len)
+{
+    uint64_t pos = 0;
+    while (pos < len) {
+        struct stage_segment segment = segment_at(commit, off + pos, len - pos);
+        if (segment.kind != STAGE_ZERO)
+            return false;
+        pos += segment.len;
+    }
+    return true;
+}
+
 /* --- the survey --- */
 
 struct survey {
     struct memory_commit *commit;
     uint64_t next;
+    uint8_t zeros[IC_SHA256_LEN]; /* the hash of a whole piece of zeros: files may be sparse */
 };
 
 static bool survey_take(void *arg, struct memory_task *out)
@@ -189,9 +202,15 @@ static int survey_work(void *arg, const struct memory_task *task, uint8_t *buffe
                        const atomic_bool *stop, struct ic_error *err)
 {
     (void)stop;
-    struct memory_commit *commit = ((struct survey *)arg)->commit;
+    const struct survey *survey = arg;
+    struct memory_commit *commit = survey->commit;
     uint64_t piece = task->first;
     struct ic_buf bytes = {0};
+    if (memory_piece_len(commit, piece) == MEMORY_PIECE &&
+        memory_content_is_hole(commit, piece * MEMORY_PIECE, MEMORY_PIECE)) {
+        memcpy(commit->hashes[piece], survey->zeros, IC_SHA256_LEN);
+        return 0;
+    }
     int result = survey_piece(commit, piece, buffer, &bytes, err);
     if (result == 0 && bytes.len > 0) { /* the layout goes first: it does not look like content */
         ic_buf_append(&bytes, buffer, memory_piece_len(commit, piece));
@@ -224,7 +243,12 @@ int memory_content_survey(struct memory_commit *commit, struct ic_error *err)
     crew.take = survey_take;
     crew.work = survey_work;
     crew.arg = &survey;
-    int result = memory_crew_run(&crew, err);
+    uint8_t *piece = calloc(1, MEMORY_PIECE);
+    int result = piece ? ic_sha256(piece, MEMORY_PIECE, survey.zeros) : -ENOMEM;
+    free(piece);
+    if (result < 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    result = memory_crew_run(&crew, err);
     return result < 0 ? result : memory_content_hash(commit, commit->digest, err);
 }
 

@@ -68,6 +68,9 @@ int memory_content_read(struct memory_commit *commit, uint64_t off, uint8_t *buf
 /* What lies in a range: how many bytes of the stage's content are the base's. */
 uint64_t memory_content_based(struct memory_commit *commit, uint64_t off, uint64_t len);
 
+/* Was nothing ever written there, and is nothing there the base's? */
+bool memory_content_is_hole(struct memory_commit *commit, uint64_t off, uint64_t len);
+
 /* Read the memory as it is; zeros beyond its end. With a version that proves it exactly that
  * version. Errors as above; -ESTALE: it is at another one. */
 int memory_base_read(struct memory_commit *commit, uint64_t off, uint8_t *buf, size_t len,
