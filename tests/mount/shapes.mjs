@@ -7,7 +7,7 @@ import { IDL } from '@icp-sdk/core/candid';
 import { withSection } from '../replica/test/wire_module.mjs';
 import { seedBytes, seedWord } from './harness.mjs';
 import { ITEMS_METHODS } from './items.mjs';
-import { createCanister, installCode, manage, moduleOf, SOURCES } from './install.mjs';
+import { createCanister, installCode, manage, moduleOf, SOURCES, upgradeCode } from './install.mjs';
 
 const { Bool, Int64, Nat, Nat8, Nat32, Nat64, Null, Opt, Record, Text, Tuple, Variant, Vec } = IDL;
 const Blob = Vec(Nat8);
@@ -339,6 +339,7 @@ const InitArgs = [Nat64, Nat64, Bool];
 // A canister of one of the shapes on some network.
 export class ShapedCanister {
   #agent;
+  #module;
 
   // Makes a canister that `agent` controls, and installs it.
   static async install(agent, name, options = {}) {
@@ -353,7 +354,8 @@ export class ShapedCanister {
   async reinstall(name, options = {}) {
     const { size = 100_000, seed = 1n, controllersOnly = SHAPES[name].guarded ?? false, metadata = 'public' } = options;
     const arg = IDL.encode(InitArgs, [BigInt(size), seed, controllersOnly]);
-    await installCode(this.#agent, this.principal, shapeModule(name, metadata, options.did), arg);
+    this.#module = shapeModule(name, metadata, options.did);
+    await installCode(this.#agent, this.principal, this.#module, arg);
     this.shape = SHAPES[name];
     this.filled = { size, seed };
     this.readable = this.shape.prepare?.installed === false ? { size: 0, seed } : this.filled;
@@ -370,6 +372,11 @@ export class ShapedCanister {
 
   start() {
     return manage(this.#agent, this.principal, 'start_canister');
+  }
+
+  // To the same code.
+  upgrade() {
+    return upgradeCode(this.#agent, this.principal, this.#module);
   }
 
   // The canister as seen by another agent.
