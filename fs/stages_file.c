@@ -318,6 +318,8 @@ static const char *find_doubt(const struct fs_staged_handle *handle, enum fs_clo
         return handle->others_wrote
                    ? "other processes wrote it, and the one that opened it did not close it"
                    : NULL;
+    case FS_CLOSING_LEFT:
+        return "its writer ended without closing it";
     case FS_CLOSING_UNKNOWN:
         return handle->staged->is_temporary
                    ? NULL
@@ -368,7 +370,10 @@ int fs_stages_flush(struct fs_staged_handle *handle, pid_t tid, atomic_bool *can
         return 0;
     pthread_mutex_lock(&stages->lock);
     const char *doubt = find_doubt(handle, closing);
+    bool is_shared = handle->others_wrote;
     pthread_mutex_unlock(&stages->lock);
+    if (!doubt && is_shared && fs_writer_any_has_open(&file))
+        doubt = "another process has it still open for writing";
     if (!doubt)
         return finish(handle, closing, cancel);
     if (!stage_is_changed(staged->stage))

@@ -17,6 +17,7 @@
 enum { FIELD_FLAGS = 6, FIELD_START = 19, FIELD_EXIT_CODE = 49 };
 
 struct process_stat {
+    char program[16];
     unsigned flags;
     uint64_t start;
     int exit_code; /* as wait(2) tells it */
@@ -61,10 +62,12 @@ static bool read_stat(pid_t tid, struct process_stat *out)
     if (!read_file(path, text, sizeof(text)))
         return false;
     /* The name may hold anything, also parentheses and spaces. */
+    const char *name = strchr(text, '(');
     char *rest = strrchr(text, ')');
-    if (!rest)
+    if (!name || !rest)
         return false;
-    rest++;
+    *rest++ = '\0';
+    snprintf(out->program, sizeof(out->program), "%s", name + 1);
     int n = 0;
     char *saved = NULL;
     for (char *word = strtok_r(rest, " \n", &saved); word; word = strtok_r(NULL, " \n", &saved)) {
@@ -93,6 +96,7 @@ bool fs_writer_identify(pid_t tid, struct fs_writer *out)
         !read_stat((pid_t)tgid, &stat))
         return false;
     *out = (struct fs_writer){.tgid = (pid_t)tgid, .start = stat.start};
+    memcpy(out->program, stat.program, sizeof(out->program));
     return true;
 }
 
@@ -181,6 +185,21 @@ static bool has_open(pid_t tgid, const struct fs_writer_file *file)
     return found;
 }
 
+bool fs_writer_any_has_open(const struct fs_writer_file *file)
+{
+    DIR *dir = opendir("/proc");
+    if (!dir)
+        return false;
+    bool found = false;
+    const struct dirent *entry;
+    while (!found && (entry = readdir(dir))) {
+        long pid = strtol(entry->d_name, NULL, 10); /* 0: no process */
+        found = pid > 0 && has_open((pid_t)pid, file);
+    }
+    closedir(dir);
+    return found;
+}
+
 /* --- how it ends --- */
 
 /* May we read how a process ends? Where we may not, field 52 is 0 as if it ended well. The link is
@@ -193,12 +212,15 @@ static bool can_see_status(pid_t tid)
     return readlink(path, target, sizeof(target)) >= 0 || errno == ENOENT;
 }
 
-static enum fs_closing judge_end(pid_t tid, const struct process_stat *stat)
+/* What ends well may have ended in the middle all the same: a server whose client is gone does.
+ * What a shell gave it as its output is whole then; what it opened itself it would have closed. */
+static enum fs_closing judge_end(pid_t tid, const struct process_stat *stat, bool is_same_program)
 {
+    enum fs_closing well = is_same_program ? FS_CLOSING_LEFT : FS_CLOSING_EXIT;
     if (!can_see_status(tid))
-        return stat->flags & PF_SIGNALED ? FS_CLOSING_KILLED : FS_CLOSING_EXIT;
+        return stat->flags & PF_SIGNALED ? FS_CLOSING_KILLED : well;
     if (stat->exit_code == 0)
-        return FS_CLOSING_EXIT;
+        return well;
     return stat->exit_code & 0x7f ? FS_CLOSING_KILLED : FS_CLOSING_FAILED;
 }
 
@@ -214,6 +236,6 @@ enum fs_closing fs_writer_judge(const struct fs_writer *opener, pid_t tid,
     if (!read_stat(tid, &stat))
         return FS_CLOSING_UNKNOWN;
     if (stat.flags & PF_EXITING)
-        return judge_end(tid, &stat);
+        return judge_end(tid, &stat, strcmp(closer.program, opener->program) == 0);
     return has_open(closer.tgid, file) ? FS_CLOSING_ONE : FS_CLOSING_LAST;
 }

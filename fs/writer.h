@@ -3,7 +3,7 @@
  * The kernel sends FLUSH whenever a descriptor is closed, also by a process that is killed, and by
  * every child that inherited it (fuse-practice.md, M22 to M24). What is written may be sent to the
  * canister only when the process that opened the file says that it is complete: by closing it, or
- * by ending well. /proc tells who it was and how it ends.
+ * by ending well, if a shell opened it for it. /proc tells who it was and how it ends.
  *
  * A thread id that the kernel passes is one of the reader's PID namespace; 0 stands for a process
  * outside of it, of which nothing can be told.
@@ -19,8 +19,9 @@
 
 /* A process. Its start time tells it from a later one of the same number. */
 struct fs_writer {
-    pid_t tgid;     /* 0: unknown */
-    uint64_t start; /* clock ticks after boot */
+    pid_t tgid;       /* 0: unknown */
+    uint64_t start;   /* clock ticks after boot */
+    char program[16]; /* what it runs, as the kernel calls it; execve(2) changes that */
 };
 
 /* The process of a thread. False, and an unknown one: it cannot be told. */
@@ -39,7 +40,8 @@ struct fs_writer_file {
 enum fs_closing {
     FS_CLOSING_LAST,    /* the opener has closed it: it has no other descriptor to write it by */
     FS_CLOSING_ONE,     /* the opener has closed a descriptor, and has another one */
-    FS_CLOSING_EXIT,    /* the opener ends, with status 0 */
+    FS_CLOSING_EXIT,    /* the opener ends, with status 0; another program opened it for it */
+    FS_CLOSING_LEFT,    /* likewise, but it is the program that opened it, and never closed it */
     FS_CLOSING_FAILED,  /* the opener ends, with another status */
     FS_CLOSING_KILLED,  /* a signal ends the opener */
     FS_CLOSING_OTHER,   /* another process has closed it, which inherited it */
@@ -56,6 +58,9 @@ enum fs_closing {
  * KILLED. */
 enum fs_closing fs_writer_judge(const struct fs_writer *opener, pid_t tid,
                                 const struct fs_writer_file *file) __attribute__((nonnull));
+
+/* Has any process the file open for writing? Looks at all whose descriptors may be read. */
+bool fs_writer_any_has_open(const struct fs_writer_file *file) __attribute__((nonnull));
 
 /* The device of what is mounted at a path, by the caller's mount table; 0: nothing is. Asks nobody
  * but the kernel.

@@ -70,6 +70,11 @@ static void fail_with_threads(void)
     exit(7);
 }
 
+static void run_another_program(void)
+{
+    (void)execlp("true", "true", (char *)NULL);
+}
+
 static void fail(void)
 {
     _exit(1);
@@ -99,8 +104,9 @@ static void test_ends(void)
         enum fs_closing want;
         const char *what;
     } rows[] = {
-        {end_well, FS_CLOSING_EXIT, "exit status 0"},
-        {end_well_with_threads, FS_CLOSING_EXIT, "exit status 0 of several threads"},
+        {end_well, FS_CLOSING_LEFT, "exit status 0"},
+        {end_well_with_threads, FS_CLOSING_LEFT, "exit status 0 of several threads"},
+        {run_another_program, FS_CLOSING_EXIT, "exit status 0 of what it became"},
         {fail, FS_CLOSING_FAILED, "exit status 1"},
         {fail_with_threads, FS_CLOSING_FAILED, "exit status 7 of several threads"},
         {be_killed, FS_CLOSING_KILLED, "SIGKILL"},
@@ -184,7 +190,9 @@ static void test_descriptors(const char *dir)
             "a descriptor to read by does not count");
     a = open(path, O_WRONLY);
     TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_ONE, "one to write by does");
+    TAP_OK(fs_writer_any_has_open(&file), "of some process");
     close(a);
+    TAP_OK(!fs_writer_any_has_open(&file), "of none");
     close(b);
     unlink(path);
 }
@@ -198,7 +206,11 @@ static void test_without_rights(void)
         void (*end)(void);
         enum fs_closing want;
     } rows[] = {
-        {end_well, FS_CLOSING_EXIT}, {fail, FS_CLOSING_EXIT}, {be_killed, FS_CLOSING_KILLED}};
+        {end_well, FS_CLOSING_LEFT},
+        {run_another_program, FS_CLOSING_EXIT},
+        {fail, FS_CLOSING_LEFT},
+        {be_killed, FS_CLOSING_KILLED},
+    };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct fs_writer opener;
         pid_t child = end_child(rows[i].end, &opener);

@@ -101,7 +101,7 @@ const WHOLE = [
   ['fallocate', 'fallocate -l 600100 "$t"', Buffer.concat([OLD, Buffer.alloc(89)])],
   ['python, with', py("with open(path, 'wb') as f: f.write(new)"), NEW],
   ['python, close', py("f = open(path, 'wb'); f.write(new); f.close()"), NEW],
-  ['python, never closed, exit 0', py("fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os._exit(0)"), NEW],
+  ['python as the command of >, never closed, exit 0', 'python3 -c "import os; os.write(1, open(\'new\', \'rb\').read()); os._exit(0)" > "$t"', NEW],
   ['python, r+b', py("with open(path, 'r+b') as f: f.seek(11); f.write(b'x' * 5)"),
     Buffer.concat([OLD.subarray(0, 11), Buffer.from('xxxxx'), OLD.subarray(16)])],
   ['python, a duplicate is closed half-way', py(`fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
@@ -187,6 +187,17 @@ try: mmap.mmap(fd, 4096)
 except OSError as e: sys.exit(e.errno)`), 19, []],
   ['cp of something that fails', 'cp /proc/self/mem "$t"', 1, []],
   ['cat of something that fails', 'cat half /proc/self/mem > "$t"', 1, ['failed']],
+  ['python, never closed, exit 0', py("fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os._exit(0)"), 0, ['tainted']],
+  ['python, closed while a child writes it', py(`fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+said, told = os.pipe()
+if os.fork() == 0:
+    import time
+    os.write(fd, new[:300000]); os.write(told, b'x'); time.sleep(0.5)
+    try: os.write(fd, new[300000:])
+    except OSError as e: os._exit(e.errno)
+os.read(said, 1)
+try: os.close(fd)
+except OSError as e: print(e); sys.exit(os.waitstatus_to_exitcode(os.wait()[1]) + e.errno)`), 10, ['tainted']],
   ['python, an exception without close', py("f = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(f, new[:1000]); raise ValueError"), 1, ['tainted']],
   ['python, exit status 3', py("fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os._exit(3)"), 3, ['tainted']],
   ['python, killed by itself', py("import signal\nfd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os.kill(os.getpid(), signal.SIGKILL)"), 137, ['tainted']],
