@@ -160,21 +160,28 @@ int fs_command_expect(void *arg, const struct fs_control_line *line, char *messa
     return 0;
 }
 
-int fs_command_dryrun(void *arg, const struct fs_control_line *line, char *message,
-                      size_t message_size)
+static int set_dry_run(const struct fs_mount *mount, bool is_on, char *message, size_t message_size)
 {
-    struct fs_mount *mount = arg;
-    bool is_on = strcmp(line->args[0], "on") == 0;
     int result = need_stages(mount, message, message_size);
     if (result < 0)
         return result;
-    if (!is_on && strcmp(line->args[0], "off") != 0) {
-        snprintf(message, message_size, "it is on or off");
-        return -EINVAL;
-    }
     fs_stages_set_dry_run(mount->stages, is_on);
     fs_log_print(mount->log, FS_LOG_INFO, "dry run is %s", is_on ? "on" : "off");
     return 0;
+}
+
+int fs_command_dryrun_on(void *arg, const struct fs_control_line *line, char *message,
+                         size_t message_size)
+{
+    (void)line;
+    return set_dry_run(arg, true, message, message_size);
+}
+
+int fs_command_dryrun_off(void *arg, const struct fs_control_line *line, char *message,
+                          size_t message_size)
+{
+    (void)line;
+    return set_dry_run(arg, false, message, message_size);
 }
 
 /* --- the maintenance lease --- */

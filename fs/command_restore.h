@@ -12,8 +12,10 @@ int fs_command_restore(void *arg, const struct fs_control_line *line, char *mess
                        size_t message_size);
 int fs_command_expect(void *arg, const struct fs_control_line *line, char *message,
                       size_t message_size);
-int fs_command_dryrun(void *arg, const struct fs_control_line *line, char *message,
-                      size_t message_size);
+int fs_command_dryrun_on(void *arg, const struct fs_control_line *line, char *message,
+                         size_t message_size);
+int fs_command_dryrun_off(void *arg, const struct fs_control_line *line, char *message,
+                          size_t message_size);
 int fs_command_pause(void *arg, const struct fs_control_line *line, char *message,
                      size_t message_size);
 int fs_command_resume(void *arg, const struct fs_control_line *line, char *message,

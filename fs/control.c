@@ -154,7 +154,7 @@ int fs_control_help(const struct fs_control *control, char **out, size_t *out_le
     for (const struct fs_command *command = control->commands; command->name; command++) {
         char synopsis[64];
         fs_command_synopsis(command, synopsis, sizeof(synopsis));
-        fprintf(to, "%-24s %s\n", synopsis, command->help);
+        fprintf(to, "%-23s  %s\n", synopsis, command->help);
     }
     if (fclose(to) != 0) {
         free(text);

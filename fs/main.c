@@ -108,6 +108,22 @@ static int make_absolute(char **path)
     return 0;
 }
 
+/* The same for what need not be there. */
+static int make_absolute_name(char **path)
+{
+    if (**path == '/')
+        return 0;
+    char *here = getcwd(NULL, 0);
+    char *absolute;
+    int len = here ? asprintf(&absolute, "%s/%s", here, *path) : -1;
+    free(here);
+    if (len < 0)
+        return -ENOMEM;
+    free(*path);
+    *path = absolute;
+    return 0;
+}
+
 static enum fs_exit resolve_paths(struct fs_options *options, char *message, size_t message_size)
 {
     enum fs_exit result = fs_session_check_mountpoint(options->mountpoint, message, message_size);
@@ -118,6 +134,12 @@ static enum fs_exit resolve_paths(struct fs_options *options, char *message, siz
         snprintf(message, message_size, "mount point '%s': %s", options->mountpoint,
                  strerror(-failed));
         return FS_EXIT_MOUNT;
+    }
+    failed = options->staging_dir ? make_absolute_name(&options->staging_dir) : 0;
+    if (failed < 0) {
+        snprintf(message, message_size, "staging_dir '%s': %s", options->staging_dir,
+                 strerror(-failed));
+        return FS_EXIT_CONFIG;
     }
     /* Read again at every new connection. */
     failed = options->ca_file ? make_absolute(&options->ca_file) : 0;
@@ -142,6 +164,10 @@ static enum fs_exit run_process(struct run *run)
         fs_log_close(run->log);
         return FS_EXIT_CONFIG;
     }
+    if (run->options->rw)
+        fs_log_print(run->log, FS_LOG_INFO,
+                     "rw: what is written there is restored (mount(8) asks for it unless 'ro' is "
+                     "given)");
     fs_identity_warn(&run->identity, run->log);
     enum fs_exit result = run_mount(run);
     fs_signals_close(&run->signals);

@@ -97,6 +97,7 @@ struct fs_staged_handle {
     bool can_write;
     bool others_wrote; /* another process wrote by it */
     bool is_closed;    /* the opener has closed it */
+    unsigned n_before; /* times that its opener had closed the file for good before */
 };
 
 /* Who asks, and how. */

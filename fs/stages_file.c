@@ -24,6 +24,7 @@ static void attach_locked(struct fs_staged *staged, const struct fs_stages_calle
                           const struct fs_writer *opener, struct fs_staged_handle *out)
 {
     fill_handle(out, staged, caller, opener);
+    out->n_before = staged->n_closings;
     staged->n_handles++;
     staged->n_writers += out->can_write;
     stages_use_locked(staged);
@@ -281,9 +282,16 @@ int fs_stages_sync(const struct fs_staged_handle *handle)
 /* The opener has finished with it. */
 static void close_locked(struct fs_staged_handle *handle)
 {
-    if (!handle->is_closed && handle->can_write)
+    if (!handle->is_closed && handle->can_write && handle->n_before == handle->staged->n_closings)
         handle->staged->n_writers--;
     handle->is_closed = true;
+}
+
+/* ... and with every other handle of the file: the kernel tells of those later, by RELEASE. */
+static void close_all_locked(struct fs_staged *staged)
+{
+    staged->n_writers = 0;
+    staged->n_closings++;
 }
 
 /* What the state alone answers. 1: it is being written, look at who closes it. */
@@ -343,6 +351,8 @@ static int finish(struct fs_staged_handle *handle, enum fs_closing closing, atom
     int result = 0;
     pthread_mutex_lock(&stages->lock);
     close_locked(handle);
+    if (closing == FS_CLOSING_EXIT || stages->dev != 0)
+        close_all_locked(staged);
     bool commits = is_meant && staged->has_place && staged->n_writers == 0;
     if (commits)
         result = stages_begin_locked(staged, &staged->place, cancel);

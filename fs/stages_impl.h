@@ -51,9 +51,11 @@ struct fs_staged {
     char name[FS_NAME_SIZE]; /* "" when it has none of its own */
     struct stat attr;        /* owns_ino: mode, owner, times */
     unsigned n_handles;
-    unsigned n_writers; /* handles that can write, and that the opener has not closed */
-    unsigned n_users;   /* handles, and calls under way */
-    uint64_t n_lookup;  /* of the kernel */
+    unsigned n_writers;  /* handles that can write, and that the opener has not closed; all are one
+                            process's */
+    unsigned n_closings; /* times that this process has closed the last of them */
+    unsigned n_users;    /* handles, and calls under way */
+    uint64_t n_lookup;   /* of the kernel */
     int64_t started_ns;
     atomic_bool *cancel; /* COMMITTING: of the request that waits for it, or NULL */
 };

@@ -32,7 +32,8 @@ static const struct {
     {EPROTO, "TLS failure; a reply that is malformed, truncated or of the wrong length"},
     {EBADMSG, "a certificate or a signature does not verify"},
     {EBUSY,
-     "the canister says so: a lease, a restore under way; a command whose job has not ended"},
+     "the canister says so: a lease, a restore under way; a file that somebody else writes; a "
+     "command whose job has not ended"},
     {EACCES, "not authorised: HTTP 401 or 403, the canister says so, inspect_message, a collection "
              "is null; "
              "the identity's delegation has expired"},
@@ -40,13 +41,17 @@ static const struct {
     {ESTALE,
      "the version changed under an open file; the replies that make up a chunk file did not "
      "agree three times"},
-    {ENOSPC, "the canister is out of memory or cycles"},
+    {ENOSPC, "the canister is out of memory or cycles; no room in staging_dir"},
     {EFBIG,
      "even the smallest reply is more than the canister can give: one item of a collection (the "
      "other files are not affected); a chunk file over 64 MiB or over what can be kept, see "
      "chunk_items and cache_size"},
-    {EROFS, "writing"},
-    {EINVAL, "a command that is none"},
+    {EROFS, "writing what cannot be restored, or without -o rw"},
+    {EINVAL,
+     "a command that is none; what was written cannot be this file: shorter than the memory, "
+     "malformed, not what is expected"},
+    {ECANCELED, "a restore while dryrun is on"},
+    {EXDEV, "renaming what can be restored"},
     {EOPNOTSUPP, "a command that the canister has no method for"},
     {ENOMEM, "out of memory here"},
     {EIO, "anything else: canister trap, stopped canister, HTTP 5xx, 429 after retries"},
@@ -74,7 +79,7 @@ void fs_usage_print_help(FILE *to)
     for (size_t i = 0; fs_option_describe(i, &words); i++) {
         char synopsis[64];
         format_synopsis(&words, synopsis, sizeof(synopsis));
-        fprintf(to, "  %-24s %s%s%s", synopsis, words.help, words.range[0] ? "; " : "",
+        fprintf(to, "  %-23s  %s%s%s", synopsis, words.help, words.range[0] ? "; " : "",
                 words.range);
         if (words.fallback)
             fprintf(to, " [%s]", words.fallback);
@@ -90,7 +95,7 @@ void fs_usage_print_help(FILE *to)
     for (const struct fs_command *command = fs_commands; command->name; command++) {
         char synopsis[64];
         fs_command_synopsis(command, synopsis, sizeof(synopsis));
-        fprintf(to, "  %-24s %s\n", synopsis, command->help);
+        fprintf(to, "  %-23s  %s\n", synopsis, command->help);
     }
     fprintf(to, "\nexit status:\n");
     for (size_t i = 0; i < N_EXITS; i++)

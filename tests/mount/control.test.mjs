@@ -338,7 +338,10 @@ describe('control', () => {
 
   test('is read as a list of the commands', async () => {
     const text = await readFile(control(mount), 'utf8');
-    assert.deepEqual(text.trimEnd().split('\n').map((line) => /^(.*?) {2,}\S/.exec(line)[1]), ['prepare', 'cancel ID']);
+    assert.deepEqual(text.trimEnd().split('\n').map((line) => /^(.*?) {2,}\S/.exec(line)[1]), [
+      'prepare', 'cancel ID', 'restore list', 'restore resume ID', 'restore commit ID [shrink=zero] [force]', 'restore abort ID',
+      'expect SIZE SHA256 [FILE]', 'dryrun on', 'dryrun off', 'maintenance pause', 'maintenance resume',
+    ]);
     const { mode, uid, size } = await stat(control(mount));
     assert.deepEqual([mode & 0o7777, uid, size], [0o644, process.getuid(), 0]);
   });

@@ -50,7 +50,7 @@ os.pwrite(fd, b'held', 0)
 os.fsync(fd)
 print('open', flush=True)
 sys.stdin.read()
-os.close(fd)`, mount.memoryPath], { stdio: ['pipe', 'pipe', 'inherit'] });
+os.close(fd)`, mount.memoryPath], { stdio: ['pipe', 'pipe', 'ignore'] });
   stage.onClose(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   return child;
@@ -99,7 +99,7 @@ describe('a commit that fails', () => {
       const job = await mount.job(`restore ${verb} 2`);
       assert.deepEqual([job.state, job.cause], ['failed', 'nothing staged has the number 2']);
     }
-    for (const line of ['restore resume', 'restore resume x', 'restore resume 1 2', 'restore commit 1 shrink', 'restore', 'dryrun', 'dryrun maybe', 'expect 1', 'expect 1 ab',
+    for (const line of ['restore resume', 'restore resume x', 'restore resume 1 2', 'restore commit 1 shrink', 'restore', 'dryrun', 'dryrun maybe', 'dryrun on x', 'expect 1', 'expect 1 ab',
       `expect x ${'a'.repeat(64)}`, `expect 1 ${'g'.repeat(64)}`])
       assert.equal(await command(mount, line), 'EINVAL', line);
     assert.equal(await command(mount, `expect 1 ${'a'.repeat(64)} nowhere`), 'ENOENT');
