@@ -66,12 +66,22 @@ static int make_dirs(const char *path)
     return 0;
 }
 
+/* What is found there is offered to be restored: nobody else may have put it there, or change it.
+ */
+static int check_owner(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_uid == geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ? 0 : -EPERM;
+}
+
 int stages_open_dir(struct fs_stages *stages, const char *path, char *message, size_t message_size)
 {
     int result = make_dirs(path);
     if (result == 0) {
-        stages->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        result = stages->dir_fd < 0 ? -errno : 0;
+        stages->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        result = stages->dir_fd < 0 ? -errno : check_owner(stages->dir_fd);
     }
     if (result == 0) {
         stages->lock_fd =
@@ -80,7 +90,8 @@ int stages_open_dir(struct fs_stages *stages, const char *path, char *message, s
     }
     if (result < 0)
         snprintf(message, message_size, "staging_dir: '%s' cannot be used: %s", path,
-                 strerror(-result));
+                 result == -EPERM ? "it is another user's, or others may write to it"
+                                  : strerror(-result));
     return result;
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdir, open, readFile, readdir, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdir, open, readFile, readdir, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FakeMount } from './fake.mjs';
@@ -217,6 +217,20 @@ describe('who else', () => {
   });
 });
 
+describe('a directory of stages', () => {
+  for (const [what, spoil, words] of [
+    ['that others may write to', (dir) => chmod(dir, 0o777), /others may write to it/],
+    ["that is another user's", (dir) => chown(dir, 65534, 65534), /another user's/],
+    ['that is a symbolic link', async (dir) => { await rename(dir, `${dir}.own`); await symlink(`${dir}.own`, dir); }, /Not a directory/],
+  ])
+    test(`${what} is not used`, async () => {
+      const mount = await begin();
+      await mount.unmount();
+      await spoil(join(mount.state, 'stages'));
+      await assert.rejects(begin([], mount.top), words);
+    });
+});
+
 describe('what is expected', () => {
   test('by command: another size or content is EINVAL, once', async () => {
     const mount = await begin();
@@ -327,7 +341,7 @@ test('a full disk: ENOSPC, tainted, and nothing is sent', async (t) => {
   const mount = await begin();
   await mount.unmount();
   const stages = join(mount.state, 'stages');
-  await run('mount', ['-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', stages]);
+  await run('mount', ['-t', 'tmpfs', '-o', 'mode=700,size=300k', 'tmpfs', stages]);
   stage.onClose(() => run('umount', ['-l', stages]));
   const again = await begin([], mount.top);
   assert.match(await put(again), /No space left on device/);
