@@ -167,12 +167,28 @@ void stages_set_state_locked(struct fs_staged *staged, enum fs_staged_state stat
         staged->name[0] = '\0';
 }
 
+bool stages_is_doubtful_locked(const struct fs_staged *staged)
+{
+    switch (staged->state) {
+    case FS_STAGED_TAINTED:
+        return true;
+    case FS_STAGED_FAILED:
+    case FS_STAGED_PARKED: /* what was written cannot be this file, or is not what is expected */
+        return staged->error == -EINVAL;
+    case FS_STAGED_FOUND:
+        return !staged->is_whole;
+    default:
+        return false;
+    }
+}
+
 void stages_note_state(struct fs_staged *staged)
 {
     struct fs_stages *stages = staged->stages;
     char note[1 + sizeof(staged->words)];
     pthread_mutex_lock(&stages->lock);
-    note[0] = (char)staged->state;
+    /* What is expected is forgotten when the mount ends; that this is not it must not be. */
+    note[0] = (char)(stages_is_doubtful_locked(staged) ? FS_STAGED_TAINTED : staged->state);
     snprintf(note + 1, sizeof(note) - 1, "%s", staged->words);
     pthread_mutex_unlock(&stages->lock);
     int result = stage_note(staged->stage, STAGES_NOTE_STATE, note, 1 + strlen(note + 1));

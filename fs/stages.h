@@ -9,7 +9,8 @@
  *   OPEN        being written, or a temporary file             COMMITTING TAINTED WAITING GONE
  *   WAITING     whole, as its writer said; a command commits   COMMITTING GONE
  *   COMMITTING  its restorer runs                              GONE FAILED WAITING
- *   FAILED      a commit failed; it can be repeated            COMMITTING OPEN PARKED GONE
+ *   FAILED      a commit failed; it can be repeated (after     COMMITTING OPEN PARKED GONE
+ *               EINVAL only by a command that insists)
  *   TAINTED     its writer did not finish, or a write failed   COMMITTING GONE
  *   PARKED      its name was removed after a failed commit     COMMITTING GONE
  *   FOUND       an earlier run has left it                     COMMITTING GONE

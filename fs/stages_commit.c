@@ -159,12 +159,13 @@ static void end_badly(struct fs_staged *staged, int result, const struct ic_erro
                             err->message);
     staged->error = result;
     staged->cancel = NULL;
+    bool is_doubtful = stages_is_doubtful_locked(staged);
     pthread_mutex_unlock(&stages->lock);
     stages_note_state(staged);
     fs_log_print(stages->config.log, is_dry_run ? FS_LOG_INFO : FS_LOG_ERROR,
-                 "%s is not restored: %s (%s); what was staged is kept: control restore resume "
-                 "%llu",
-                 staged->path, err->message, strerror(-result), (unsigned long long)staged->id);
+                 "%s is not restored: %s (%s); what was staged is kept: control restore %s %llu",
+                 staged->path, err->message, strerror(-result), is_doubtful ? "abort" : "resume",
+                 (unsigned long long)staged->id);
 }
 
 int stages_commit(struct fs_staged *staged, const struct fs_stages_order *order, char *summary,
@@ -214,16 +215,15 @@ int stages_complete(struct fs_staged *staged, const atomic_bool *cancel)
 /* May this one be committed by number? */
 static int check_order_locked(const struct fs_staged *staged, bool insists, struct ic_error *err)
 {
-    bool is_half = staged->state == FS_STAGED_TAINTED ||
-                   (staged->state == FS_STAGED_FOUND && !staged->is_whole);
     if (!staged->has_place) {
         ic_fail(err, IC_E_CONFIG, "it is a temporary file, for nothing that can be restored");
         return -EINVAL;
     }
-    if (is_half && !insists) {
+    if (stages_is_doubtful_locked(staged) && !insists) {
         ic_fail(err, IC_E_CONFIG,
-                "its writer did not finish (%s): restore commit %llu, if it is whole all the same",
-                staged->words, (unsigned long long)staged->id);
+                "it may be half a file or another one (%s): restore abort %llu, or restore commit "
+                "%llu if it is right all the same",
+                staged->words, (unsigned long long)staged->id, (unsigned long long)staged->id);
         return -EINVAL;
     }
     if (staged->n_writers > 0) {

@@ -177,6 +177,11 @@ static void tell_found(const struct fs_staged *staged, enum fs_staged_state was,
             log, FS_LOG_WARNING,
             "a restore of %s was not made (%s): control restore resume %llu, or abort %llu", path,
             *words ? words : fs_staged_state_words(was), id, id);
+    else if (was == FS_STAGED_TAINTED)
+        fs_log_print(log, FS_LOG_WARNING,
+                     "a restore of %s was not made (%s): control restore abort %llu, or commit "
+                     "%llu if it is right all the same",
+                     path, words, id, id);
     else
         fs_log_print(
             log, FS_LOG_WARNING,

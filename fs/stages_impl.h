@@ -32,7 +32,7 @@ struct fs_staged {
     bool is_truncated; /* begun with O_TRUNC, or as a new file */
     bool has_base;
     struct fs_opened base;  /* has_base: what it lies over, pinned */
-    bool is_whole;          /* FOUND: its writer had finished */
+    bool is_whole;          /* FOUND: it was not doubtful */
     struct fs_writer owner; /* who began it */
 
     struct fs_restore_progress progress; /* atomics */
@@ -128,6 +128,10 @@ bool stages_is_active(enum fs_staged_state state);
 /* Move on to a state. The words become part of it. */
 void stages_set_state_locked(struct fs_staged *staged, enum fs_staged_state state,
                              const char *words);
+
+/* May it be half a file, or another one than is meant? Only a command that insists sends it then.
+ */
+bool stages_is_doubtful_locked(const struct fs_staged *staged);
 
 /* Have the journal say what the state is. A disk that takes no note now is told of in the log. The
  * caller is a user. */

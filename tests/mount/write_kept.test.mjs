@@ -138,7 +138,7 @@ describe('a crash', () => {
     await again.says(/left .stable_memory.tmp, a temporary file: control restore abort 2/);
     assert.deepEqual(await again.states(), ['found', 'found']);
     assert.deepEqual(await again.commits(), []);
-    assert.match((await again.job('restore resume 1')).cause, /did not finish/);
+    assert.match((await again.job('restore resume 1')).cause, /may be half a file .*\(was open\)/);
     assert.match((await again.job('restore commit 2')).cause, /temporary file/);
     assert.equal((await again.job('restore abort 2')).state, 'done');
     await again.unmount();
@@ -321,10 +321,33 @@ describe('options and commands', () => {
     child.kill('SIGKILL');
     await once(child, 'close');
     assert.deepEqual(await mount.states(), ['tainted']);
-    assert.match((await mount.job('restore resume 1')).cause, /did not finish \(its writer was killed\): restore commit 1/);
+    assert.match((await mount.job('restore resume 1')).cause, /may be half a file .*\(its writer was killed\): restore abort 1, or restore commit 1/);
     assert.equal((await mount.job('restore commit 1')).state, 'done');
     assert.equal((await mount.memory()).toString('latin1', 0, 4), 'held');
     await mount.unmount();
+  });
+
+  test('a file that is not what is expected, or too short: resumed by no later mount, which expects nothing', async () => {
+    const mount = await begin();
+    const sha256 = createHash('sha256').update(OLD).digest('hex');
+    assert.equal(await command(mount, `expect ${SIZE} ${sha256}`), 'done');
+    assert.match(await put(mount), /Invalid argument/);
+    assert.match(await put(mount, NEW.subarray(0, 5)), /Invalid argument/);
+    await mount.says(/its SHA-256 is not the one that is expected .*control restore abort 1/);
+    assert.deepEqual(await mount.states(), ['failed', 'failed']);
+    await mount.unmount();
+    const again = await begin([], mount.top);
+    await again.says(/was not made \(its SHA-256 is not the one that is expected\): control restore abort 1, or commit 1 if it is right/);
+    for (const id of [1, 2]) {
+      const { state, cause } = await again.job(`restore resume ${id}`);
+      assert.equal(state, 'failed');
+      assert.match(cause, new RegExp(`another one .*: restore abort ${id}, or restore commit ${id}`));
+    }
+    assert.deepEqual(await again.commits(), []);
+    assertBytes(await again.memory(), OLD, 'memory');
+    assert.equal((await again.job('restore commit 1')).state, 'done');
+    assertBytes(await again.memory(), NEW, 'memory');
+    await again.unmount();
   });
 
   test('df shows the room for what is staged', async () => {
