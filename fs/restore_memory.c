@@ -104,18 +104,27 @@ int memory_check_base(struct memory_commit *commit, struct ic_error *err)
 }
 
 /* Memory of the platform has whole pages. What has no method for its size is a file, or a dump, and
- * as long as what was written. */
+ * as long as what was written. What a staged restore fills may be either: the canister says so. */
 static bool has_pages(const struct memory_restorer *owner)
 {
     const struct fs_memory *memory = &owner->memory;
-    return memory->write.style == FS_WRITE_STAGED || memory->write.grow[0] || memory->size[0] ||
-           memory->version[0];
+    return memory->write.style != FS_WRITE_STAGED &&
+           (memory->write.grow[0] || memory->size[0] || memory->version[0]);
+}
+
+static uint64_t padded_size(const struct memory_commit *commit)
+{
+    return (commit->file_size + MEMORY_PAGE - 1) / MEMORY_PAGE * MEMORY_PAGE;
 }
 
 static int check_size(struct memory_commit *commit, struct ic_error *err)
 {
-    uint64_t padded = (commit->file_size + MEMORY_PAGE - 1) / MEMORY_PAGE * MEMORY_PAGE;
-    commit->size = has_pages(commit->owner) ? padded : commit->file_size;
+    bool is_staged = commit->owner->memory.write.style == FS_WRITE_STAGED;
+    uint64_t padded = padded_size(commit);
+    commit->is_padded = has_pages(commit->owner) || commit->wants_pages ||
+                        (is_staged && (commit->file_size < commit->present.size ||
+                                       memory_staged_declared(commit, padded)));
+    commit->size = commit->is_padded ? padded : commit->file_size;
     /* A header that is written tells the new size. */
     if (commit->size >= commit->present.size || commit->owner->memory.header[0])
         return 0;
@@ -144,12 +153,33 @@ static int init(struct memory_commit *commit, struct ic_error *err)
     return 0;
 }
 
-static void fini(struct memory_commit *commit)
+static void forget_plan(struct memory_commit *commit)
 {
     memory_plan_fini(&commit->plan);
     free(commit->hashes);
+    commit->hashes = NULL;
+}
+
+static void fini(struct memory_commit *commit)
+{
+    forget_plan(commit);
     fs_limit_fini(&commit->read_limit);
     fs_limit_fini(&commit->hash_limit);
+}
+
+/* For the size as it is now. */
+static int commit_size(struct memory_commit *commit, struct ic_error *err)
+{
+    int result = check_size(commit, err);
+    if (result < 0)
+        return result;
+    commit->n_pieces = (commit->size + MEMORY_PIECE - 1) / MEMORY_PIECE;
+    commit->hashes = calloc((size_t)commit->n_pieces + 1, IC_SHA256_LEN);
+    if (!commit->hashes ||
+        memory_plan_init(&commit->plan, (commit->size + MEMORY_PAGE - 1) / MEMORY_PAGE) < 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    return commit->owner->memory.write.style == FS_WRITE_STAGED ? memory_commit_staged(commit, err)
+                                                                : memory_commit_plain(commit, err);
 }
 
 static int run(struct memory_commit *commit, struct ic_error *err)
@@ -161,16 +191,15 @@ static int run(struct memory_commit *commit, struct ic_error *err)
             result = memory_look(commit, err);
     }
     if (result == 0)
-        result = check_size(commit, err);
-    if (result < 0)
-        return result;
-    commit->n_pieces = (commit->size + MEMORY_PIECE - 1) / MEMORY_PIECE;
-    commit->hashes = calloc((size_t)commit->n_pieces + 1, IC_SHA256_LEN);
-    if (!commit->hashes ||
-        memory_plan_init(&commit->plan, (commit->size + MEMORY_PAGE - 1) / MEMORY_PAGE) < 0)
-        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
-    return commit->owner->memory.write.style == FS_WRITE_STAGED ? memory_commit_staged(commit, err)
-                                                                : memory_commit_plain(commit, err);
+        result = commit_size(commit, err);
+    if (result < 0 && commit->wants_pages && !commit->is_padded &&
+        commit->size != padded_size(commit)) {
+        forget_plan(commit);
+        result = memory_look(commit, err);
+        if (result == 0)
+            result = commit_size(commit, err);
+    }
+    return result;
 }
 
 static int restorer_commit(struct fs_restorer *restorer, const struct fs_restore_run *given,

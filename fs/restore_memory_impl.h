@@ -42,6 +42,8 @@ struct memory_commit {
     bool is_complete;   /* no byte of the stage is the base's */
     uint64_t file_size; /* of the stage */
     uint64_t size;      /* of the memory, when it is done */
+    bool is_padded;     /* to whole pages */
+    bool wants_pages;   /* the canister refused the size as it was written */
 
     /* Of each piece the hash: of its content when it needs no base; else, until the base is known,
      * of the stage's part of it. Each is written by the thread whose task it is. */
@@ -149,6 +151,9 @@ int memory_once(struct memory_commit *commit, int64_t patience_ns,
 
 /* What a crew of this commit has in common; its own members are the caller's to fill. */
 struct memory_crew memory_crew_of(const struct memory_commit *commit, unsigned n_threads);
+
+/* Did an earlier commit of this stage declare this size to the canister? */
+bool memory_staged_declared(struct memory_commit *commit, uint64_t size);
 
 /* --- the two ways --- */
 

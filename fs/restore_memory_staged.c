@@ -79,6 +79,12 @@ static bool load_note(struct memory_commit *commit, struct session_note *out)
     return has_one;
 }
 
+bool memory_staged_declared(struct memory_commit *commit, uint64_t size)
+{
+    struct session_note note;
+    return load_note(commit, &note) && note.size == size;
+}
+
 /* --- what an earlier commit began --- */
 
 enum earlier { EARLIER_NONE, EARLIER_OPEN, EARLIER_DONE };
@@ -206,6 +212,7 @@ static int try_once(struct memory_session *session, const struct session_note *e
         earlier = NULL;
     }
     result = memory_session_begin(session, err);
+    commit->wants_pages = result < 0 && session->refusal == MEMORY_REFUSAL_RANGE;
     if (result < 0)
         return result;
     if (earlier && session->number == earlier->session)

@@ -124,7 +124,7 @@ module {
       };
       case null {};
     };
-    if (size % Memory.PAGE != 0 or size < memory.size) return #err(#range);
+    if (size < memory.size) return #err(#range);
     if (not isBase(base_version, memory)) return #err(#stale(Memory.present(memory)));
     let hashes = Sha256.SCRATCH + (size / PIECE + 1) * HASH;
     if (not Memory.reserve(state.stage, size) or not Memory.reserve(state.hashes, hashes)) return #err(#other("out of memory: no room for the stage"));

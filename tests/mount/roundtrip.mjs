@@ -114,7 +114,7 @@ export const CASES = {
     makeEmpty: (agent) => installPlain(agent, 'motoko'),
     async make(agent) {
       const canister = await installPlain(agent, 'motoko');
-      await canister.actor.stable_write(0n, Buffer.from('Bytes of a region. '.repeat(20_000).slice(0, 5 * PAGE)));
+      await canister.actor.stable_write(0n, Buffer.from('Bytes of a region, no whole pages of them. '.repeat(8000)));
       return canister;
     },
     async change({ actor }, seed) {
