@@ -11,14 +11,15 @@
 struct writes {
     struct discovery_search *search;
     const struct fs_memory *memory;
-    char missing[FS_WRITE_WORDS]; /* the first method that cannot be used, and why; "" */
+    char missing[FS_WRITE_WORDS]; /* of each way the first method that cannot be used, and why */
 };
 
 static void miss(struct writes *writes, const char *method, const char *reason)
 {
     discovery_note(writes->search->out, method, false, "%s", reason);
-    if (!writes->missing[0])
-        snprintf(writes->missing, sizeof(writes->missing), "%.100s: %.95s", method, reason);
+    size_t len = strlen(writes->missing);
+    snprintf(writes->missing + len, sizeof(writes->missing) - len, "%s%.40s: %.55s",
+             len > 0 ? "; " : "", method, reason);
 }
 
 static const struct ic_type_method *find(struct writes *writes, const char *name)
