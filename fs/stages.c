@@ -169,17 +169,11 @@ void stages_set_state_locked(struct fs_staged *staged, enum fs_staged_state stat
 
 bool stages_is_doubtful_locked(const struct fs_staged *staged)
 {
-    switch (staged->state) {
-    case FS_STAGED_TAINTED:
-        return true;
-    case FS_STAGED_FAILED:
-    case FS_STAGED_PARKED: /* what was written cannot be this file, or is not what is expected */
-        return staged->error == -EINVAL;
-    case FS_STAGED_FOUND:
-        return !staged->is_whole;
-    default:
-        return false;
-    }
+    bool has_failed = staged->state == FS_STAGED_FAILED || staged->state == FS_STAGED_PARKED;
+    /* -EINVAL: what was written cannot be this file, or is not what is expected */
+    return staged->state == FS_STAGED_TAINTED ||
+           (staged->state == FS_STAGED_FOUND && !staged->is_whole) ||
+           (has_failed && staged->error == -EINVAL);
 }
 
 void stages_note_state(struct fs_staged *staged)
