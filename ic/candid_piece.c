@@ -102,7 +102,7 @@ static int make_record(const struct ic_piece_form *form, const struct ic_type *c
     int ret = alloc(arena, 1, sizeof(*record), &memory, err);
     if (ret == 0)
         ret = alloc(arena, form->n_fields, sizeof(*fields), &more, err);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     record = memory;
     fields = more;
