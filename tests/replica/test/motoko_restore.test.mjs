@@ -245,8 +245,8 @@ test('what is refused', async () => {
   const tried = async (change) => (await actor.restore_begin({ ...good, ...change })).err;
   assert.deepEqual(await tried({ target: 'heap' }), { other: 'the only target here is stable_memory' });
   assert.deepEqual(await tried({ sha256: new Uint8Array(31) }), { other: 'sha256 has 32 bytes' });
-  for (const size of [0n, BigInt(PAGE), BigInt(2 * PAGE + 1), 2n ** 64n - 1n]) assert.deepEqual(await tried({ size }), { range: null }, `${size}`);
-  assert.match((await tried({ size: 2n ** 50n })).other, /^out of memory/);
+  for (const size of [0n, BigInt(PAGE)]) assert.deepEqual(await tried({ size }), { range: null }, `${size}`);
+  for (const size of [2n ** 50n, 2n ** 64n - 1n]) assert.match((await tried({ size })).other, /^out of memory/);
   assert.equal((await stranger.stable_read(BigInt(PAGE + 1), 0n)).length, 0);
   await assert.rejects(stranger.stable_read(BigInt(PAGE + 1), 1n), /not within the size/);
   const session = await begin(all);
