@@ -10,7 +10,7 @@
  *   restore_memory_plain.c    the plain way: grow, write, compare again
  *   restore_memory_crew.c     threads for all of these
  *
- * Memory: 100 bytes for each MiB that is restored, and 2 to 4 MiB for each call in flight.
+ * Memory: 100 bytes for each MiB that is restored, and three times the size of each call in flight.
  */
 #ifndef CANISTERFS_FS_RESTORE_MEMORY_H
 #define CANISTERFS_FS_RESTORE_MEMORY_H
@@ -21,9 +21,11 @@
 struct fs_restore_memory_config {
     const struct fs_target *target; /* borrowed until it is closed */
     const struct fs_memory *memory; /* copied; its write side is not FS_WRITE_NONE */
-    unsigned n_inflight;            /* update calls at once, 1 to 160 */
-    int64_t patience_ns;            /* without any progress; 0: 120 s */
-    int64_t settle_ns; /* how long a call whose outcome is unknown may still begin; 0: 300 s */
+    /* Update calls at once, 1 to 160, as large as they may be; of small ones up to eight times as
+     * many, unless it is 1, and no more bytes together. */
+    unsigned n_inflight;
+    int64_t patience_ns; /* without any progress; 0: 120 s */
+    int64_t settle_ns;   /* how long a call whose outcome is unknown may still begin; 0: 300 s */
 };
 
 /* Returns 0 or -ENOMEM. No I/O.

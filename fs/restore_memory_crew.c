@@ -14,8 +14,9 @@ struct watch {
     atomic_bool stop; /* everybody ends as soon as he can */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;  /* n_running sank, or stop was set */
+    pthread_cond_t changed;  /* n_running or n_taken sank, or stop was set */
     unsigned n_running;      /* guarded by lock */
+    uint64_t n_taken;        /* guarded by lock: of the tasks that are being done */
     bool is_done;            /* guarded by lock: there are no further tasks */
     int64_t good_ns;         /* guarded by lock: when a task succeeded last */
     int result;              /* guarded by lock: the failure that ends it; 0: none */
@@ -51,12 +52,27 @@ static void end_locked(struct watch *watch, int result, const struct ic_error *e
     pthread_cond_broadcast(&watch->changed);
 }
 
+static bool is_too_much_locked(const struct watch *watch, uint64_t n)
+{
+    return watch->crew->n_at_once > 0 && watch->n_taken > 0 &&
+           watch->n_taken + n > watch->crew->n_at_once;
+}
+
+/* The next task, as soon as it may be begun. */
 static bool take(struct watch *watch, struct memory_task *out)
 {
     pthread_mutex_lock(&watch->lock);
-    if (!watch->is_done && !atomic_load(&watch->stop))
-        watch->is_done = !watch->crew->take(watch->crew->arg, out);
     bool has_one = !watch->is_done && !atomic_load(&watch->stop);
+    if (has_one) {
+        has_one = watch->crew->take(watch->crew->arg, out);
+        watch->is_done = !has_one;
+    }
+    while (has_one && is_too_much_locked(watch, out->n)) {
+        (void)!ic_wait_cond(&watch->changed, &watch->lock, INT64_MAX, NULL);
+        has_one = !atomic_load(&watch->stop);
+    }
+    if (has_one)
+        watch->n_taken += out->n;
     pthread_mutex_unlock(&watch->lock);
     return has_one;
 }
@@ -92,6 +108,8 @@ static void do_task(struct watch *watch, const struct memory_task *task, uint8_t
     } while (result < 0);
     pthread_mutex_lock(&watch->lock);
     watch->good_ns = ic_wait_now_ns();
+    watch->n_taken -= task->n;
+    pthread_cond_broadcast(&watch->changed);
     pthread_mutex_unlock(&watch->lock);
 }
 

@@ -30,6 +30,7 @@ struct memory_crew {
     struct fs_lease *lease;         /* NULL: none is needed */
     int64_t patience_ns;
     unsigned n_threads; /* 1 to MEMORY_CREW_MAX */
+    uint64_t n_at_once; /* most of the tasks' n in all at a time, when there are several; 0: any */
     size_t buffer_size; /* each thread gets one */
 
     /* The next task. One thread at a time. False: there is none any more. */

@@ -3,11 +3,15 @@
 #include "ic/wait.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of one call. The network takes up a call within five minutes or never; under load it waits for
  * its block. Calls that are given up are made anew, so this must not be short. */
 #define CALL_TIMEOUT_NS (120 * IC_NS_PER_SEC)
+
+/* So many in the place of one as large as it may be. */
+#define SMALL_CALLS 8
 
 /* Below this a failure is not about size. */
 #define CHUNK_MIN ((size_t)4096)
@@ -149,15 +153,11 @@ static bool shrink(struct memory_commit *commit, size_t len)
     return smaller >= CHUNK_MIN;
 }
 
-static int send_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int send_part(struct sending *sending, uint64_t off, uint8_t *buffer, size_t len,
                      const atomic_bool *stop, struct ic_error *err)
 {
-    struct sending *sending = arg;
     struct memory_commit *commit = sending->commit;
     struct fs_restore_progress *progress = commit->run->progress;
-    uint64_t off = task->first * MEMORY_PAGE;
-    uint64_t left = commit->size - off;
-    size_t len = left < task->n * MEMORY_PAGE ? (size_t)left : (size_t)(task->n * MEMORY_PAGE);
     int result = memory_content_read(commit, off, buffer, len, stop, err);
     for (size_t pos = 0, n = 0; result == 0 && pos < len; pos += n) {
         size_t limit = atomic_load(&commit->chunk_limit);
@@ -175,16 +175,48 @@ static int send_work(void *arg, const struct memory_task *task, uint8_t *buffer,
     return result;
 }
 
+/* Small parts are many at once: each has memory for itself alone. */
+static int send_work(void *arg, const struct memory_task *task, uint8_t *no_buffer,
+                     const atomic_bool *stop, struct ic_error *err)
+{
+    (void)no_buffer;
+    struct sending *sending = arg;
+    uint64_t off = task->first * MEMORY_PAGE;
+    uint64_t left = sending->commit->size - off;
+    size_t len = left < task->n * MEMORY_PAGE ? (size_t)left : (size_t)(task->n * MEMORY_PAGE);
+    uint8_t *buffer = malloc(len + 1);
+    if (!buffer)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    int result = send_part(sending, off, buffer, len, stop, err);
+    free(buffer);
+    return result;
+}
+
+/* Calls that are small go out in larger numbers, as long as they have no more bytes together: each
+ * waits for a block, in which there is room for many of them. */
+static void set_pace(const struct memory_commit *commit, uint64_t max_pages,
+                     struct memory_crew *crew)
+{
+    unsigned n = commit->owner->n_inflight;
+    uint64_t n_parts = memory_plan_count(&commit->plan, max_pages);
+    crew->n_at_once = n * (MEMORY_CHUNK_MAX / MEMORY_PAGE);
+    crew->n_threads = n > 1 ? n * SMALL_CALLS : 1;
+    if (crew->n_threads > MEMORY_CREW_MAX)
+        crew->n_threads = MEMORY_CREW_MAX;
+    if (n_parts < crew->n_threads)
+        crew->n_threads = (unsigned)n_parts;
+}
+
 int memory_send(struct memory_commit *commit, const struct memory_sender *sender,
                 struct ic_error *err)
 {
     uint64_t max_pages = sender->step > 0 ? sender->step : sender->chunk_max / MEMORY_PAGE;
     struct sending sending = {
         .commit = commit, .sender = sender, .max_pages = max_pages > 0 ? max_pages : 1};
-    struct memory_crew crew = memory_crew_of(commit, commit->owner->n_inflight);
+    struct memory_crew crew = memory_crew_of(commit, 1);
     atomic_store(&commit->chunk_limit,
                  sender->chunk_max > 0 ? sender->chunk_max : MEMORY_CHUNK_MAX);
-    crew.buffer_size = (size_t)(sending.max_pages * MEMORY_PAGE);
+    set_pace(commit, sending.max_pages, &crew);
     crew.take = send_take;
     crew.work = send_work;
     crew.arg = &sending;

@@ -58,3 +58,8 @@ export function officialFetch(network, bytes, chunk, inflight, to) {
 export function officialItems(network, { canister, method, total, chunk, inflight }, to) {
   return official('official_items.mjs', { network, canister, method, total, chunk, inflight, to });
 }
+
+// The saved replies of a directory, given back.
+export function officialRestore(network, canister, from, inflight) {
+  return official('official_restore.mjs', { network, canister, from, inflight });
+}

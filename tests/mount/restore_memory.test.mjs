@@ -125,6 +125,31 @@ describe('a staged restore', () => {
     await same(canister, bytes);
   });
 
+  test('many small calls are under way at once, and of large ones as many as they may be', async () => {
+    const mostAtOnce = (log) => {
+      const chunks = log.filter(({ method }) => method === 'restore_chunk');
+      return Math.max(...chunks.map(({ began }) => chunks.filter((c) => c.began <= began && c.began + c.ms > began).length));
+    };
+    const bytes = randomBytes(16 * MIB);
+    const canister = await makeCanister(bytes);
+    await network.options({ updateMs: 2000 });
+    const restoreAtOnce = async (inflight) => {
+      const log = await network.requestsDuring(() => succeed(canister, place(), [`file=${put(bytes)}`, `inflight=${inflight}`, 'commit']));
+      return mostAtOnce(log);
+    };
+    for (let page = 0; page < 40; page++) bytes[6 * page * PAGE] ^= 1;
+    const small = await restoreAtOnce(4);
+    assert.ok(small > 8 && small <= 32, `${small} of one page each`);
+    randomBytes(16 * MIB).copy(bytes);
+    const large = await restoreAtOnce(4);
+    assert.ok(large > 1 && large <= 4, `${large} of 2 MiB each`);
+    bytes[0] ^= 1;
+    bytes[2 * PAGE] ^= 1;
+    assert.equal(await restoreAtOnce(1), 1, 'one at a time');
+    await network.options({ updateMs: 0 });
+    await same(canister, bytes);
+  });
+
   test('a change everywhere is not looked into again and again', async () => {
     const canister = await makeCanister();
     await client.update(canister, 'stable_grow', new Uint8Array(IDL.encode([IDL.Nat64], [BigInt((128 * MIB) / PAGE)])));
