@@ -117,6 +117,35 @@ static uint64_t padded_size(const struct memory_commit *commit)
     return (commit->file_size + MEMORY_PAGE - 1) / MEMORY_PAGE * MEMORY_PAGE;
 }
 
+/* What the memory has behind a file that ends within its last page. */
+struct tail {
+    struct memory_commit *commit;
+    uint8_t bytes[MEMORY_PAGE];
+    size_t len;
+};
+
+static int read_tail(void *arg, const atomic_bool *stop, struct ic_error *err)
+{
+    struct tail *tail = arg;
+    return memory_base_read(tail->commit, tail->commit->file_size, tail->bytes, tail->len, stop,
+                            err);
+}
+
+/* Would a shorter file take away nothing but zeros? So it is when it was restored before, and
+ * filled up to a page. */
+static int has_zeros_behind(struct memory_commit *commit, bool *out, struct ic_error *err)
+{
+    struct tail tail = {.commit = commit};
+    *out = padded_size(commit) >= commit->present.size;
+    if (!*out)
+        return 0;
+    tail.len = (size_t)(commit->present.size - commit->file_size);
+    int result = memory_once(commit, 0, read_tail, &tail, err);
+    for (size_t i = 0; result == 0 && i < tail.len; i++)
+        *out = *out && tail.bytes[i] == 0;
+    return result;
+}
+
 static int check_size(struct memory_commit *commit, struct ic_error *err)
 {
     bool is_staged = commit->owner->memory.write.style == FS_WRITE_STAGED;
@@ -126,9 +155,13 @@ static int check_size(struct memory_commit *commit, struct ic_error *err)
                                        memory_staged_declared(commit, padded)));
     commit->size = commit->is_padded ? padded : commit->file_size;
     /* A header that is written tells the new size. */
-    if (commit->size >= commit->present.size || commit->owner->memory.header[0])
+    if (commit->file_size >= commit->present.size || commit->owner->memory.header[0])
         return 0;
-    if (!commit->run->shrink_zero)
+    bool has_zeros = false;
+    int result = has_zeros_behind(commit, &has_zeros, err);
+    if (result < 0)
+        return result;
+    if (!has_zeros && !commit->run->shrink_zero)
         return ic_fail(err, IC_E_CONFIG,
                        "what was written has %llu bytes, the memory has %llu and cannot become "
                        "smaller (is it half a copy? shrink=zero makes the rest zeros)",

@@ -203,6 +203,22 @@ describe('a staged restore', () => {
     await same(canister, Buffer.concat([bytes, Buffer.alloc(MIB - 10)]));
   });
 
+  test('shorter by less than a page: EINVAL too, unless only zeros are missing', async () => {
+    const before = randomBytes(2 * MIB).fill(1, 2 * MIB - 10);
+    const canister = await makeCanister(before);
+    const dir = place();
+    const half = put(before.subarray(0, 2 * MIB - 10));
+    const log = await network.requestsDuring(() => fail('EINVAL', /2097142 bytes.*2097152.*half a copy/, canister, dir, [`file=${half}`, 'commit']));
+    assert.equal(updates(log), 0);
+    await same(canister, before);
+    const odd = randomBytes(2 * MIB + 10);
+    const whole = Buffer.concat([odd, Buffer.alloc(65536 - 10)]);
+    for (let i = 0; i < 2; i++) {
+      await succeed(canister, place(), [`file=${put(odd)}`, 'commit']);
+      await same(canister, whole);
+    }
+  });
+
   test('hashes of a node that lags behind: everything is sent', async () => {
     const canister = await makeCanister(randomBytes(3 * MIB));
     const bytes = randomBytes(3 * MIB);
