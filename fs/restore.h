@@ -7,7 +7,8 @@
  * What it must keep: before it sends anything everything that can be checked here is checked; a
  * commit that fails can be repeated with the same stage, by this program or a later one, and
  * converges; what it needs for that it notes in the stage (kinds FS_NOTE_RESTORER and up) before it
- * sends. It never removes or changes the stage's bytes.
+ * sends. It never removes or changes the stage's bytes. What a commit of another stage has left
+ * unknown or open is settled first, from that one's notes.
  */
 #ifndef CANISTERFS_FS_RESTORE_H
 #define CANISTERFS_FS_RESTORE_H
@@ -47,6 +48,11 @@ struct fs_restore_run {
      * a crash, or there is none. */
     struct source *base;
     uint64_t base_serial; /* for source_read of base */
+
+    /* Others of the same target, oldest first: commits of them may have ended early. Their notes
+     * may be read and written. */
+    struct stage *const *others;
+    size_t n_others;
 
     bool shrink_zero; /* a file shorter than the memory: zeros for the rest, instead of -EINVAL */
     bool force;       /* commit what does not cover an unversioned target */

@@ -72,7 +72,7 @@ static int explain(struct items_commit *commit, uint64_t end, int result)
 {
     struct ic_error *err = commit->err;
     const char *name = commit->items->collection->name;
-    if (err->code == IC_E_UNKNOWN_OUTCOME || err->code == IC_E_CONFIG) {
+    if (err->code == IC_E_UNKNOWN_OUTCOME || err->code == IC_E_CONFIG || err->code == IC_E_BUSY) {
         ic_error_reword(err, "%s: %.400s", name, err->message);
         return result;
     }

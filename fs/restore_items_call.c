@@ -34,7 +34,7 @@ static int note(struct items_commit *commit, struct items_note *call, enum items
 {
     struct ic_error err;
     call->state = state;
-    int result = items_note_write(commit->run->stage, call, &err);
+    int result = items_note_write(call, &err);
     if (result < 0)
         *commit->err = err;
     return result;
@@ -111,7 +111,7 @@ static int make_once(struct items_commit *commit, struct items_note *call, const
 
 int items_call_make(struct items_commit *commit, uint64_t end, const struct ic_buf *arg)
 {
-    struct items_note call = {.start = commit->at, .end = end};
+    struct items_note call = {.stage = commit->run->stage, .start = commit->at, .end = end};
     memcpy(call.hash, commit->content.hash, sizeof(call.hash));
     for (unsigned i = 0;; i++) {
         int result = make_once(commit, &call, arg);
@@ -149,12 +149,50 @@ static int ask(struct items_commit *commit, struct items_note *call)
     return note(commit, call, ITEMS_CALL_FAILED);
 }
 
+/* What a commit of another stage has left: a call that may still run. And if it was to give the
+ * same, and the canister has some of it: these items would be given twice.
+ *
+ * has_begun  this stage has made calls itself */
+static int settle_other(struct items_commit *commit, struct stage *other, bool has_begun)
+{
+    struct items_note call;
+    int result = items_note_read(other, &call, commit->err);
+    if (result == 0 && call.state == ITEMS_CALL_SENT)
+        result = ask(commit, &call);
+    commit->at = 0;
+    commit->is_complete = false;
+    if (result < 0)
+        return result == -ENOENT ? 0 : result;
+    uint64_t n = call.state == ITEMS_CALL_DONE ? call.end : call.start;
+    bool is_same = memcmp(call.hash, commit->content.hash, sizeof(call.hash)) == 0;
+    if (n == 0 || !is_same || has_begun || commit->run->force)
+        return 0;
+    return ic_fail(commit->err, IC_E_BUSY,
+                   "an earlier restore of the same was interrupted after %llu of %llu items: "
+                   "control restore resume goes on with it; when it is aborted (control restore "
+                   "abort), or with force, all of them are given again",
+                   (unsigned long long)n, (unsigned long long)commit->content.count);
+}
+
+static int settle_others(struct items_commit *commit, bool has_begun)
+{
+    const struct fs_restore_run *run = commit->run;
+    int result = 0;
+    for (size_t i = 0; result == 0 && !run->dry_run && i < run->n_others; i++)
+        result = settle_other(commit, run->others[i], has_begun);
+    return result;
+}
+
 int items_call_resume(struct items_commit *commit)
 {
     struct items_note call;
     int result = items_note_read(commit->run->stage, &call, commit->err);
-    if (result < 0)
-        return result == -ENOENT ? 0 : result;
+    if (result < 0 && result != -ENOENT)
+        return result;
+    bool has_begun = result == 0;
+    result = settle_others(commit, has_begun);
+    if (result < 0 || !has_begun)
+        return result;
     if (call.state == ITEMS_CALL_SENT && !commit->run->dry_run)
         result = ask(commit, &call);
     else

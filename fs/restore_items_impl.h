@@ -43,6 +43,7 @@ enum items_call_state {
 
 /* The last call. Items [0, start) are restored. */
 struct items_note {
+    struct stage *stage; /* where it is noted; borrowed */
     enum items_call_state state;
     uint8_t hash[IC_SHA256_LEN]; /* of the file */
     uint64_t start, end;
@@ -51,7 +52,7 @@ struct items_note {
 };
 
 /* Returns 0 or -errno with err. */
-int items_note_write(struct stage *stage, const struct items_note *note, struct ic_error *err)
+int items_note_write(const struct items_note *note, struct ic_error *err)
     __attribute__((warn_unused_result));
 
 /* Returns 0; -ENOENT: there is none, without words; -EPROTO: it cannot be read; -errno. */
@@ -78,9 +79,10 @@ struct items_commit {
 int items_call_make(struct items_commit *commit, uint64_t end, const struct ic_buf *arg)
     __attribute__((warn_unused_result));
 
-/* What became of the last call, if nothing is noted of that. Fills commit->at and is_complete.
+/* What became of the last call, if nothing is noted of that. Fills commit->at and is_complete. When
+ * this stage has sent none: what became of those of others.
  *
- * Returns 0 or -errno, as above. */
+ * Returns 0 or -errno, as above; -EBUSY: another stage of the same content was given half-way. */
 int items_call_resume(struct items_commit *commit) __attribute__((warn_unused_result));
 
 static inline bool items_is_cancelled(const struct fs_restore_run *run)

@@ -39,7 +39,7 @@ static const uint8_t *get(const uint8_t *from, void *out, size_t len)
     return from + len;
 }
 
-int items_note_write(struct stage *stage, const struct items_note *note, struct ic_error *err)
+int items_note_write(const struct items_note *note, struct ic_error *err)
 {
     uint8_t bytes[LEN] = {VERSION, (uint8_t)note->state};
     uint8_t *to = put(bytes + 2, note->hash, sizeof(note->hash));
@@ -47,7 +47,7 @@ int items_note_write(struct stage *stage, const struct items_note *note, struct 
     to = put_number(to, note->end);
     to = put_number(to, note->expiry_ns);
     put(to, note->request_id, sizeof(note->request_id));
-    int result = stage_note(stage, KIND, bytes, sizeof(bytes));
+    int result = stage_note(note->stage, KIND, bytes, sizeof(bytes));
     if (result < 0) {
         /* The errno is the disk's, which has no class of its own here. */
         ic_fail(err, IC_E_CONFIG, "what is sent cannot be noted in the staging directory: %s",
@@ -84,6 +84,7 @@ int items_note_read(struct stage *stage, struct items_note *out, struct ic_error
     }
     bool is_good = decode(bytes, len, out);
     free(bytes);
+    out->stage = stage;
     return is_good ? 0
                    : ic_fail(err, IC_E_MALFORMED,
                              "the journal in the staging directory is not of this program");

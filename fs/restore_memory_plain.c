@@ -1,6 +1,6 @@
 /* The plain way: methods that write at once. It is not atomic.
  *
- *   settle   learn what became of steps that an earlier commit sent
+ *   settle   learn what became of steps that an earlier commit sent, also of another stage
  *   init     where the canister wants it
  *   grow     by what is missing; its size says when it is enough
  *   repeat   compare with what is there; done when nothing differs; send what does
@@ -59,7 +59,7 @@ static int save_doubt(struct plain *plain, bool is_sending, struct ic_error *err
     return result;
 }
 
-static void load_doubt(struct plain *plain)
+static void load_doubt(struct plain *plain, struct stage *stage)
 {
     int64_t settled_ns = wall_ns() + plain->commit->owner->settle_ns;
     void *bytes = NULL;
@@ -67,14 +67,16 @@ static void load_doubt(struct plain *plain)
     uint64_t form;
     uint64_t is_sending;
     uint64_t until_ns;
-    if (stage_get_note(plain->commit->stage, MEMORY_NOTE_DOUBT, &bytes, &len) < 0)
+    if (stage_get_note(stage, MEMORY_NOTE_DOUBT, &bytes, &len) < 0)
         return;
     struct ic_cursor cursor = ic_cursor(bytes, len);
     if (memory_note_get(&cursor, &form) && form == NOTE_FORM &&
         memory_note_get(&cursor, &is_sending) && memory_note_get(&cursor, &until_ns)) {
         /* A clock that was set back must not make it wait for ever. */
         bool is_far = is_sending || until_ns > (uint64_t)settled_ns;
-        atomic_store(&plain->doubt_ns, is_far ? settled_ns : (int64_t)until_ns);
+        int64_t found_ns = is_far ? settled_ns : (int64_t)until_ns;
+        if (found_ns > atomic_load(&plain->doubt_ns))
+            atomic_store(&plain->doubt_ns, found_ns);
     }
     free(bytes);
 }
@@ -296,7 +298,9 @@ static int run(struct plain *plain, struct ic_error *err)
         return result;
     if (commit->run->dry_run)
         return compare(plain, err);
-    load_doubt(plain);
+    load_doubt(plain, commit->stage);
+    for (size_t i = 0; i < commit->run->n_others; i++)
+        load_doubt(plain, commit->run->others[i]);
     result = memory_step_settle(commit, err);
     if (result == 0)
         result = look(commit, err);

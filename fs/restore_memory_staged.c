@@ -10,7 +10,8 @@
  *   second   everything                       none; the present version where the stage needs it
  *
  * The note in the stage says which session was begun and whether its commit was asked for: a commit
- * whose reply was lost is asked for again, with the same session, before anything else. */
+ * whose reply was lost is asked for again, with the same session, before anything else. So is one
+ * of another stage of this memory; if its content is another, it is given up. */
 #include "fs/restore_memory_session.h"
 
 #include <errno.h>
@@ -69,11 +70,11 @@ static bool parse_note(const uint8_t *bytes, size_t len, struct session_note *ou
 }
 
 /* False: there is none that can be used. */
-static bool load_note(struct memory_commit *commit, struct session_note *out)
+static bool load_note(struct stage *stage, struct session_note *out)
 {
     void *bytes = NULL;
     size_t len;
-    bool has_one = stage_get_note(commit->stage, MEMORY_NOTE_SESSION, &bytes, &len) == 0 &&
+    bool has_one = stage_get_note(stage, MEMORY_NOTE_SESSION, &bytes, &len) == 0 &&
                    parse_note(bytes, len, out);
     free(bytes);
     return has_one;
@@ -240,13 +241,40 @@ static bool is_mendable(const struct memory_session *session, unsigned attempt)
            (session->refusal == MEMORY_REFUSAL_STALE && commit->is_complete);
 }
 
+/* Those of other stages. One of the same content that is open is this commit's to go on with; one
+ * that was taken over is not the end of this commit: the memory may have been written to since. */
+static int settle_others(struct memory_session *session, struct session_note *note,
+                         enum earlier *out, struct ic_error *err)
+{
+    const struct fs_restore_run *run = session->commit->run;
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < run->n_others; i++) {
+        struct session_note found;
+        enum earlier earlier = EARLIER_NONE;
+        if (!load_note(run->others[i], &found))
+            continue;
+        result = settle_earlier(session, &found, &earlier, err);
+        if (result == 0 && earlier == EARLIER_DONE)
+            result = memory_look(session->commit, err);
+        if (earlier == EARLIER_OPEN) {
+            *note = found;
+            *out = earlier;
+        }
+    }
+    return result;
+}
+
 static int run(struct memory_session *session, struct ic_error *err)
 {
     struct memory_commit *commit = session->commit;
     struct session_note note;
+    struct session_note own;
     enum earlier earlier = EARLIER_NONE;
-    bool has_note = !commit->run->dry_run && load_note(commit, &note);
-    int result = has_note ? settle_earlier(session, &note, &earlier, err) : 0;
+    int result = commit->run->dry_run ? 0 : settle_others(session, &note, &earlier, err);
+    if (result == 0 && !commit->run->dry_run && load_note(commit->stage, &own)) {
+        note = own;
+        result = settle_earlier(session, &note, &earlier, err);
+    }
     if (result < 0 || earlier == EARLIER_DONE)
         return result;
     result = memory_check_base(commit, err);
@@ -285,7 +313,10 @@ int memory_carry_on(struct memory_commit *commit, int result, struct ic_error *e
     struct memory_session session;
     struct session_note note;
     bool may_be = err->code == IC_E_REJECTED || err->code == IC_E_BUSY;
-    if (!may_be || commit->run->dry_run || !load_note(commit, &note) || !note.is_committing)
+    bool has_one = load_note(commit->stage, &note) && note.is_committing;
+    for (size_t i = commit->run->n_others; !has_one && i > 0; i--)
+        has_one = load_note(commit->run->others[i - 1], &note) && note.is_committing;
+    if (!may_be || commit->run->dry_run || !has_one)
         return result;
     if (memory_session_init(&session, commit) < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
@@ -299,7 +330,7 @@ int memory_abort_staged(struct memory_commit *commit, struct ic_error *err)
 {
     struct memory_session session;
     struct session_note note;
-    if (!load_note(commit, &note))
+    if (!load_note(commit->stage, &note))
         return 0;
     if (memory_session_init(&session, commit) < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "out of memory");

@@ -21,6 +21,7 @@ enum state { STEP_NONE, STEP_SENT, STEP_DONE };
 
 struct step {
     struct memory_commit *commit;
+    struct stage *stage; /* where it is noted */
     enum memory_step_kind kind;
     uint64_t state;
     uint64_t expiry_ns;
@@ -42,21 +43,22 @@ static int save(struct step *step, enum state state, struct ic_error *err)
     ic_buf_append(&buf, step->request_id, IC_REQUEST_ID_LEN);
     int result = ic_buf_status(&buf);
     if (result == 0)
-        result = stage_note(step->commit->stage, MEMORY_NOTE_STEP + step->kind, buf.bytes, buf.len);
+        result = stage_note(step->stage, MEMORY_NOTE_STEP + step->kind, buf.bytes, buf.len);
     ic_buf_fini(&buf);
     if (result < 0)
         ic_fail(err, IC_E_REJECTED, "the staging directory: %s", strerror(-result));
     return result;
 }
 
-static bool load(struct memory_commit *commit, enum memory_step_kind kind, struct step *out)
+static bool load(struct memory_commit *commit, struct stage *stage, enum memory_step_kind kind,
+                 struct step *out)
 {
     void *bytes = NULL;
     size_t len;
     uint64_t form;
     struct ic_view id;
-    *out = (struct step){.commit = commit, .kind = kind};
-    if (stage_get_note(commit->stage, MEMORY_NOTE_STEP + kind, &bytes, &len) < 0)
+    *out = (struct step){.commit = commit, .stage = stage, .kind = kind};
+    if (stage_get_note(stage, MEMORY_NOTE_STEP + kind, &bytes, &len) < 0)
         return false;
     struct ic_cursor cursor = ic_cursor(bytes, len);
     bool is_good = memory_note_get(&cursor, &form) && form == NOTE_FORM &&
@@ -197,27 +199,41 @@ static int run_once(void *arg, const atomic_bool *stop, struct ic_error *err)
 
 /* --- the whole --- */
 
-int memory_step_settle(struct memory_commit *commit, struct ic_error *err)
+static int settle(struct memory_commit *commit, struct stage *stage, struct ic_error *err)
 {
     int result = 0;
     for (int kind = 0; result == 0 && kind < MEMORY_STEP_KINDS; kind++) {
         struct step step;
-        if (load(commit, (enum memory_step_kind)kind, &step) && step.state == STEP_SENT)
+        if (load(commit, stage, (enum memory_step_kind)kind, &step) && step.state == STEP_SENT)
             result = memory_once(commit, PATIENCE_NS, settle_once, &step, err);
     }
+    return result;
+}
+
+int memory_step_settle(struct memory_commit *commit, struct ic_error *err)
+{
+    int result = settle(commit, commit->stage, err);
+    for (size_t i = 0; result == 0 && i < commit->run->n_others; i++)
+        result = settle(commit, commit->run->others[i], err);
     return result;
 }
 
 bool memory_step_is_done(struct memory_commit *commit, enum memory_step_kind kind)
 {
     struct step step;
-    return load(commit, kind, &step) && step.state == STEP_DONE;
+    return load(commit, commit->stage, kind, &step) && step.state == STEP_DONE;
 }
 
 int memory_step_run(struct memory_commit *commit, enum memory_step_kind kind, const char *method,
                     const struct ic_value *args, size_t n_args, struct ic_error *err)
 {
     struct step step = {
-        .commit = commit, .kind = kind, .method = method, .args = args, .n_args = n_args};
+        .commit = commit,
+        .stage = commit->stage,
+        .kind = kind,
+        .method = method,
+        .args = args,
+        .n_args = n_args,
+    };
     return memory_once(commit, PATIENCE_NS, run_once, &step, err);
 }

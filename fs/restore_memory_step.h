@@ -12,8 +12,8 @@ enum memory_step_kind {
     MEMORY_STEP_KINDS,
 };
 
-/* Wait for the outcome of a step that an earlier commit may have sent. Returns 0 when it is known,
- * or cannot run any more; -errno with err: it is not known yet. */
+/* Wait for the outcome of a step that an earlier commit, also of another stage, may have sent.
+ * Returns 0 when it is known, or cannot run any more; -errno with err: it is not known yet. */
 int memory_step_settle(struct memory_commit *commit, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull));
 

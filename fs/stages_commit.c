@@ -59,13 +59,17 @@ static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
                    size_t summary_size, struct ic_error *err)
 {
     const struct fs_stages_config *config = &staged->stages->config;
+    struct stages_others others;
     struct fs_lease *lease = is_dry_run ? NULL : config->lease;
     const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + LEASE_NS, .cancel = order->cancel};
     int result = lease ? fs_lease_hold(lease, "canisterfs restores", &io, err) : 0;
     if (result < 0)
         return result;
+    result = stages_use_others(staged, &others);
     const struct fs_restore_run run = {
         .stage = staged->stage,
+        .others = others.stages,
+        .n_others = others.n,
         .base = staged->has_base ? staged->base.source : NULL,
         .base_serial = staged->has_base ? staged->base.stat.version : 0,
         .shrink_zero = config->shrink_zero || order->shrink_zero,
@@ -77,7 +81,11 @@ static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
         .summary = summary,
         .summary_size = summary_size,
     };
-    result = restorer->ops->commit(restorer, &run, err);
+    if (result == 0)
+        result = restorer->ops->commit(restorer, &run, err);
+    else
+        ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    stages_unuse_others(&others);
     if (lease)
         fs_lease_release(lease);
     if (result == 0 && is_dry_run) {

@@ -176,6 +176,20 @@ int stages_begin_locked(struct fs_staged *staged, const struct fs_place *place,
  * is COMMITTING, by a user. */
 int stages_complete(struct fs_staged *staged, const atomic_bool *cancel);
 
+/* --- stages_others.c --- */
+
+/* Other staged files of a place, oldest first. */
+struct stages_others {
+    size_t n;
+    struct fs_staged **staged;
+    struct stage **stages;
+};
+
+/* Those that are for the same place. The caller is a user, and becomes one of each of them; to be
+ * unused also after a failure. Returns 0 or -ENOMEM. */
+int stages_use_others(struct fs_staged *staged, struct stages_others *out);
+void stages_unuse_others(struct stages_others *others);
+
 /* --- stages_expect.c --- */
 
 /* Is it what is expected of its place? Returns 0, -EINVAL and so on, with err filled. */

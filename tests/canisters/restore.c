@@ -507,8 +507,13 @@ IC_UPDATE(restore_commit)
         reply_more();
         return;
     }
-    live_set_size(record.session.size);
-    live_changed();
+    /* When nothing was sent, all was there already. */
+    bool is_change = record.received.n > 0 || live_size() != record.session.size;
+
+    if (is_change) {
+        live_set_size(record.session.size);
+        live_changed();
+    }
     end_session(SESSION_COMMITTED);
     record_save();
     reply_ok(REPLY_COMMIT);

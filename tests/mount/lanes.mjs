@@ -3,12 +3,12 @@ import { before, test } from 'node:test';
 
 export const LANES = 3;
 
-// For a describe with { concurrency: LANES }: open() resolves to a lane, and the function returned declares a test that gets
+// For a describe with { concurrency: n }: open() resolves to a lane, and the function returned declares a test that gets
 // one that is free.
-export function inLanes(open) {
+export function inLanes(open, n = LANES) {
   const free = [];
   before(async () => {
-    for (let i = 0; i < LANES; i++) free.push(await open());
+    for (let i = 0; i < n; i++) free.push(await open());
   });
   return (name, body) =>
     test(name, async () => {

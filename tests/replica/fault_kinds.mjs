@@ -175,6 +175,14 @@ export const KINDS = {
       });
     },
   },
+  // It is taken up { ms } later, also when nobody waits for the answer any more.
+  late: {
+    at: () => false,
+    async intercept(rule) {
+      await sleep(rule.ms ?? 1000, undefined, { ref: false });
+      return false;
+    },
+  },
   // The body trickles: { bytes } every { ms }.
   drip: {
     at: anywhere,
