@@ -54,10 +54,34 @@ static bool find_number(const char *text, const char *name, int base, uint64_t *
     return false;
 }
 
+/* Is it in the middle of execve(2)? The kernel then closes its O_CLOEXEC descriptors, and waits for
+ * our answer, with a lock held for which whoever reads its `stat` or `exe` waits: that must not be
+ * us. Its new memory has no code yet; that of a process that ends, or of the kernel, has no size.
+ */
+static bool is_in_execve(pid_t tid)
+{
+    char path[64];
+    char text[256];
+    unsigned long n_pages;
+    unsigned long n_code;
+    snprintf(path, sizeof(path), "/proc/%ld/statm", (long)tid);
+    if (!read_file(path, text, sizeof(text)))
+        return false;
+    char *end;
+    n_pages = strtoul(text, &end, 10);
+    (void)strtoul(end, &end, 10); /* resident */
+    (void)strtoul(end, &end, 10); /* shared */
+    n_code = strtoul(end, &end, 10);
+    return n_pages > 0 && n_code == 0;
+}
+
+/* False: it is not there, or cannot be asked. */
 static bool read_stat(pid_t tid, struct process_stat *out)
 {
     char path[64];
     char text[2048];
+    if (is_in_execve(tid))
+        return false;
     snprintf(path, sizeof(path), "/proc/%ld/stat", (long)tid);
     if (!read_file(path, text, sizeof(text)))
         return false;
@@ -82,20 +106,28 @@ static bool read_stat(pid_t tid, struct process_stat *out)
     return n > FIELD_EXIT_CODE;
 }
 
-bool fs_writer_identify(pid_t tid, struct fs_writer *out)
+/* The process of a thread; 0: it cannot be told. */
+static pid_t process_of(pid_t tid)
 {
     char path[64];
     char text[8192];
     uint64_t tgid;
-    struct process_stat stat;
-    *out = (struct fs_writer){0};
     if (tid <= 0)
-        return false;
+        return 0;
     snprintf(path, sizeof(path), "/proc/%ld/status", (long)tid);
-    if (!read_file(path, text, sizeof(text)) || !find_number(text, "Tgid:", 10, &tgid) ||
-        !read_stat((pid_t)tgid, &stat))
+    return read_file(path, text, sizeof(text)) && find_number(text, "Tgid:", 10, &tgid)
+               ? (pid_t)tgid
+               : 0;
+}
+
+bool fs_writer_identify(pid_t tid, struct fs_writer *out)
+{
+    struct process_stat stat;
+    pid_t tgid = process_of(tid);
+    *out = (struct fs_writer){0};
+    if (tgid == 0 || !read_stat(tgid, &stat))
         return false;
-    *out = (struct fs_writer){.tgid = (pid_t)tgid, .start = stat.start};
+    *out = (struct fs_writer){.tgid = tgid, .start = stat.start};
     memcpy(out->program, stat.program, sizeof(out->program));
     return true;
 }
@@ -229,9 +261,14 @@ enum fs_closing fs_writer_judge(const struct fs_writer *opener, pid_t tid,
 {
     struct fs_writer closer;
     struct process_stat stat;
-    if (opener->tgid == 0 || !fs_writer_identify(tid, &closer))
+    pid_t tgid = process_of(tid);
+    if (opener->tgid == 0 || tgid == 0)
         return FS_CLOSING_UNKNOWN;
-    if (!fs_writer_is_same(opener, &closer))
+    if (tgid == opener->tgid && is_in_execve(tgid))
+        return FS_CLOSING_LEFT;
+    if (tgid == opener->tgid && !fs_writer_identify(tid, &closer))
+        return FS_CLOSING_UNKNOWN;
+    if (tgid != opener->tgid || !fs_writer_is_same(opener, &closer))
         return FS_CLOSING_OTHER;
     if (!read_stat(tid, &stat))
         return FS_CLOSING_UNKNOWN;

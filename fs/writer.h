@@ -41,7 +41,8 @@ enum fs_closing {
     FS_CLOSING_LAST,    /* the opener has closed it: it has no other descriptor to write it by */
     FS_CLOSING_ONE,     /* the opener has closed a descriptor, and has another one */
     FS_CLOSING_EXIT,    /* the opener ends, with status 0; another program opened it for it */
-    FS_CLOSING_LEFT,    /* likewise, but it is the program that opened it, and never closed it */
+    FS_CLOSING_LEFT,    /* likewise, but it is the program that opened it, and never closed it;
+                           or another program takes its place by execve(2) */
     FS_CLOSING_FAILED,  /* the opener ends, with another status */
     FS_CLOSING_KILLED,  /* a signal ends the opener */
     FS_CLOSING_OTHER,   /* another process has closed it, which inherited it */

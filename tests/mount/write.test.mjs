@@ -125,6 +125,9 @@ if os.fork() == 0:
     os.close(0); os.close(1); os.close(2)
     import time; time.sleep(0.3); os._exit(1)
 os.close(fd)`), NEW],
+  ['python, another program is run while it is open', py(`fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new[:300000])
+assert os.system('true') == 0
+os.write(fd, new[300000:]); os.close(fd)`), NEW],
   ['python, temporary file and os.replace', py(`tmp = path.replace('stable_memory', '.stable_memory.tmp')
 with open(tmp, 'wb') as f: f.write(new)
 os.replace(tmp, path)`), NEW],
@@ -188,6 +191,7 @@ except OSError as e: sys.exit(e.errno)`), 19, []],
   ['cp of something that fails', 'cp /proc/self/mem "$t"', 1, []],
   ['cat of something that fails', 'cat half /proc/self/mem > "$t"', 1, ['failed']],
   ['python, never closed, exit 0', py("fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os._exit(0)"), 0, ['tainted']],
+  ['python, execve closes it', py("fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os.execvp('true', ['true'])"), 0, ['tainted']],
   ['python, closed while a child writes it', py(`fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
 said, told = os.pipe()
 if os.fork() == 0:
