@@ -83,7 +83,7 @@ static bool load_note(struct stage *stage, struct session_note *out)
 bool memory_staged_declared(struct memory_commit *commit, uint64_t size)
 {
     struct session_note note;
-    return load_note(commit, &note) && note.size == size;
+    return load_note(commit->stage, &note) && note.size == size;
 }
 
 /* --- what an earlier commit began --- */
