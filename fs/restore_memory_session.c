@@ -215,7 +215,7 @@ struct committing {
     struct memory_session *session;
     bool is_done;
     bool has_moved;
-    uint64_t n_done; /* as the canister tells */
+    uint64_t n_done; /* the most that the canister told */
 };
 
 static int commit_once(void *arg, const atomic_bool *stop, struct ic_error *err)
@@ -238,8 +238,9 @@ static int commit_once(void *arg, const atomic_bool *stop, struct ic_error *err)
                ic_value_nat64(ic_value_field(ok, "total"), &total) < 0) {
         result = ic_fail(err, IC_E_WRONG_TYPE, "restore_commit: the reply cannot be used");
     } else {
-        committing->has_moved = done != committing->n_done;
-        committing->n_done = done;
+        committing->has_moved = done > committing->n_done;
+        if (committing->has_moved)
+            committing->n_done = done;
         atomic_store(&progress->n_apply, total);
         atomic_store(&progress->n_applied, done);
     }
