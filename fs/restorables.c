@@ -58,6 +58,12 @@ void fs_restorables_close(struct fs_restorables *restorables)
     free(restorables);
 }
 
+/* Better now than when somebody has to restore. */
+static void warn_of_read_only(const struct fs_target *target, const char *path, const char *reason)
+{
+    fs_log_print(target->log, FS_LOG_WARNING, "%s cannot be restored: %s", path, reason);
+}
+
 /* --- memories --- */
 
 static int open_memory(void *arg, uint64_t index, struct fs_restorer **out)
@@ -91,8 +97,11 @@ int fs_restorables_add_memory(struct fs_restorables *restorables, struct fs_tree
         .version = version_of_memory,
         .arg = memory,
     };
-    if (memory->memory->write.style == FS_WRITE_NONE)
+    if (memory->memory->write.style == FS_WRITE_NONE) {
+        if (i == 0) /* all are written by the same methods */
+            warn_of_read_only(restorables->config.target, path, memory->memory->write.words);
         return 0;
+    }
     return fs_tree_set_restorable(tree, path, &memory->restorable);
 }
 
@@ -110,13 +119,15 @@ static int add_collection(struct fs_restorables *restorables, struct fs_tree *tr
     struct collection *collection = &restorables->collections[i];
     const struct fs_collection *described = &restorables->config.discovery->collections[i];
     char path[FS_PLACE_PATH_MAX];
-    if (!described->restore.method[0])
+    snprintf(path, sizeof(path), "backup/%s", described->name);
+    if (!described->restore.method[0]) {
+        warn_of_read_only(restorables->config.target, path, described->restore.reason);
         return 0;
+    }
     int result = fs_restore_items_new(&collection->items, restorables->config.target, described);
     if (result < 0)
         return result;
     collection->restorable = (struct fs_restorable){.open = open_item, .arg = collection};
-    snprintf(path, sizeof(path), "backup/%s", described->name);
     return fs_tree_set_restorable(tree, path, &collection->restorable);
 }
 
