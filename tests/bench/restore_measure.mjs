@@ -31,10 +31,12 @@ function stages(log) {
   const of = (method) => log.filter((entry) => entry.endpoint === 'call' && entry.method === method);
   const [begin, chunks, commits] = ['restore_begin', 'restore_chunk', 'restore_commit'].map(of);
   if (commits.length === 0) return {};
+  const asked = log.filter(({ method }) => method === 'stable_hashes');
   const [began, sent] = [firstOf(begin), firstOf(commits)];
   const sends = chunks.length > 0 ? firstOf(chunks) : sent;
   const end = lastOf(commits);
   return {
+    comparing_s: asked.length > 0 ? (began - firstOf(asked)) / 1000 : 0,
     begin_s: (sends - began) / 1000,
     sending_s: (sent - sends) / 1000,
     commit_s: (end - sent) / 1000,
