@@ -1,4 +1,4 @@
-// Restoring a collection of 100,000 items, a call for each file at least: by cp -r and rsync -a, which write one file after
+// Restoring a collection of 10,000 items, a call for each file at least: by cp -r and rsync -a, which write one file after
 // the other, by eight cp at once, and by a script of the official client with eight calls in flight.
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { officialRestore } from './fetcher.mjs';
 import { fixed, median, ranged, seconds, spread, sum } from './measure.mjs';
 import { BLOCK_S, leastCalls, leastSeconds, MODELLED, mountToRestore, restoring } from './restore_measure.mjs';
 
-const TOTAL = 100_000;
+const TOTAL = 10_000; // in files of 1,000
 const INFLIGHT = 8;
 const PROFILE = 'profile=dscvr';
 
