@@ -124,10 +124,24 @@ static int get_attr(const struct fs_ops *ops, fuse_ino_t ino, const struct sourc
     return result;
 }
 
+/* Who reads a file and who writes it share an inode, and with it the kernel's idea of its size:
+ * with O_TRUNC that is 0 at once. Reads that begin behind it never come here, but are preceded by
+ * this look at the size; without an error they would be the end of the file. */
+static bool is_cut_off(const struct fs_ops *ops, const struct handle *handle)
+{
+    uint64_t size;
+    return !handle->is_staged && handle->has_place &&
+           fs_stages_size_of(ops->config.stages, &handle->place, &size) &&
+           size != handle->opened.stat.size;
+}
+
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
     ops_trace(req, "getattr", ino);
+    if (fi && is_cut_off(ops_of(req), ops_handle(fi))) {
+        fs_reply_error(req, -ESTALE);
+        return;
+    }
     struct fs_request r;
     ops_begin(&r, req);
     struct stat attr;

@@ -192,15 +192,17 @@ int fs_stages_read(const struct fs_staged_handle *handle, uint64_t off, void *bu
     return stage_read(staged->stage, base, version, off, buf, len, io);
 }
 
-/* May the content change now? */
+/* May the content change now? Who has a temporary file open can use it also when its name was
+ * removed. */
 static int check_writable(const struct fs_staged_handle *handle)
 {
     const struct fs_staged *staged = handle->staged;
     struct fs_stages *stages = staged->stages;
     pthread_mutex_lock(&stages->lock);
     enum fs_staged_state state = staged->state;
+    bool is_nameless = state == FS_STAGED_GONE && staged->is_temporary && !staged->has_place;
     pthread_mutex_unlock(&stages->lock);
-    if (state == FS_STAGED_OPEN)
+    if (state == FS_STAGED_OPEN || is_nameless)
         return 0;
     if (state == FS_STAGED_COMMITTING)
         return -EBUSY;

@@ -108,6 +108,12 @@ const WHOLE = [
 os.write(fd, new[:300000]); os.close(os.dup(fd)); os.write(fd, new[300000:]); os.close(fd)`), NEW],
   ['python, two descriptors of one process', py(`a = os.open(path, os.O_WRONLY | os.O_TRUNC); b = os.open(path, os.O_WRONLY)
 os.write(a, new[:300000]); os.close(a); os.lseek(b, 300000, 0); os.write(b, new[300000:]); os.close(b)`), NEW],
+  // The kernel tells of the end of each open file after both descriptors are closed.
+  ['python, two descriptors closed in one call', py(`a = os.open(path, os.O_WRONLY | os.O_TRUNC); b = os.open(path, os.O_WRONLY)
+os.write(a, new); os.closerange(min(a, b), max(a, b) + 1)`), NEW],
+  ['python, temporary file, two descriptors closed in one call', py(`tmp = path + '.tmp'
+a = os.open(tmp, os.O_WRONLY | os.O_CREAT); b = os.open(tmp, os.O_WRONLY)
+os.write(a, new); os.closerange(min(a, b), max(a, b) + 1); os.replace(tmp, path)`), NEW],
   ['python, threads', py(`fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
 def part(i): os.pwrite(fd, new[i * 100000:(i + 1) * 100000], i * 100000)
 threads = [threading.Thread(target=part, args=(i,)) for i in range(7)]
@@ -203,6 +209,9 @@ os.read(said, 1)
 try: os.close(fd)
 except OSError as e: print(e); sys.exit(os.waitstatus_to_exitcode(os.wait()[1]) + e.errno)`), 10, ['tainted']],
   ['python, an exception without close', py("f = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(f, new[:1000]); raise ValueError"), 1, ['tainted']],
+  ['python, a temporary file that has no name any more', py(`fd = os.open(path + '.tmp', os.O_RDWR | os.O_CREAT); os.unlink(path + '.tmp')
+os.write(fd, b'abc'); os.ftruncate(fd, 2); os.fsync(fd)
+sys.exit(os.pread(fd, 9, 0) != b'ab')`), 0, []],
   ['python, exit status 3', py("fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os._exit(3)"), 3, ['tainted']],
   ['python, killed by itself', py("import signal\nfd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os.kill(os.getpid(), signal.SIGKILL)"), 137, ['tainted']],
   ['python, threads, exit status 3', py(`import time
@@ -233,6 +242,30 @@ describe('not whole, or not meant', () => {
       assert.ok((await mount.commits()).every((line) => !line.endsWith(' ok')));
       await mount.unmount();
     });
+});
+
+// The writer's O_TRUNC makes the file empty to the kernel: reads behind its end do not reach the program.
+test('who reads on while the file is written is not told of its end', async () => {
+  const mount = await begin();
+  const end = await bash(mount, py(`import errno, signal
+def step(write):
+    reader = os.open(path, os.O_RDONLY); assert os.read(reader, 4096)
+    ready, go = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        write(os.open(path, os.O_WRONLY | os.O_TRUNC)); os.stat(path); os.write(go, b'x'); signal.pause()
+    os.close(go); os.read(ready, 1); os.stat(path)
+    found = []
+    for look in (lambda: os.read(reader, 1 << 20), lambda: os.pread(reader, 1 << 20, 100)):
+        try: found.append(len(look()))
+        except OSError as e: found.append(e.errno)
+    os.kill(writer, signal.SIGKILL); os.wait(); os.close(reader)
+    assert found == [errno.ESTALE, errno.ESTALE], found
+step(lambda fd: os.write(fd, new[:1000]))
+step(lambda fd: None)`));
+  assert.equal(end.code, 0, end.words);
+  assertBytes(await mount.memory(), OLD, 'memory');
+  await mount.unmount();
 });
 
 // Half of it is there when the signal comes. The memory is empty before, so that half a file is not refused for its length.
