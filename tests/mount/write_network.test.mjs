@@ -150,3 +150,14 @@ test('without rw nothing can be written', async () => {
   assert.match(error.stderr, /Read-only file system/);
   await mount.unmount();
 });
+
+test('what cannot be restored is named when the mount begins with rw, and only then', async () => {
+  const words = /backup\/content cannot be restored: restore_content does not take all that backup_content_chunks gives/;
+  const mount = await stage.mount(network, network.canisters.dscvr, options());
+  await mount.says(words);
+  await mount.unmount();
+  const reading = await stage.mount(network, network.canisters.dscvr);
+  const { last_errors: said } = await reading.json('status');
+  assert.ok(said.every(({ message }) => !words.test(message)), JSON.stringify(said));
+  await reading.unmount();
+});
