@@ -1,20 +1,20 @@
 // Restores that something ends half-way: canisters to restore, tools that restore them, and holding the n-th update call so
-// that something can be ended just then. What must hold afterwards is in Case.
+// that something can be ended just then. What must hold afterwards is in class Restore: look() and end().
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Actor } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
 import { Client } from './client.mjs';
-import { Dscvr } from './dscvr.mjs';
 import { RESTORE, Version } from './convention.mjs';
+import { Dscvr } from './dscvr.mjs';
 import { eventually, run, seedBytes, tethered } from './harness.mjs';
-import { isAlive } from './process.mjs';
 import { createCanister, installCode, moduleOf } from './install.mjs';
+import { isAlive } from './process.mjs';
 import { ShapedCanister } from './shapes.mjs';
-import { Actor } from '@icp-sdk/core/agent';
 
 const MIB = 2 ** 20;
 const PAGE = 65536;
