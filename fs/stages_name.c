@@ -29,7 +29,7 @@ static void fill_attr_locked(const struct fs_staged *staged, struct stat *out)
 {
     *out = staged->attr;
     out->st_ino = staged->ino;
-    out->st_nlink = 1;
+    out->st_nlink = staged->name[0] ? 1 : 0;
     out->st_blksize = 1 << 20;
     out->st_ctim = staged->attr.st_mtim;
     if (!staged->stage)

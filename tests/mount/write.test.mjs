@@ -211,7 +211,7 @@ except OSError as e: print(e); sys.exit(os.waitstatus_to_exitcode(os.wait()[1]) 
   ['python, an exception without close', py("f = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(f, new[:1000]); raise ValueError"), 1, ['tainted']],
   ['python, a temporary file that has no name any more', py(`fd = os.open(path + '.tmp', os.O_RDWR | os.O_CREAT); os.unlink(path + '.tmp')
 os.write(fd, b'abc'); os.ftruncate(fd, 2); os.fsync(fd)
-sys.exit(os.pread(fd, 9, 0) != b'ab')`), 0, []],
+sys.exit(os.pread(fd, 9, 0) != b'ab' or os.fstat(fd).st_nlink != 0)`), 0, []],
   ['python, exit status 3', py("fd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os._exit(3)"), 3, ['tainted']],
   ['python, killed by itself', py("import signal\nfd = os.open(path, os.O_WRONLY | os.O_TRUNC); os.write(fd, new); os.kill(os.getpid(), signal.SIGKILL)"), 137, ['tainted']],
   ['python, threads, exit status 3', py(`import time
