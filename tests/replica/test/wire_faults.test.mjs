@@ -255,6 +255,14 @@ const SEEN = {
       assert.equal(`${Buffer.from(lookup(tree, ['request_status', requestId, 'status']))}`, 'replied');
     },
   },
+  late: {
+    rule: { ms: 300 },
+    async see() {
+      const began = performance.now();
+      isRight(await ask());
+      assert.ok(performance.now() - began >= 299, 'not before its time');
+    },
+  },
   duplicate: async () => {
     const before = net.log.length;
     isRight(await ask());
