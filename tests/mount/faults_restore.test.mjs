@@ -5,11 +5,14 @@
 // A part of it by default, all with CANISTERFS_TEST_LONG=1.
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Rig } from './crash.mjs';
 import { Stage } from './harness.mjs';
 import { inLanes, LANES } from './lanes.mjs';
 
 const isLong = process.env.CANISTERFS_TEST_LONG === '1';
+// A failed look's errno is kept for 2 s.
+const FORGET_MS = 2200;
 // More than any of these restores asks for.
 const REQUESTS_MAX = 100;
 
@@ -79,6 +82,7 @@ async function disturb(rig, shape, n, fault) {
     assert.ok(isHit, said);
     assert.match(said, TABLE);
     failed[fault.kind] = (failed[fault.kind] ?? 0) + 1;
+    await sleep(FORGET_MS);
     await restore.repeat('cp');
   }
   await restore.end('cp');
