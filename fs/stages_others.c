@@ -24,7 +24,7 @@ int stages_use_others(struct fs_staged *staged, struct stages_others *out)
     pthread_mutex_lock(&stages->lock);
     DL_FOREACH(stages->list, other)
     n += is_other_locked(staged, other);
-    out->staged = calloc(n + 1, sizeof(*out->staged));
+    out->staged = calloc(n + 1, sizeof(struct fs_staged *));
     out->stages = calloc(n + 1, sizeof(struct stage *));
     bool has_room = out->staged && out->stages;
     DL_FOREACH(stages->list, other)
