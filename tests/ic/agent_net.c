@@ -302,6 +302,16 @@ int64_t wall_ns(void)
     return (int64_t)ts.tv_sec * IC_NS_PER_SEC + ts.tv_nsec;
 }
 
+int64_t skew_expired_ns(void)
+{
+    const int64_t second = IC_NS_PER_SEC, minute = 60 * second;
+    int64_t left = minute - wall_ns() % minute;
+    if (left < 3 * second)
+        nanosleep(&(struct timespec){.tv_sec = left / second, .tv_nsec = left % second}, NULL);
+    int64_t now = wall_ns();
+    return (int64_t)ic_request_expiry_ns(now) + 30 * second - now;
+}
+
 const char *date_header(int64_t ahead_ns, char text[64])
 {
     time_t at = (time_t)((wall_ns() + ahead_ns) / IC_NS_PER_SEC);

@@ -102,6 +102,10 @@ unsigned asked(const unsigned *counter);
 
 int64_t wall_ns(void);
 
+/* By how much the network's clock is ahead when a call made now expired half a minute ago. An expiry
+ * is a whole minute: waits when the minute is about to change. */
+int64_t skew_expired_ns(void);
+
 /* "Date: ...\r\n" for a server's clock ahead of ours by this. */
 const char *date_header(int64_t ahead_ns, char text[64]);
 

@@ -89,7 +89,7 @@ static void check_proof(const struct proof_row *row)
 {
     char what[160];
     plan_lists(row->calls, row->n_calls, row->asks, row->n_asks,
-               row->is_expired ? 242 * IC_NS_PER_SEC : 0);
+               row->is_expired ? skew_expired_ns() : 0);
     struct ic_agent *agent = open_agent();
     struct ic_update update = prepare(agent);
     struct ic_io io = within_ms(row->patience_ms != 0 ? row->patience_ms : 20000);

@@ -2,14 +2,12 @@
 #ifndef CANISTERFS_TESTS_IC_UPDATE_ROW_H
 #define CANISTERFS_TESTS_IC_UPDATE_ROW_H
 
-#include "ic/request.h"
 #include "tests/ic/agent_net.h"
 #include "tests/support/least.h"
 #include "tests/tap.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* What the calls meet (the first only, unless `always`), what the questions for their status, and
  * what must come of it. */
@@ -41,18 +39,6 @@ struct update_row {
         0                                                                                          \
     }
 
-/* By how much the network's clock is ahead when that is so for a call made now. An expiry is a
- * whole minute: not when the minute is about to change. */
-static inline int64_t update_skew_expired_ns(void)
-{
-    const int64_t second = IC_NS_PER_SEC, minute = 60 * second;
-    int64_t left = minute - wall_ns() % minute;
-    if (left < 3 * second)
-        nanosleep(&(struct timespec){.tv_sec = left / second, .tv_nsec = left % second}, NULL);
-    int64_t now = wall_ns();
-    return (int64_t)ic_request_expiry_ns(now) + 30 * second - now;
-}
-
 /* Make the update and check all but its time. Returns by how many ms it missed the deadline. */
 static inline int64_t update_once_late(void *arg)
 {
@@ -66,7 +52,7 @@ static inline int64_t update_once_late(void *arg)
     nature.asks = row->asks;
     nature.n_asks = row->n_asks;
     if (row->is_expired)
-        nature.skew_ns = update_skew_expired_ns();
+        nature.skew_ns = skew_expired_ns();
     set_nature(nature);
 
     struct ic_agent *agent = open_agent();
