@@ -2,6 +2,7 @@
 #include "fs/lease_call.h"
 
 #include "fs/query.h"
+#include "fs/refusal.h"
 #include "ic/candid.h"
 #include "ic/certificate.h"
 
@@ -36,38 +37,6 @@ static int fail_type(const char *method, struct ic_error *err)
     return ic_fail(err, IC_E_WRONG_TYPE, "%s: its reply is of another type", method);
 }
 
-/* variant { busy : text; stale : record; denied; range; corrupt : text; other : text } */
-static int refuse(const char *method, const struct ic_value *why, struct ic_error *err)
-{
-    struct ic_view text = {0};
-    if (ic_value_case(why, "denied"))
-        return ic_fail(err, IC_E_DENIED, "%s: the canister does not allow it to this identity",
-                       method);
-    if (ic_value_case(why, "stale"))
-        return ic_fail(err, IC_E_CHANGED, "%s: the canister says that it has changed", method);
-    if (ic_value_case(why, "range"))
-        return ic_fail(err, IC_E_CONFIG, "%s: the canister says that this is out of range", method);
-    bool is_busy = ic_value_text(ic_value_case(why, "busy"), &text) == 0;
-    bool has_words = is_busy || ic_value_text(ic_value_case(why, "other"), &text) == 0 ||
-                     ic_value_text(ic_value_case(why, "corrupt"), &text) == 0;
-    if (!has_words)
-        text = ic_view("it does not say why", 19);
-    return ic_fail(err, is_busy ? IC_E_BUSY : IC_E_REJECTED, "%s: the canister refuses: %.*s",
-                   method, (int)(text.len < 300 ? text.len : 300), (const char *)text.bytes);
-}
-
-/* variant { ok; err }. out: the payload of ok, valid while values are. */
-static int judge(const char *method, const struct ic_value *value, const struct ic_value **out,
-                 bool *ret_refused, struct ic_error *err)
-{
-    const struct ic_value *why = ic_value_case(value, "err");
-    *ret_refused = why != NULL;
-    if (why)
-        return refuse(method, why, err);
-    *out = ic_value_case(value, "ok");
-    return *out ? 0 : fail_type(method, err);
-}
-
 static int decode(const char *method, const struct ic_reply *reply, struct ic_candid **out,
                   struct ic_error *err)
 {
@@ -95,10 +64,10 @@ static int take_lease(struct ic_reply *reply, uint64_t *ret_lease, struct ic_err
 {
     struct ic_candid *values = NULL;
     const struct ic_value *ok = NULL;
-    bool is_refused;
+    enum fs_refusal refusal;
     int result = decode(pause_method, reply, &values, err);
     if (result == 0) {
-        result = judge(pause_method, ic_candid_arg(values, 0), &ok, &is_refused, err);
+        result = fs_refusal_judge(pause_method, ic_candid_arg(values, 0), &refusal, &ok, err);
         if (result == 0 && ic_value_nat64(ic_value_field(ok, "lease"), ret_lease) < 0)
             result = fail_type(pause_method, err);
         ic_candid_free(values);
@@ -146,13 +115,15 @@ static int call_with(const struct fs_target *target, const char *method, uint64_
     struct ic_reply reply = {0};
     struct ic_candid *values = NULL;
     const struct ic_value *ok = NULL;
+    enum fs_refusal refusal;
     *ret_refused = false;
     int result = update(target, method, args, 1, io, &reply, err);
     if (result < 0)
         return result;
     result = decode(method, &reply, &values, err);
     if (result == 0) {
-        result = judge(method, ic_candid_arg(values, 0), &ok, ret_refused, err);
+        result = fs_refusal_judge(method, ic_candid_arg(values, 0), &refusal, &ok, err);
+        *ret_refused = refusal != FS_REFUSAL_NONE;
         ic_candid_free(values);
     }
     ic_reply_fini(&reply);

@@ -1,8 +1,8 @@
 /* The calls of the maintenance lease (lease.h), their arguments and replies. Private to
  * fs/lease*.c.
  *
- * Each returns 0, or -errno with err filled; what the canister itself refuses is -EBUSY (another
- * lease), -EACCES, -ESTALE, -EINVAL or -EIO as its words say. Blocks until io's deadline at most;
+ * Each returns 0, or -errno with err filled; what the canister itself refuses is an errno
+ * as fs/refusal.h says. Blocks until io's deadline at most;
  * thread safety: any number of concurrent calls. */
 #ifndef CANISTERFS_FS_LEASE_CALL_H
 #define CANISTERFS_FS_LEASE_CALL_H

@@ -53,68 +53,7 @@ static struct ic_value record_value(const struct record *record)
                              .as.seq = {record->items, record->type->as.fields.n}};
 }
 
-/* --- replies --- */
-
-static bool speaks_of(struct ic_view text, const char *word)
-{
-    return memmem(text.bytes, text.len, word, strlen(word)) != NULL;
-}
-
-static int refuse(const char *method, const struct ic_value *failure,
-                  enum memory_refusal *ret_refusal, struct ic_error *err)
-{
-    struct ic_view text = {0};
-    uint64_t version = 0;
-    if (ic_value_case(failure, "denied")) {
-        *ret_refusal = MEMORY_REFUSAL_DENIED;
-        return ic_fail(err, IC_E_DENIED, "%s: the canister does not allow it to this identity",
-                       method);
-    }
-    if (ic_value_case(failure, "range")) {
-        *ret_refusal = MEMORY_REFUSAL_RANGE;
-        return ic_fail(err, IC_E_CONFIG, "%s: the canister says that this is out of range", method);
-    }
-    if (ic_value_case(failure, "stale")) {
-        *ret_refusal = MEMORY_REFUSAL_STALE;
-        if (ic_value_nat64(ic_value_field(ic_value_case(failure, "stale"), "version"), &version) <
-            0)
-            version = 0;
-        return ic_fail(err, IC_E_CHANGED, "%s: the memory changed, it is at version %llu now",
-                       method, (unsigned long long)version);
-    }
-    enum ic_errc code = IC_E_REJECTED;
-    if (ic_value_text(ic_value_case(failure, "busy"), &text) == 0) {
-        *ret_refusal = MEMORY_REFUSAL_BUSY;
-        code = IC_E_BUSY;
-    } else if (ic_value_text(ic_value_case(failure, "corrupt"), &text) == 0) {
-        *ret_refusal = MEMORY_REFUSAL_CORRUPT;
-    } else if (ic_value_text(ic_value_case(failure, "other"), &text) == 0) {
-        *ret_refusal = MEMORY_REFUSAL_OTHER;
-        if (speaks_of(text, "out of memory") || speaks_of(text, "memory is full") ||
-            speaks_of(text, "cycles"))
-            code = IC_E_NO_SPACE;
-    } else {
-        return ic_fail(err, IC_E_WRONG_TYPE, "%s: a refusal of an unknown kind", method);
-    }
-    return ic_fail(err, code, "%s: the canister answers: %.*s", method,
-                   (int)(text.len < 300 ? text.len : 300), (const char *)text.bytes);
-}
-
-int memory_session_judge(const char *method, const struct ic_value *reply,
-                         enum memory_refusal *ret_refusal, const struct ic_value **out,
-                         struct ic_error *err)
-{
-    const struct ic_value *failure = ic_value_case(reply, "err");
-    const struct ic_value *ok = ic_value_case(reply, "ok");
-    *ret_refusal = MEMORY_REFUSAL_NONE;
-    if (failure)
-        return refuse(method, failure, ret_refusal, err);
-    if (!ok)
-        return ic_fail(err, IC_E_WRONG_TYPE, "%s: the reply has another type than expected",
-                       method);
-    *out = ok;
-    return 0;
-}
+/* --- calls --- */
 
 /* One update whose reply is {ok; err}, or `more`. */
 static int call(struct memory_session *session, enum fs_staged_method method,
@@ -122,7 +61,7 @@ static int call(struct memory_session *session, enum fs_staged_method method,
                 const struct ic_value **ok, struct ic_error *err)
 {
     char name[FS_METHOD_NAME_MAX];
-    enum memory_refusal refusal;
+    enum fs_refusal refusal;
     fs_memory_write_method(&session->commit->owner->memory.write, method, name);
     int result = memory_update(session->commit, name, arg, 1, stop, out, err);
     if (result < 0)
@@ -130,7 +69,7 @@ static int call(struct memory_session *session, enum fs_staged_method method,
     const struct ic_value *reply = ic_candid_arg(out->values, 0);
     *ok = method == FS_STAGED_COMMIT ? ic_value_case(reply, "more") : NULL;
     if (!*ok)
-        result = memory_session_judge(name, reply, &refusal, ok, err);
+        result = fs_refusal_judge(name, reply, &refusal, ok, err);
     if (result < 0) {
         atomic_store(&session->refusal, (int)refusal);
         memory_reply_fini(out);
@@ -170,7 +109,7 @@ static int begin(void *arg, const atomic_bool *stop, struct ic_error *err)
 
 int memory_session_begin(struct memory_session *session, struct ic_error *err)
 {
-    session->refusal = MEMORY_REFUSAL_NONE;
+    session->refusal = FS_REFUSAL_NONE;
     return memory_once(session->commit, 0, begin, session, err);
 }
 
@@ -205,7 +144,7 @@ static int abort_once(void *arg, const atomic_bool *stop, struct ic_error *err)
 
 int memory_session_abort(struct memory_session *session, struct ic_error *err)
 {
-    session->refusal = MEMORY_REFUSAL_NONE;
+    session->refusal = FS_REFUSAL_NONE;
     return memory_once(session->commit, 0, abort_once, session, err);
 }
 
@@ -253,7 +192,7 @@ int memory_session_commit(struct memory_session *session, struct ic_error *err)
     struct committing committing = {.session = session};
     int64_t patience_ns = session->commit->owner->patience_ns;
     int64_t moved_ns = ic_wait_now_ns();
-    session->refusal = MEMORY_REFUSAL_NONE;
+    session->refusal = FS_REFUSAL_NONE;
     memory_set_phase(session->commit, FS_RESTORE_APPLYING);
     while (!committing.is_done) {
         int result = memory_once(session->commit, 0, commit_once, &committing, err);

@@ -1,23 +1,11 @@
 /* The methods of a staged restore: one call each. See memory_write.h for the convention.
  *
- * A refusal of the canister's is an error, with its kind beside: busy -EBUSY, stale -ESTALE, denied
- * -EACCES, range -EINVAL, corrupt -EIO, other -ENOSPC when it speaks of memory or cycles, else
- * -EIO.
- */
+ * A refusal of the canister's is an error as fs/refusal.h says, with its kind beside. */
 #ifndef CANISTERFS_FS_RESTORE_MEMORY_SESSION_H
 #define CANISTERFS_FS_RESTORE_MEMORY_SESSION_H
 
+#include "fs/refusal.h"
 #include "fs/restore_memory_impl.h"
-
-enum memory_refusal {
-    MEMORY_REFUSAL_NONE, /* the call succeeded, or failed before the canister spoke */
-    MEMORY_REFUSAL_BUSY,
-    MEMORY_REFUSAL_STALE,
-    MEMORY_REFUSAL_DENIED,
-    MEMORY_REFUSAL_RANGE,
-    MEMORY_REFUSAL_CORRUPT, /* it does not have what was sent */
-    MEMORY_REFUSAL_OTHER,
-};
 
 /* What restore_begin is told, and answers. */
 struct memory_session {
@@ -31,7 +19,7 @@ struct memory_session {
 
     uint64_t number;
     uint64_t chunk_max;
-    _Atomic int refusal; /* of the last call that was refused: enum memory_refusal */
+    _Atomic int refusal; /* of the last call that was refused: enum fs_refusal */
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -60,13 +48,6 @@ int memory_session_send(void *session, uint64_t off, const uint8_t *bytes, size_
     __attribute__((warn_unused_result, nonnull));
 
 /* --- the pure parts --- */
-
-/* A reply of variant {ok; err}: *out is the payload of ok. Returns 0, the errno of a refusal, or
- * -EPROTO. */
-int memory_session_judge(const char *method, const struct ic_value *reply,
-                         enum memory_refusal *ret_refusal, const struct ic_value **out,
-                         struct ic_error *err)
-    __attribute__((warn_unused_result, nonnull(1, 3, 4, 5)));
 
 /* Take the ranges of a restore_status reply out of a plan for `size` bytes: whole pages only.
  * Returns 0 or -EPROTO. */

@@ -103,12 +103,12 @@ static int settle_earlier(struct memory_session *session, const struct session_n
     if (!is_same)
         result = memory_session_abort(session, err);
     /* Also one that is being taken over already: it cannot be given up any more. */
-    if (is_same ? note->is_committing != 0 : session->refusal == MEMORY_REFUSAL_BUSY)
+    if (is_same ? note->is_committing != 0 : session->refusal == FS_REFUSAL_BUSY)
         result = memory_session_commit(session, err);
     if (is_same && result == 0 && note->is_committing)
         *out = EARLIER_DONE;
     /* A session that is gone, committed or incomplete: all is well, what comes next finds out. */
-    if (result < 0 && session->refusal != MEMORY_REFUSAL_NONE)
+    if (result < 0 && session->refusal != FS_REFUSAL_NONE)
         result = 0;
     memory_set_phase(commit, FS_RESTORE_CHECKING);
     return result == 0 && *out != EARLIER_DONE ? memory_look(commit, err) : result;
@@ -158,7 +158,7 @@ static int send_plan(struct memory_session *session, struct ic_error *err)
     };
     memory_set_phase(commit, FS_RESTORE_SENDING);
     atomic_store(&commit->run->progress->n_to_send, commit->plan.n_set * MEMORY_PAGE);
-    session->refusal = MEMORY_REFUSAL_NONE;
+    session->refusal = FS_REFUSAL_NONE;
     return memory_send(commit, &sender, err);
 }
 
@@ -174,7 +174,7 @@ static int mend(struct memory_session *session, struct ic_error *err)
         return result;
     if (!is_open || commit->plan.n_set == 0) {
         *err = cause;
-        session->refusal = MEMORY_REFUSAL_CORRUPT;
+        session->refusal = FS_REFUSAL_CORRUPT;
         return ic_error_errno(err);
     }
     result = send_plan(session, err);
@@ -204,7 +204,7 @@ static int try_once(struct memory_session *session, const struct session_note *e
 {
     struct memory_commit *commit = session->commit;
     bool is_open = false;
-    session->refusal = MEMORY_REFUSAL_NONE;
+    session->refusal = FS_REFUSAL_NONE;
     int result = plan(session, attempt, err);
     if (result < 0 || commit->run->dry_run)
         return result;
@@ -213,7 +213,7 @@ static int try_once(struct memory_session *session, const struct session_note *e
         earlier = NULL;
     }
     result = memory_session_begin(session, err);
-    commit->wants_pages = result < 0 && session->refusal == MEMORY_REFUSAL_RANGE;
+    commit->wants_pages = result < 0 && session->refusal == FS_REFUSAL_RANGE;
     if (result < 0)
         return result;
     if (earlier && session->number == earlier->session)
@@ -226,7 +226,7 @@ static int try_once(struct memory_session *session, const struct session_note *e
         result = note_session(session, true, err);
     if (result == 0)
         result = memory_session_commit(session, err);
-    if (result < 0 && session->refusal == MEMORY_REFUSAL_CORRUPT)
+    if (result < 0 && session->refusal == FS_REFUSAL_CORRUPT)
         result = mend(session, err);
     return result;
 }
@@ -237,8 +237,8 @@ static bool is_mendable(const struct memory_session *session, unsigned attempt)
     const struct memory_commit *commit = session->commit;
     if (is_thorough(commit, attempt))
         return false;
-    return session->refusal == MEMORY_REFUSAL_CORRUPT ||
-           (session->refusal == MEMORY_REFUSAL_STALE && commit->is_complete);
+    return session->refusal == FS_REFUSAL_CORRUPT ||
+           (session->refusal == FS_REFUSAL_STALE && commit->is_complete);
 }
 
 /* Those of other stages. One of the same content that is open is this commit's to go on with; one
@@ -284,7 +284,7 @@ static int run(struct memory_session *session, struct ic_error *err)
         result = try_once(session, earlier == EARLIER_OPEN ? &note : NULL, attempt, err);
         if (result == 0 || !is_mendable(session, attempt))
             break;
-        if (session->refusal == MEMORY_REFUSAL_CORRUPT || session->number != 0)
+        if (session->refusal == FS_REFUSAL_CORRUPT || session->number != 0)
             give_up(session, session->number);
         earlier = EARLIER_NONE;
         result = memory_look(commit, err);

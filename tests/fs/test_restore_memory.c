@@ -1,7 +1,6 @@
 /* The pure parts of restoring a memory: which pages are sent, what the canister's replies mean. */
 #include "fs/restore_memory_session.h"
 #include "fs/restore_memory_step.h"
-#include "ic/did.h"
 #include "tests/tap.h"
 
 #include <errno.h>
@@ -60,69 +59,6 @@ static void test_plan(void)
     memory_plan_set(&plan, 0, 1);
     TAP_OK(plan.n_set == 0 && !memory_plan_find(&plan, 0, 1, &run), "has nothing to send");
     memory_plan_fini(&plan);
-}
-
-/* --- values --- */
-
-static struct ic_did *convention;
-
-/* The error variant of the convention with one case. */
-static int judge(const char *tag, const struct ic_value *payload, enum memory_refusal *refusal,
-                 struct ic_error *err)
-{
-    const struct ic_type *result =
-        ic_did_find_method(convention, "chunk")->type->as.func.results[0];
-    uint32_t err_id = ic_candid_hash("err", 3);
-    const struct ic_value *out;
-    for (uint32_t i = 0; i < result->as.fields.n; i++) {
-        const struct ic_type_field *field = &result->as.fields.fields[i];
-        if (field->id != err_id)
-            continue;
-        for (uint32_t j = 0; j < field->type->as.fields.n; j++) {
-            if (field->type->as.fields.fields[j].id != ic_candid_hash(tag, strlen(tag)))
-                continue;
-            const struct ic_value failure = {.type = field->type, .as.variant = {payload, j}};
-            const struct ic_value reply = {.type = result, .as.variant = {&failure, i}};
-            return memory_session_judge("m", &reply, refusal, &out, err);
-        }
-    }
-    return 1;
-}
-
-static void test_refusals(void)
-{
-    static const struct {
-        const char *tag;
-        const char *text; /* NULL: none */
-        int result;
-        enum memory_refusal refusal;
-        const char *words;
-    } rows[] = {
-        {"busy", "session 7 is open", -EBUSY, MEMORY_REFUSAL_BUSY, "session 7 is open"},
-        {"denied", NULL, -EACCES, MEMORY_REFUSAL_DENIED, "does not allow"},
-        {"range", NULL, -EINVAL, MEMORY_REFUSAL_RANGE, "out of range"},
-        {"corrupt", "3 bytes are missing", -EIO, MEMORY_REFUSAL_CORRUPT, "3 bytes are missing"},
-        {"other", "no such session", -EIO, MEMORY_REFUSAL_OTHER, "no such session"},
-        {"other", "it is out of memory", -ENOSPC, MEMORY_REFUSAL_OTHER, "out of memory"},
-        {"other", "not enough cycles", -ENOSPC, MEMORY_REFUSAL_OTHER, "cycles"},
-        {"stale", NULL, -ESTALE, MEMORY_REFUSAL_STALE, "changed"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct ic_value null = {.type = &ic_type_null};
-        const struct ic_value text = ic_text(rows[i].text ? rows[i].text : "");
-        enum memory_refusal refusal = MEMORY_REFUSAL_NONE;
-        struct ic_error err = {0};
-        TAP_INT(judge(rows[i].tag, rows[i].text ? &text : &null, &refusal, &err), rows[i].result,
-                rows[i].tag);
-        TAP_INT((int)refusal, (int)rows[i].refusal, "its kind");
-        TAP_OK(strstr(err.message, rows[i].words) != NULL, "in words");
-    }
-    enum memory_refusal refusal;
-    struct ic_error err = {0};
-    const struct ic_value *out;
-    const struct ic_value number = ic_nat64(1);
-    TAP_INT(memory_session_judge("m", &number, &refusal, &out, &err), -EPROTO, "no variant");
-    TAP_INT(memory_session_judge("m", NULL, &refusal, &out, &err), -EPROTO, "no value");
 }
 
 /* --- received ranges --- */
@@ -207,12 +143,9 @@ static void test_passing(void)
 
 int main(void)
 {
-    TAP_INT(fs_memory_write_convention(&convention), 0, "the convention");
     test_plan();
-    test_refusals();
     test_subtract();
     test_plain_replies();
     test_passing();
-    ic_did_free(convention);
     return tap_done();
 }

@@ -15,9 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct ic_value *reply = ic_candid_arg(values, 0);
     const struct ic_value *ok = NULL;
-    enum memory_refusal refusal;
-    int result = memory_session_judge("m", reply, &refusal, &ok, &err);
-    CLAIM(result == 0 ? ok && refusal == MEMORY_REFUSAL_NONE : err.message[0] != '\0');
+    enum fs_refusal refusal;
+    int result = fs_refusal_judge("m", reply, &refusal, &ok, &err);
+    CLAIM(result == 0 ? ok && refusal == FS_REFUSAL_NONE : err.message[0] != '\0');
     result = memory_step_judge("m", reply, true, &err);
     CLAIM(result == 0 || result == -28 /* ENOSPC */);
     struct memory_plan plan;
