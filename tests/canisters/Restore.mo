@@ -217,11 +217,14 @@ module {
       session.hashed := 0;
       return #err(#corrupt("the sha256 of the content is another"));
     };
-    let old = memory.space;
-    memory.space := state.stage;
-    memory.size := session.size;
-    Memory.changed(memory);
-    state.stage := old;
+    // When nothing was sent, all was there already: the version stays.
+    if (session.received.size() > 0 or memory.size != session.size) {
+      let old = memory.space;
+      memory.space := state.stage;
+      memory.size := session.size;
+      Memory.changed(memory);
+      state.stage := old;
+    };
     end(state, session, #committed);
     #ok;
   };

@@ -112,6 +112,20 @@ test('a whole content: chunks in any order, some twice, and readers see the old 
   assert.deepEqual(await actor.restore_abort(session), other('the session is committed'));
 });
 
+test('on a version, with nothing sent: the version moves when the size does, else not', async () => {
+  await install();
+  const old = randomBytes(2 * PAGE);
+  await actor.stable_write(0n, old);
+  const before = await stranger.stable_version();
+  assert.deepEqual(await commit(await begin(old, [before.version])), { reply: OK, more: 0 });
+  assert.deepEqual(await stranger.stable_version(), before);
+  same(await content(), old);
+  const longer = Buffer.concat([old, Buffer.alloc(PAGE)]);
+  assert.deepEqual(await commit(await begin(longer, [before.version])), { reply: OK, more: 0 });
+  assert.ok((await stranger.stable_version()).version > before.version);
+  same(await content(), longer);
+});
+
 test('on a version: what is not sent stays, and is zeros beyond the end', async () => {
   await install();
   // An aborted session leaves its bytes in the stage: none of them may come through.

@@ -141,6 +141,16 @@ describe('on a base version', () => {
     await assertContent(sample, bytes);
   });
 
+  test('with nothing sent, of the same size: the version stays', async () => {
+    const sample = makeSample();
+    await sample.seed(PAGE, 3);
+    const before = await sample.stable_version();
+    const bytes = await sample.stable_read(0, PAGE);
+    await commit(sample, await begin(sample, bytes, before.version));
+    assert.deepEqual(await sample.stable_version(), before);
+    await assertContent(sample, bytes);
+  });
+
   test('another version is stale: at begin, and at commit', async () => {
     const sample = makeSample();
     await sample.seed(PAGE, 3);
