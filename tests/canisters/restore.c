@@ -306,6 +306,7 @@ static const char *stage_chunk(const struct chunk *chunk)
     if (chunk->off < record.session.verified)
         record.session.verified = 0;
     stage_write(chunk->off, chunk->bytes.off, chunk->bytes.len);
+    stage_hash(chunk->off, chunk->bytes.len);
     return NULL;
 }
 

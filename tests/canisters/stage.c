@@ -18,6 +18,12 @@ static const uint8_t zeros_hash[SHA256_BYTES] = {
 
 static _Alignas(8) uint8_t buffer[LIVE_PAGE];
 
+/* Hashes of pieces that were received whole. */
+static struct {
+    bool is_known[STAGE_HASHES + 1];
+    uint8_t hashes[STAGE_HASHES + 1][SHA256_BYTES];
+} whole;
+
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -71,6 +77,7 @@ bool stage_open(uint64_t size, bool is_whole)
     if (!record_reserve(slots + (is_whole ? pieces_of(size) * STAGE_PIECE : 0)))
         return false;
     live_clear(size, slots - size);
+    __builtin_memset(whole.is_known, 0, sizeof(whole.is_known));
     return true;
 }
 
@@ -180,22 +187,55 @@ static void hash_piece(uint64_t off, uint64_t len, uint8_t out[SHA256_BYTES])
     sha256_final(&hash, out);
 }
 
+static uint64_t piece_len(uint64_t off)
+{
+    return smaller(STAGE_PIECE, record.session.size - off);
+}
+
+/* The hash of the piece at off. Returns how many bytes were read for it. */
+static uint64_t digest_piece(uint64_t off, uint8_t out[SHA256_BYTES])
+{
+    uint64_t len = piece_len(off);
+    bool is_hole = len == STAGE_PIECE && is_untouched(off);
+
+    if (is_hole || (len == STAGE_PIECE && is_zero(off)))
+        __builtin_memcpy(out, zeros_hash, SHA256_BYTES);
+    else
+        hash_piece(off, len, out);
+    return is_hole ? 0 : len;
+}
+
+void stage_hash(uint64_t off, uint64_t len)
+{
+    uint64_t end = off + len;
+
+    for (off -= off % STAGE_PIECE; off < end; off += STAGE_PIECE) {
+        uint64_t i = off / STAGE_PIECE;
+        struct run run = ranges_at(&record.received, off);
+
+        if (i >= STAGE_HASHES)
+            return;
+        whole.is_known[i] = run.inside && run.end - off >= piece_len(off);
+        if (whole.is_known[i])
+            digest_piece(off, whole.hashes[i]);
+    }
+}
+
 /* Puts the next piece's hash into the session's. */
 static void verify_piece(struct stage_step *step)
 {
     struct session *session = &record.session;
-    uint64_t len = smaller(STAGE_PIECE, session->size - session->verified);
-    bool is_hole = len == STAGE_PIECE && is_untouched(session->verified);
+    uint64_t i = session->verified / STAGE_PIECE;
     uint8_t digest[SHA256_BYTES];
 
-    if (is_hole || (len == STAGE_PIECE && is_zero(session->verified)))
-        __builtin_memcpy(digest, zeros_hash, sizeof(digest));
-    else
-        hash_piece(session->verified, len, digest);
-    sha256_update(&session->hash, digest, sizeof(digest));
-    session->verified += len;
-    step->bytes += is_hole ? 0 : len;
-    step->has_hashed = true;
+    if (i < STAGE_HASHES && whole.is_known[i]) {
+        sha256_update(&session->hash, whole.hashes[i], SHA256_BYTES);
+    } else {
+        step->bytes += digest_piece(session->verified, digest);
+        step->has_hashed = true;
+        sha256_update(&session->hash, digest, sizeof(digest));
+    }
+    session->verified += piece_len(session->verified);
 }
 
 bool stage_verify(struct stage_step *step)

@@ -17,6 +17,13 @@
 
 #define STAGE_PIECE ((uint64_t)1 << 20)
 
+/* The hashes of so many pieces, from the first on, are made when the piece is there, so that the
+ * commit need not read it: they are kept on the heap, 33 bytes each, and an upgrade forgets them.
+ */
+#ifndef STAGE_HASHES
+#define STAGE_HASHES 8192
+#endif
+
 /* What one message of a commit does at most: the platform allows it 40e9 instructions, and 2 GiB of
  * stable memory to read and to write. */
 #ifndef STAGE_STEP_BYTES
@@ -41,6 +48,10 @@ bool stage_reserve(uint64_t off, uint64_t len);
 
 /* Copies bytes of the message's argument to places that were made for them. */
 void stage_write(uint64_t off, size_t arg_off, size_t len);
+
+/* After a range was written, and is among those received: hashes the pieces of it that are whole
+ * now. */
+void stage_hash(uint64_t off, uint64_t len);
 
 /* Goes on hashing the content. True: all of it is in session.hash. */
 bool stage_verify(struct stage_step *step);
