@@ -109,6 +109,8 @@ export const CanisterStatus = Record({
   ),
 });
 
+const snapshotSource = Variant({ taken_from_canister: Reserved, metadata_upload: Reserved });
+
 export const CanisterInfoArgs = Record({ canister_id: Principal, num_requested_changes: Opt(Nat64) });
 
 export const CanisterInfo = Record({
@@ -129,6 +131,13 @@ export const CanisterInfo = Record({
           module_hash: blob,
         }),
         controllers_change: Record({ controllers: Vec(Principal) }),
+        load_snapshot: Record({
+          canister_version: Nat64,
+          snapshot_id: blob,
+          taken_at_timestamp: Nat64,
+          source: snapshotSource,
+          from_canister_id: Opt(Principal),
+        }),
       }),
     }),
   ),
@@ -139,7 +148,66 @@ export const CanisterInfo = Record({
 export const CanisterMetadataArgs = Record({ canister_id: Principal, name: Text });
 export const CanisterMetadata = Record({ value: blob });
 
+const snapshotOfCanister = { canister_id: Principal, snapshot_id: blob };
+
+export const Snapshot = Record({ id: blob, taken_at_timestamp: Nat64, total_size: Nat64 });
+export const SnapshotList = Vec(Snapshot);
+export const SnapshotArgs = Record(snapshotOfCanister);
+
+export const TakeSnapshot = Record({
+  canister_id: Principal,
+  replace_snapshot: Opt(blob),
+  uninstall_code: Opt(Bool),
+  ...senderVersion,
+});
+
+export const LoadSnapshot = Record({ ...snapshotOfCanister, ...senderVersion });
+
+/** What both the metadata read and the metadata uploaded say. */
+const snapshotMetadata = {
+  wasm_module_size: Nat64,
+  globals: Vec(Variant({ i32: IDL.Int32, i64: IDL.Int64, f32: IDL.Float32, f64: IDL.Float64, v128: Nat })),
+  wasm_memory_size: Nat64,
+  stable_memory_size: Nat64,
+  certified_data: blob,
+  global_timer: Opt(Variant({ inactive: Null, active: Nat64 })),
+  on_low_wasm_memory_hook_status: Opt(Variant({ condition_not_satisfied: Null, ready: Null, executed: Null })),
+};
+
+export const SnapshotMetadata = Record({
+  ...snapshotMetadata,
+  source: snapshotSource,
+  taken_at_timestamp: Nat64,
+  canister_version: Nat64,
+  wasm_chunk_store: Vec(Record({ hash: blob })),
+});
+
+export const UploadSnapshotMetadata = Record({
+  ...snapshotMetadata,
+  canister_id: Principal,
+  replace_snapshot: Opt(blob),
+});
+export const SnapshotId = Record({ snapshot_id: blob });
+
+const slice = Record({ offset: Nat64, size: Nat64 });
+const place = Record({ offset: Nat64 });
+
+export const ReadSnapshotData = Record({
+  ...snapshotOfCanister,
+  kind: Variant({ wasm_module: slice, wasm_memory: slice, stable_memory: slice, wasm_chunk: Record({ hash: blob }) }),
+});
+export const SnapshotData = Record({ chunk: blob });
+
+export const UploadSnapshotData = Record({
+  ...snapshotOfCanister,
+  kind: Variant({ wasm_module: place, wasm_memory: place, stable_memory: place, wasm_chunk: Null }),
+  chunk: blob,
+});
+
 export const Blob = blob;
+
+/** Blobs in arguments and results; Candid may give arrays of numbers. */
+export const toBytes = (value) => (value instanceof Uint8Array ? value : Uint8Array.from(value));
 
 /** Of the cycles ledger and the cycles minting canister. */
 export const Account = Record({ owner: Principal, subaccount: Opt(blob) });

@@ -10,6 +10,7 @@ import { CanisterEngine } from './engine/canister.mjs';
 import { didNotReply, faultToReject, RejectError } from './engine/reject.mjs';
 import { equal, hexOf, MANAGEMENT, textOf } from './principal.mjs';
 import { DEFAULTS, isVisibleTo, settingsFromJson, settingsToJson } from './settings.mjs';
+import { Snapshots } from './snapshots.mjs';
 
 export const DEFAULT_CYCLES = 100_000_000_000_000n;
 
@@ -34,6 +35,8 @@ export class Canister {
     Object.assign(this, fresh, facts);
     this.name = textOf(this.id);
     this.chunks = stateDir === null ? new ChunkStore() : ChunkStore.load(join(stateDir, 'chunks'));
+    this.snapshots = new Snapshots(this);
+    if (stateDir !== null) this.snapshots.load(join(stateDir, 'snapshots'));
     this.subtree = null; // of the state tree, until the next change
     this.#world = world;
     this.#calls = new Calls(this, (call) => world.deliver(call));
@@ -227,6 +230,65 @@ export class Canister {
     this.history = [...this.history, change].slice(-MAX_HISTORY);
   }
 
+  /** What of memory canister_status reports, in bytes, by its names there. */
+  get memoryMetrics() {
+    const memory = this.engine.memoryMetrics;
+    return {
+      wasm_memory_size: memory.wasmMemory,
+      stable_memory_size: memory.stableMemory,
+      global_memory_size: memory.globals,
+      wasm_binary_size: memory.wasmBinary,
+      custom_sections_size: memory.customSections,
+      canister_history_size: 0,
+      wasm_chunk_store_size: this.chunks.size,
+      snapshots_size: this.snapshots.size,
+      log_memory_store_size: 0,
+    };
+  }
+
+  get memorySize() {
+    return Object.values(this.memoryMetrics).reduce((sum, size) => sum + size, 0);
+  }
+
+  now() {
+    return this.#world.time();
+  }
+
+  /** Whether a checkpoint has come after that time. */
+  isCheckpointed(time) {
+    const interval = BigInt(this.#world.options.checkpointMs) * 1_000_000n;
+    return interval === 0n || this.now() / interval > time / interval;
+  }
+
+  /** @throws {RejectError} IC0101 the subnet has no room for so many bytes more */
+  requireMemory(bytes) {
+    this.#world.requireMemory(bytes);
+  }
+
+  /** Becomes what a snapshot holds, of this canister or of another. @throws {RejectError} IC0408, IC0505, IC0101 */
+  loadSnapshot(snapshot, owner, origin) {
+    const { source, isUploaded, module, heapBytes, stableBytes, chunks } = snapshot;
+    const memory = this.engine.memoryMetrics;
+    const before = memory.wasmMemory + memory.stableMemory + memory.wasmBinary + this.chunks.size;
+    this.requireMemory(module.length + heapBytes + stableBytes + chunks.size - before);
+    // Timer and hook come back from uploaded snapshots alone; and those can still be written to, so that the module is copied.
+    const content = isUploaded
+      ? { ...snapshot, module: module.slice() }
+      : { ...snapshot, globalTimer: undefined, memoryHook: undefined };
+    this.engine.restore(content);
+    this.chunks = chunks.copy();
+    this.record(origin, {
+      load_snapshot: {
+        canister_version: snapshot.version,
+        snapshot_id: snapshot.id,
+        taken_at_timestamp: snapshot.takenAt,
+        source: { [source]: null },
+        from_canister_id: owner === this ? null : owner.id,
+      },
+    });
+    this.executed();
+  }
+
   // --- saving ---
 
   /** Writes the state into dir; calls that are still open are not kept. @returns {object} the facts, for JSON */
@@ -234,6 +296,7 @@ export class Canister {
     mkdirSync(dir, { recursive: true });
     this.engine.saveState(dir);
     this.chunks.save(join(dir, 'chunks'));
+    this.snapshots.save(join(dir, 'snapshots'));
     return {
       id: hexOf(this.id),
       controllers: this.controllers.map(hexOf),

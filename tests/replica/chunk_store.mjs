@@ -10,7 +10,7 @@ import { hexOf } from './principal.mjs';
 const MAX_CHUNKS = 100;
 const MAX_CHUNK = 2 ** 20;
 
-const failure = (why) => new RejectError(5, 'IC0504', `Error from Wasm chunk store: ${why}.`);
+export const storeFailure = (why) => new RejectError(5, 'IC0504', `Error from Wasm chunk store: ${why}.`);
 
 export class ChunkStore {
   #chunks = new Map(); // hash in hex -> bytes
@@ -20,12 +20,23 @@ export class ChunkStore {
     return this.#chunks.size * MAX_CHUNK;
   }
 
+  /** @returns {Uint8Array|null} */
+  find(hash) {
+    return this.#chunks.get(hexOf(hash)) ?? null;
+  }
+
+  copy() {
+    const copy = new ChunkStore();
+    copy.#chunks = new Map(this.#chunks);
+    return copy;
+  }
+
   /** @returns {Uint8Array} its hash */
   add(chunk) {
-    if (chunk.length > MAX_CHUNK) throw failure(`Wasm chunk size ${chunk.length} exceeds the maximum chunk size of ${MAX_CHUNK}`);
+    if (chunk.length > MAX_CHUNK) throw storeFailure(`Wasm chunk size ${chunk.length} exceeds the maximum chunk size of ${MAX_CHUNK}`);
     const hash = sha256(chunk);
     if (!this.#chunks.has(hexOf(hash)) && this.#chunks.size === MAX_CHUNKS) {
-      throw failure(`Wasm chunk store has already reached maximum capacity of ${MAX_CHUNKS * MAX_CHUNK} bytes`);
+      throw storeFailure(`Wasm chunk store has already reached maximum capacity of ${MAX_CHUNKS * MAX_CHUNK} bytes`);
     }
     this.#chunks.set(hexOf(hash), chunk);
     return hash;
@@ -44,12 +55,12 @@ export class ChunkStore {
   assemble(hashes, wanted) {
     const chunks = hashes.map((hash) => {
       const chunk = this.#chunks.get(hexOf(hash));
-      if (chunk === undefined) throw failure(`Chunk hash ${hexOf(hash)} was not found`);
+      if (chunk === undefined) throw storeFailure(`Chunk hash ${hexOf(hash)} was not found`);
       return chunk;
     });
     const module = new Uint8Array(Buffer.concat(chunks));
     if (hexOf(sha256(module)) !== hexOf(wanted)) {
-      throw failure(`Wasm module hash ${hexOf(sha256(module))} does not match given hash ${hexOf(wanted)}`);
+      throw storeFailure(`Wasm module hash ${hexOf(sha256(module))} does not match given hash ${hexOf(wanted)}`);
     }
     return module;
   }

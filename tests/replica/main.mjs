@@ -32,6 +32,8 @@ What a subnet does:
   --update-ms MS      latency of updates, before a block may take them
   --call-timeout-ms MS  a synchronous call that takes longer is answered with 202 (default 10000)
   --instruction-percent N  instruction limits, as a percentage of the real ones (default 100)
+  --subnet-memory SIZE  beyond this for all canisters together no snapshot is taken or loaded (default 2048G)
+  --checkpoint-ms MS  a snapshot can be loaded on another canister after the next checkpoint (default 0: at once)
   --flat-ranges       delegate canister ranges in the older, flat form everywhere
   --skew-ms MS        the network's clock is ahead by this (behind: --skew-ms=-MS)
 
@@ -89,6 +91,8 @@ const COMMAND = {
   'update-ms': [parseNumber, '0'],
   'call-timeout-ms': [parseNumber, '10000'],
   'instruction-percent': [parseNumber, '100'],
+  'subnet-memory': [parseSize, '2048G'],
+  'checkpoint-ms': [parseNumber, '0'],
   'flat-ranges': [],
   'skew-ms': [parseSigned, '0'],
   'max-concurrent': [parseNumber, '0'],

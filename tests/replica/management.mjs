@@ -5,10 +5,12 @@ import { randomBytes } from 'node:crypto';
 import { IDL } from '@icp-sdk/core/candid';
 import { Principal } from '@icp-sdk/core/principal';
 import * as types from './candid_types.mjs';
+import { toBytes } from './candid_types.mjs';
 import { DEFAULT_CYCLES } from './canister.mjs';
 import { RejectError } from './engine/reject.mjs';
 import { equal } from './principal.mjs';
 import { DEFAULTS, readSettings, showSettings } from './settings.mjs';
+import { SNAPSHOT_METHODS } from './snapshot_methods.mjs';
 
 const CREATION_FEE = 500_000_000_000n;
 const MAX_CHANGES = 20;
@@ -16,8 +18,6 @@ const MAX_CHANGES = 20;
 const encode = (type, value) => new Uint8Array(IDL.encode(type === null ? [] : [type], type === null ? [] : [value]));
 const bytesOf = (principal) => principal.toUint8Array();
 const principalOf = (bytes) => Principal.fromUint8Array(bytes);
-/** Argument and result are blobs; Candid may give arrays of numbers. */
-const toBytes = (blob) => (blob instanceof Uint8Array ? blob : Uint8Array.from(blob));
 
 const rejected = (text) => new RejectError(4, 'IC0406', text);
 
@@ -194,6 +194,8 @@ const METHODS = {
     from: 'canister',
     run: () => new Uint8Array(randomBytes(32)),
   },
+
+  ...SNAPSHOT_METHODS,
 };
 
 function create(canisters, { caller, origin, settings: given, cycles, id = null }) {
@@ -240,7 +242,7 @@ function prepare(canisters, call, isQuery) {
     if (entry.sees) canister.requireSight(caller, entry.sees);
     else canister.requireController(caller);
   }
-  const origin = isCanister ? { canister: caller } : { user: caller };
+  const origin = isCanister ? { canister: caller, version: values.sender_canister_version } : { user: caller };
   return async () => encode(entry.result, await entry.run({ canisters, canister, caller, call, origin }, values));
 }
 
@@ -275,19 +277,7 @@ export function effectiveCanister({ method, arg }) {
 }
 
 function statusOf(canister) {
-  const { engine } = canister;
-  const memory = engine.memoryMetrics;
-  const metrics = {
-    wasm_memory_size: memory.wasmMemory,
-    stable_memory_size: memory.stableMemory,
-    global_memory_size: memory.globals,
-    wasm_binary_size: memory.wasmBinary,
-    custom_sections_size: memory.customSections,
-    canister_history_size: 0,
-    wasm_chunk_store_size: canister.chunks.size,
-    snapshots_size: 0,
-    log_memory_store_size: 0,
-  };
+  const { engine, memoryMetrics: metrics } = canister;
   const hash = engine.moduleHash;
   return {
     status: { [canister.status]: null },
@@ -295,7 +285,7 @@ function statusOf(canister) {
     version: engine.version,
     settings: showSettings(canister),
     module_hash: hash ? [hash] : [],
-    memory_size: Object.values(metrics).reduce((sum, size) => sum + size, 0),
+    memory_size: canister.memorySize,
     memory_metrics: metrics,
     cycles: canister.cycles,
     reserved_cycles: 0n,
@@ -318,7 +308,7 @@ function infoOf(canister, wanted) {
       timestamp_nanos: at,
       canister_version: version,
       origin: origin.canister
-        ? { from_canister: { canister_id: principalOf(origin.canister), canister_version: [] } }
+        ? { from_canister: { canister_id: principalOf(origin.canister), canister_version: origin.version ?? [] } }
         : { from_user: { user_id: principalOf(origin.user) } },
       details: showDetails(details),
     })),
@@ -327,7 +317,11 @@ function infoOf(canister, wanted) {
   };
 }
 
-function showDetails({ creation, controllers_change: change, ...others }) {
+function showDetails({ creation, controllers_change: change, load_snapshot: load, ...others }) {
+  if (load) {
+    const from = load.from_canister_id;
+    return { load_snapshot: { ...load, from_canister_id: from === null ? [] : [principalOf(from)] } };
+  }
   if (creation) {
     return { creation: { controllers: creation.controllers.map(principalOf), environment_variables_hash: [] } };
   }

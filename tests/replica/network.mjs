@@ -34,6 +34,8 @@ export const OPTIONS = {
   bandwidth: 0, // bytes per second of all answers together; 0 = no limit
   skewMs: 0, // how far the network's clock is ahead
   instructionPercent: 100, // instruction limits, as a percentage of the real ones
+  subnetMemory: 2 * 2 ** 40, // bytes that the canisters together may come to have by snapshots
+  checkpointMs: 0, // a snapshot is loadable on other canisters from the next checkpoint on, one every so often; 0: at once
   flatRanges: 0, // 1: every endpoint delegates canister ranges in the older, flat form
 };
 
@@ -122,11 +124,20 @@ class Network {
         this.certifier.certify([['canister', id, 'certified_data']], this.delegations.find('sharded', id)),
       deliver: (call) => this.#deliver(call),
       find: (id) => this.canisters.find(id),
+      requireMemory: (bytes) => this.#requireMemory(bytes),
       isSystem: (id) => this.system.find(id) !== null,
       watch: (canister) => this.scheduler.watch(canister),
       forget: (canister) => this.scheduler.forget(canister),
       changed,
     };
+  }
+
+  #requireMemory(bytes) {
+    const used = [...this.canisters].reduce((sum, { memorySize }) => sum + memorySize, 0);
+    const available = Math.max(this.options.subnetMemory - used, 0);
+    if (bytes <= 0 || bytes <= available) return;
+    const text = `Canister requested ${bytes} B of memory but only ${available} B are available in the subnet.`;
+    throw new RejectError(1, 'IC0101', text);
   }
 
   /** @throws {RejectError} IC0301 */

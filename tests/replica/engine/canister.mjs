@@ -145,6 +145,11 @@ export class CanisterEngine {
     };
   }
 
+  /** Of memory addresses. */
+  get pointer() {
+    return this.#code?.module.pointer ?? 'i32';
+  }
+
   get version() {
     return this.#system.version;
   }
@@ -243,11 +248,15 @@ export class CanisterEngine {
    * becomes so (IC interface spec, "On low Wasm memory").
    */
   checkMemory() {
-    const [limit, threshold] = [this.#env.wasmMemoryLimit() || MAX_HEAP, this.#env.wasmMemoryThreshold()];
-    const isLow = threshold > 0 && limit - this.memoryMetrics.wasmMemory < threshold;
+    const isLow = this.#isLow(this.memoryMetrics.wasmMemory);
     const { memoryHook } = this.#system;
     if (isLow === (memoryHook !== 'condition_not_satisfied')) return;
     this.#system = { ...this.#system, memoryHook: isLow ? 'ready' : 'condition_not_satisfied' };
+  }
+
+  #isLow(heapBytes) {
+    const [limit, threshold] = [this.#env.wasmMemoryLimit() || MAX_HEAP, this.#env.wasmMemoryThreshold()];
+    return threshold > 0 && limit - heapBytes < threshold;
   }
 
   get globalTimer() {
@@ -257,6 +266,50 @@ export class CanisterEngine {
   /** The timer has gone off. */
   clearTimer() {
     this.#system = { ...this.#system, globalTimer: 0n };
+  }
+
+  /**
+   * What a snapshot takes of the canister, its own for good: module, globals [{ type, value }], heap and stable as
+   * StableMemory, version, certifiedData, globalTimer, memoryHook. Null without code.
+   */
+  capture() {
+    if (this.#code === null) return null;
+    const { module, machine, stable } = this.#code;
+    const memories = { heap: StableMemory.copyOf(machine.image.heap), stable: stable.fork() };
+    return { module: module.bytes, globals: machine.exportedGlobals, ...memories, ...this.#system };
+  }
+
+  /**
+   * Makes the canister what a snapshot holds, but for its version; nothing changes when the parts do not fit together.
+   * @param {object} given  as of capture(), borrowed; globalTimer or memoryHook undefined: as it is
+   * @throws {RejectError} IC0505 not a canister module, IC0408
+   */
+  restore({ module: bytes, globals, heap, stable, certifiedData, globalTimer, memoryHook }) {
+    this.#attempt(() => {
+      const module = new CanisterModule(bytes, importType);
+      const values = module.mutableValues(globals);
+      if (values === null) throw unfit('Wasm exported globals of canister module and snapshot metadata do not match.');
+      const { min, max } = module.heapPages;
+      if (heap.pages < min || heap.pages > max) {
+        throw unfit(`Wasm memory of ${heap.pages} pages in the snapshot: the canister module declares ${min} to ${max}.`);
+      }
+      const isLow = this.#isLow(heap.pages * PAGE);
+      if (memoryHook !== undefined && isLow !== (memoryHook !== 'condition_not_satisfied')) {
+        throw unfit(
+          `Hook status (${memoryHook}) of uploaded snapshot is inconsistent with the canister's state ` +
+            `(hook condition satisfied: ${isLow}).`,
+        );
+      }
+      const code = this.#load(module, stable.fork(), { heap: heap.toBytes(), globals: values });
+      this.#code = code;
+      this.#system = {
+        version: this.#system.version + 1n,
+        certifiedData,
+        globalTimer: globalTimer ?? this.#system.globalTimer,
+        memoryHook: memoryHook ?? this.#system.memoryHook,
+      };
+      this.checkMemory();
+    });
   }
 
   /** Writes everything needed to go on later into dir. */
@@ -394,6 +447,9 @@ class Fork {
     this.stable.commit();
   }
 }
+
+/** The parts of a snapshot contradict each other. */
+const unfit = (why) => new RejectError(4, 'IC0408', why);
 
 const COMPOSITE = { Ry: 'CRy', Rt: 'CRt', C: 'CC' };
 const MANAGEMENT = EMPTY;

@@ -47,6 +47,14 @@ export class Machine {
     return this.heap;
   }
 
+  /** What a snapshot holds of the globals, as the committed image has them: [{ type, value }]. */
+  get exportedGlobals() {
+    return this.#module.exportedGlobals.map(({ name, slot, type, vector }) => {
+      if (slot !== null) return { type, value: this.#image.globals[slot] };
+      return { type, value: type === 'v128' ? littleEndian(vector) : this.#exports[name].value };
+    });
+  }
+
   /** The committed image, borrowed. */
   get image() {
     return this.#image;
@@ -153,6 +161,8 @@ export class Machine {
     });
   }
 }
+
+const littleEndian = (bytes) => BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`);
 
 const EMPTY_MEMORY = { buffer: new ArrayBuffer(0) };
 

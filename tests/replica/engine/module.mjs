@@ -21,6 +21,8 @@ const MAX_CODE_BYTES = 10 * MIB;
 const MAX_FUNCTIONS = 50_000;
 const MAX_GLOBALS = 1_000;
 const MAX_METHODS = 1_000;
+/** 4 GiB and 6 GiB. */
+export const MAX_HEAP_PAGES = { i32: 65_536, i64: 98_304 };
 const MAX_METADATA = 16;
 const MAX_METADATA_BYTES = MIB;
 const MAX_METHOD_NAME_BYTES = 20_000; // of all names together
@@ -96,6 +98,8 @@ export class CanisterModule {
       this.callbackExport = exposed.callback === null ? undefined : CALLBACK;
       this.callbackTypes = exposed.callback; // [type of the table's index, of the environment]
       this.globals = exposed.globals; // [{ name, type }]: mutable ones
+      this.exportedGlobals = exportedGlobals(layout);
+      this.heapPages = heapPages(layout.memories[0]); // { min, max }
       this.tables = exposed.tables; // names
       this.dropsSegments = mayDropSegments(layout);
       this.customSectionBytes = layout.customSectionBytes;
@@ -106,6 +110,22 @@ export class CanisterModule {
       throw error;
     }
   }
+
+  /** The values of `globals` among those of `exportedGlobals`; null when those differ in number or types. */
+  mutableValues(given) {
+    const declared = this.exportedGlobals;
+    if (given.length !== declared.length || given.some(({ type }, i) => type !== declared[i].type)) return null;
+    const values = [];
+    declared.forEach(({ slot }, i) => {
+      if (slot !== null) values[slot] = given[i].value;
+    });
+    return values;
+  }
+}
+
+function heapPages(memory) {
+  if (memory === undefined) return { min: 0, max: 0 };
+  return { min: memory.min, max: Math.min(memory.max, MAX_HEAP_PAGES[memory.pointer]) };
 }
 
 /** gzip is recognised by its magic number (IC interface spec, "Canister module format"). */
@@ -195,8 +215,7 @@ const READERS = {
   [SECTION.global]: (c, layout) => {
     layout.globals = c.vector(() => {
       const global = { type: valueType(c), mutable: c.byte() === 1 };
-      skipConstantExpression(c);
-      return global;
+      return { ...global, vector: readConstantExpression(c) };
     });
     if (layout.globals.length > MAX_GLOBALS) throw new MalformedError(`more than ${MAX_GLOBALS} globals`);
   },
@@ -219,15 +238,17 @@ function valueType(c) {
 function limits(c) {
   const flags = c.byte();
   if (flags & ~5) throw new MalformedError('shared memory is not supported');
-  c.u64();
-  if (flags & 1) c.u64();
-  return { pointer: flags & 4 ? 'i64' : 'i32' };
+  const min = Number(c.u64());
+  const max = flags & 1 ? Number(c.u64()) : Infinity;
+  return { pointer: flags & 4 ? 'i64' : 'i32', min, max };
 }
 
-function skipConstantExpression(c) {
+/** @returns {Uint8Array|null} the bytes of a v128.const in it */
+function readConstantExpression(c) {
+  let vector = null;
   for (;;) {
     const opcode = c.byte();
-    if (opcode === 0x0b) return;
+    if (opcode === 0x0b) return vector;
     if (opcode === 0x41 || opcode === 0x42 || opcode === 0x23 || opcode === 0xd2)
       c.skipLeb(10); // const, global.get, ref.func
     else if (opcode === 0x43) c.take(4);
@@ -235,7 +256,7 @@ function skipConstantExpression(c) {
     else if (opcode === 0xd0)
       c.byte(); // ref.null
     else if (opcode === 0xfd && c.u32() === 0x0c)
-      c.take(16); // v128.const
+      vector = c.take(16); // v128.const
     else if (![0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e].includes(opcode)) {
       // add, sub, mul
       throw new MalformedError(`opcode 0x${opcode.toString(16)} in a constant expression`);
@@ -327,6 +348,22 @@ function expose(layout) {
     exports.push({ name: CALLBACK, kind: 0, index: layout.imports.length + layout.functions.length });
   }
   return { exports, globals, tables, callback };
+}
+
+/**
+ * The globals that a snapshot holds, as the execution environment orders them: those the module exports, in the order of
+ * its exports, then the other mutable ones. slot: the place among `globals`, null for a constant; vector: a constant's
+ * value that JavaScript cannot read. References are left out, they have no form in a snapshot.
+ */
+function exportedGlobals({ globals, exports }) {
+  const isMutable = globals.map(({ mutable }) => mutable);
+  const slotOf = (index) => (isMutable[index] ? isMutable.slice(0, index).filter(Boolean).length : null);
+  const named = exports.filter(({ kind, index }) => kind === 3 && globals[index] !== undefined);
+  const hidden = globals.map((_global, index) => ({ name: null, index })).filter(({ index }) => isMutable[index]);
+  const all = [...named, ...hidden.filter(({ index }) => !named.some((other) => other.index === index))];
+  return all
+    .map(({ name, index }) => ({ name, slot: slotOf(index), type: globals[index].type, vector: globals[index].vector }))
+    .filter(({ type }) => !type.endsWith('ref'));
 }
 
 const CODE_OF = { i32: 0x7f, i64: 0x7e };

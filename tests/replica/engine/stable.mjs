@@ -12,6 +12,7 @@ import { CanisterFault, trapped } from './reject.mjs';
 export const PAGE = 65536;
 export const MAX_PAGES = (500 * 2 ** 30) / PAGE;
 
+const ZEROS = new Uint8Array(PAGE);
 const UNIT = 4096; // of the access limits
 const UNITS_PER_PAGE = PAGE / UNIT;
 const MAX_PAGES_32BIT = 65536; // 4 GiB: what the 32-bit calls can address
@@ -111,6 +112,24 @@ export class StableMemory {
     }
     memory.commit();
     return memory;
+  }
+
+  /** A memory with a copy of these bytes, whole pages. Pages of zeros are absent. */
+  static copyOf(bytes) {
+    const memory = new StableMemory();
+    memory.#pages = memory.#committedPages = bytes.length / PAGE;
+    for (let number = 0; number < memory.#pages; number++) {
+      const page = bytes.subarray(number * PAGE, (number + 1) * PAGE);
+      if (Buffer.compare(page, ZEROS) !== 0) memory.#base.set(number, page.slice());
+    }
+    return memory;
+  }
+
+  /** All of what is committed, as bytes of their own. */
+  toBytes() {
+    const bytes = new Uint8Array(this.#committedPages * PAGE);
+    for (const [number, page] of this.#base) bytes.set(page, number * PAGE);
+    return bytes;
   }
 
   #check(offset, length) {

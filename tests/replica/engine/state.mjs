@@ -91,8 +91,8 @@ function readHeader(dir) {
   }
 }
 
-/** Appends the pages and returns their numbers as runs [first, count]. */
-function writePages(path, pages) {
+/** Writes the pages to a file of their own and returns their numbers as runs [first, count]. */
+export function writePages(path, pages) {
   const runs = [];
   const file = openSync(path, 'w');
   try {
@@ -108,7 +108,7 @@ function writePages(path, pages) {
   return runs;
 }
 
-function* readPages(path, runs) {
+export function* readPages(path, runs) {
   const file = openSync(path, 'r');
   try {
     for (const [first, count] of runs) {
@@ -129,16 +129,18 @@ function* readPages(path, runs) {
 
 // Values of globals as hexadecimal bits, exact for every float.
 
-const VIEWS = { i32: ['Uint32', 4], i64: ['BigUint64', 8], f32: ['Float32', 4], f64: ['Float64', 8] };
+const VIEWS = { i32: ['Int32', 4], i64: ['BigInt64', 8], f32: ['Float32', 4], f64: ['Float64', 8] };
 
-function toBits(type, value) {
+export function toBits(type, value) {
+  if (type === 'v128') return value.toString(16);
   const [name, size] = VIEWS[type];
   const view = new DataView(new ArrayBuffer(size));
   view[`set${name}`](0, value);
   return Buffer.from(view.buffer).toString('hex');
 }
 
-function fromBits(type, bits) {
+export function fromBits(type, bits) {
+  if (type === 'v128') return BigInt(`0x${bits}`);
   const [name] = VIEWS[type];
   const bytes = Uint8Array.from(Buffer.from(bits, 'hex'));
   return new DataView(bytes.buffer)[`get${name}`](0);

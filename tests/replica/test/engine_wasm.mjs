@@ -2,7 +2,7 @@
 
 import { uleb } from '../engine/cursor.mjs';
 
-const TYPE = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, funcref: 0x70 };
+const TYPE = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b, funcref: 0x70 };
 const KIND = { function: 0, table: 1, memory: 2, global: 3 };
 
 export const string = (text) => [...uleb(Buffer.byteLength(text)), ...Buffer.from(text)];
@@ -29,6 +29,8 @@ export function sleb(value) {
  * @param {number[][]} [parts.tables]    raw
  * @param {number[][]} [parts.memories]  raw limits
  * @param {Array<[string, number[]]>} [parts.globals]  mutable: type, initial value's code
+ * @param {Array<[string, number[]]>} [parts.constants]  immutable globals, after the mutable ones
+ * @param {Array<[string, number]>} [parts.exportedGlobals]  name and index
  * @param {number} [parts.start]
  * @param {number[][]} [parts.elements]  raw
  * @param {number[][]} [parts.data]      raw
@@ -40,6 +42,8 @@ export function assemble({
   tables = [],
   memories = [],
   globals = [],
+  constants = [],
+  exportedGlobals = [],
   start,
   elements = [],
   data = [],
@@ -47,9 +51,14 @@ export function assemble({
 }) {
   const types = (names) => vector(names.map((name) => [TYPE[name]]));
   const signature = (params, results) => [0x60, ...types(params), ...types(results)];
-  const exported = functions.flatMap((f, i) =>
+  const global = (isMutable) => ([type, code]) => [TYPE[type], isMutable, ...code, 0x0b];
+  const exportedFunctions = functions.flatMap((f, i) =>
     f.export === undefined ? [] : [[...string(f.export), KIND.function, ...uleb(imports.length + i)]],
   );
+  const exported = [
+    ...exportedFunctions,
+    ...exportedGlobals.map(([name, index]) => [...string(name), KIND.global, ...uleb(index)]),
+  ];
   return Uint8Array.from([
     ...HEADER,
     ...section(
@@ -63,7 +72,7 @@ export function assemble({
     ...section(3, vector(functions.map((_, i) => uleb(imports.length + i)))),
     ...section(4, vector(tables)),
     ...section(5, vector(memories)),
-    ...section(6, vector(globals.map(([type, code]) => [TYPE[type], 1, ...code, 0x0b]))),
+    ...section(6, vector([...globals.map(global(1)), ...constants.map(global(0))])),
     ...(exported.length > 0 ? section(7, vector(exported)) : []),
     ...(start === undefined ? [] : section(8, uleb(start))),
     ...section(9, vector(elements)),
