@@ -40,6 +40,13 @@ static void request_id_of(const struct fake_request *request, bool is_call, uint
     size_t len;
     const uint8_t *arg = find_field(request, "arg", &len);
     size_t n;
+    const uint8_t *id_bytes = find_field(request, "canister_id", &n);
+    struct ic_principal called;
+    if (ic_principal_from_bytes(id_bytes, n, &called) < 0)
+        abort();
+    char method[64];
+    const uint8_t *name = find_field(request, "method_name", &n);
+    snprintf(method, sizeof method, "%.*s", (int)n, (const char *)name);
     const uint8_t *expiry_bytes = find_field(request, "ingress_expiry", &n) - 1;
     uint64_t expiry = 0; /* 1b and eight bytes */
     for (int i = 1; i <= 8; i++)
@@ -47,10 +54,10 @@ static void request_id_of(const struct fake_request *request, bool is_call, uint
     struct ic_buf body = {0};
     int rc;
     if (is_call)
-        rc = ic_request_call(anonymous, &canister, "method", arg, len, expiry,
+        rc = ic_request_call(anonymous, &called, method, arg, len, expiry,
                              find_field(request, "nonce", &n), &body, id);
     else
-        rc = ic_request_query(anonymous, &canister, "method", arg, len, expiry, NULL, &body, id);
+        rc = ic_request_query(anonymous, &called, method, arg, len, expiry, NULL, &body, id);
     if (rc != 0 || body.len != request->body_len ||
         memcmp(body.bytes, request->body, body.len) != 0)
         abort();
@@ -123,6 +130,10 @@ static struct fake_answer call_answer(const struct plan *plan, bool bad,
 {
     struct fake_answer answer = {
         .time_ns = wall_ns() + nature->skew_ns, .arg = (const uint8_t *)"done", .arg_len = 4};
+    if (nature->call_reply != NULL) {
+        answer.arg = nature->call_reply;
+        answer.arg_len = nature->call_reply_len;
+    }
     if (bad) {
         spoil(&answer, plan->wrong, id);
         answer.reject_code = plan->reject_code;
@@ -160,6 +171,19 @@ static void answer_state(const struct plan *plan, bool bad, unsigned n, const st
 
 enum kind { QUERY, CALL, STATE, ASK };
 
+/* Keep what a call asks for. */
+static void note_call_locked(const struct fake_request *request)
+{
+    struct sent_call *call = &net.last_call;
+    size_t len;
+    snprintf(call->path, sizeof call->path, "%s", request->path);
+    const uint8_t *name = find_field(request, "method_name", &len);
+    snprintf(call->method, sizeof call->method, "%.*s", (int)len, (const char *)name);
+    (void)find_field(request, "canister_id", &call->canister_len);
+    const uint8_t *arg = find_field(request, "arg", &call->arg_len);
+    memcpy(call->arg, arg, call->arg_len < sizeof call->arg ? call->arg_len : sizeof call->arg);
+}
+
 /* The n-th of a list whose last is for ever. */
 static struct plan nth(const struct plan *list, unsigned len, unsigned n)
 {
@@ -183,6 +207,7 @@ static enum kind look_up(const struct fake_request *request, uint8_t id[32], str
         *plan = net.query, *n = net.n_queries++;
     } else if (kind == CALL) {
         *n = net.n_calls++;
+        note_call_locked(request);
         *plan = nature->n_calls == 0 ? net.call : nth(nature->calls, nature->n_calls, *n);
     } else if (kind == STATE) {
         *plan = net.state, *n = net.n_states++;
@@ -285,6 +310,14 @@ void set_nature(struct nature nature)
     pthread_mutex_lock(&net.lock);
     net.nature = nature;
     pthread_mutex_unlock(&net.lock);
+}
+
+struct sent_call last_call(void)
+{
+    pthread_mutex_lock(&net.lock);
+    struct sent_call call = net.last_call;
+    pthread_mutex_unlock(&net.lock);
+    return call;
 }
 
 unsigned asked(const unsigned *counter)

@@ -68,6 +68,17 @@ struct nature {
     unsigned n_asks;
     const struct plan *calls; /* the same for calls, instead of their plan */
     unsigned n_calls;
+    const uint8_t *call_reply; /* of a call that went well; NULL = "done" */
+    size_t call_reply_len;
+};
+
+/* The last call, as it arrived. */
+struct sent_call {
+    char path[160];
+    char method[64];
+    size_t canister_len; /* of the id of the canister called: 0 is the management canister */
+    uint8_t arg[1024];
+    size_t arg_len;
 };
 
 /* All but the server guarded by lock. */
@@ -80,6 +91,7 @@ struct network {
     unsigned n_states;
     unsigned n_calls;
     unsigned n_asked; /* for the status of a call */
+    struct sent_call last_call;
     struct nature nature;
     struct fake_server *server; /* main thread */
 };
@@ -97,13 +109,16 @@ void plan_states(struct plan plan);
 void plan_calls(struct plan plan);
 void set_nature(struct nature nature);
 
+/* The last call, just now. */
+struct sent_call last_call(void);
+
 /* A counter of the network, just now. */
 unsigned asked(const unsigned *counter);
 
 int64_t wall_ns(void);
 
-/* By how much the network's clock is ahead when a call made now expired half a minute ago. An expiry
- * is a whole minute: waits when the minute is about to change. */
+/* By how much the network's clock is ahead when a call made now expired half a minute ago. An
+ * expiry is a whole minute: waits when the minute is about to change. */
 int64_t skew_expired_ns(void);
 
 /* "Date: ...\r\n" for a server's clock ahead of ours by this. */
