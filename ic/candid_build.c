@@ -75,7 +75,7 @@ int ic_build_record(struct ic_arena *arena, const struct ic_part *parts, size_t 
         ret = ic_arena_alloc(arena, n, sizeof(struct ic_type_field), &fields);
     if (ret == 0)
         ret = ic_arena_alloc(arena, n, sizeof(struct ic_value), &items);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     type->as.fields.fields = fields;
     type->as.fields.n = n;
@@ -106,7 +106,7 @@ int ic_build_variant(struct ic_arena *arena, const char *tag, const struct ic_va
         ret = ic_arena_alloc(arena, 1, sizeof(struct ic_type_field), &fields);
     if (ret == 0)
         ret = copy_value(arena, payload, &copy);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     *(struct ic_type_field *)fields =
         (struct ic_type_field){ic_candid_hash(tag, strlen(tag)), payload->type};
@@ -123,7 +123,7 @@ int ic_build_some(struct ic_arena *arena, const struct ic_value *value, struct i
     int ret = new_type(arena, IC_TYPE_OPT, &type);
     if (ret == 0)
         ret = copy_value(arena, value, &copy);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     type->as.elem = value->type;
     *out = (struct ic_value){.type = type, .as.opt = copy};
