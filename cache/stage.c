@@ -36,6 +36,7 @@ static struct stage *alloc_stage(void)
     (void)err;
     pthread_rwlockattr_destroy(&attr);
     lock_init(&stage->journal_lock);
+    lock_init(&stage->files_lock);
     lock_init(&stage->lock);
     stage->dir = (struct stage_dir){.parent_fd = -1, .fd = -1, .data_fd = -1};
     stage->journal.fd = -1;
@@ -51,6 +52,7 @@ void stage_close(struct stage *stage)
     stage_content_fini(&stage->content);
     free(stage->notes);
     lock_fini(&stage->lock);
+    lock_fini(&stage->files_lock);
     lock_fini(&stage->journal_lock);
     pthread_rwlock_destroy(&stage->gate);
     free(stage);
@@ -58,7 +60,9 @@ void stage_close(struct stage *stage)
 
 int stage_remove(struct stage *stage)
 {
-    int result = stage_dir_remove(&stage->dir);
+    int result = stage_get_files(stage, true);
+    if (result == 0)
+        result = stage_dir_remove(&stage->dir);
     stage_close(stage);
     return result;
 }
@@ -239,8 +243,11 @@ int stage_write(struct stage *stage, uint64_t off, const void *buf, size_t len)
         return -EFBIG;
     if (len == 0)
         return 0;
+    int result = stage_get_files(stage, true);
+    if (result < 0)
+        return result;
     pthread_rwlock_rdlock(&stage->gate);
-    int result = stage_io_write(stage->dir.data_fd, off, buf, len);
+    result = stage_io_write(stage->dir.data_fd, off, buf, len);
     lock_acquire(&stage->lock);
     /* Also what a failed write left may be in an extent, that of bytes which it overwrote. */
     stage->is_data_dirty = true;
@@ -248,6 +255,7 @@ int stage_write(struct stage *stage, uint64_t off, const void *buf, size_t len)
         result = stage_content_add(&stage->content, off, off + len);
     lock_release(&stage->lock);
     pthread_rwlock_unlock(&stage->gate);
+    stage_put_files(stage);
     return result;
 }
 
@@ -259,8 +267,11 @@ void stage_cut_data(struct stage *stage)
         end = stage->journal_needs;
     lock_release(&stage->lock);
     /* Bytes that stay behind are in no extent: they only take room. */
+    if (stage_get_files(stage, false) < 0)
+        return;
     int ignored = ftruncate(stage->dir.data_fd, (off_t)end);
     (void)ignored;
+    stage_put_files(stage);
 }
 
 int stage_truncate(struct stage *stage, uint64_t size)
@@ -280,6 +291,16 @@ int stage_truncate(struct stage *stage, uint64_t size)
 
 /* ---- reading ---- */
 
+static int read_data(struct stage *stage, uint64_t off, void *buf, size_t len)
+{
+    int result = stage_get_files(stage, true);
+    if (result < 0)
+        return result;
+    result = stage_io_read(stage->dir.data_fd, off, buf, len);
+    stage_put_files(stage);
+    return result;
+}
+
 /* Read from the segment that holds off; staged bytes cannot be cut off meanwhile. *ret_len is how
  * many were read, or are the base's to read. */
 static int read_segment(struct stage *stage, uint64_t off, void *buf, size_t len, size_t *ret_len,
@@ -294,7 +315,7 @@ static int read_segment(struct stage *stage, uint64_t off, void *buf, size_t len
         *ret_kind = segment.kind;
         *ret_len = segment.len < len ? (size_t)segment.len : len;
         if (segment.kind == STAGE_STAGED)
-            result = stage_io_read(stage->dir.data_fd, off, buf, *ret_len);
+            result = read_data(stage, off, buf, *ret_len);
         else if (segment.kind == STAGE_ZERO)
             memset(buf, 0, *ret_len);
     }

@@ -14,6 +14,9 @@
  * stage_note that returned 0; what was written after that is not part of it. Only bytes that were
  * staged then and were written again since may be the old or the new ones, as in any file.
  *
+ * A stage has three descriptors open, unless it *rests* (stage_rest): then it has none, so that
+ * thousands that wait for something cost memory alone.
+ *
  * Thread safety: any function from any thread, one stage at a time by many; stage_close and
  * stage_remove run alone and last. Locks: a leaf.
  */
@@ -39,7 +42,7 @@ struct stage_purpose {
 
 /* Make a stage: the directory `name` in dir_fd, durable when this returns. Its size is base_size.
  *
- * dir_fd  open for reading; name: without a slash
+ * dir_fd  open for reading, and stays so until the stage is closed; name: without a slash
  *
  * Returns 0; -EEXIST (there is one of that name); -EINVAL (the name, or a target without an end);
  * -EFBIG (base_size beyond INT64_MAX); -ENOMEM; or the errno of the disk: then none was made. */
@@ -53,6 +56,14 @@ int stage_new(struct stage **out, int dir_fd, const char *name, const struct sta
  * or not a stage: nothing is changed); -ENOMEM; the errno of the disk. */
 int stage_open(struct stage **out, int dir_fd, const char *name)
     __attribute__((nonnull, warn_unused_result));
+
+/* Make it durable, and close its files until it is used again: reading and writing wake it for
+ * good, a note and the like for their own time. Nothing happens when it is in use at this moment.
+ * Meanwhile only the caller's own lock keeps other programs from it; if its files are not what they
+ * were, whatever needs them fails with -EIO.
+ *
+ * Returns as stage_sync; it does not rest then. */
+int stage_rest(struct stage *stage) __attribute__((nonnull, warn_unused_result));
 
 /* Forget it; its files stay, with what was synced. NULL is fine. */
 void stage_close(struct stage *stage);

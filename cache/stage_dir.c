@@ -19,32 +19,39 @@ static bool is_name(const char *name)
     return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/');
 }
 
-void stage_dir_close(struct stage_dir *dir)
+void stage_dir_rest(struct stage_dir *dir)
 {
-    int *fds[] = {&dir->data_fd, &dir->fd, &dir->parent_fd};
+    int *fds[] = {&dir->data_fd, &dir->fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);
         *fds[i] = -1;
     }
+}
+
+void stage_dir_close(struct stage_dir *dir)
+{
+    stage_dir_rest(dir);
     free(dir->name);
     dir->name = NULL;
 }
 
-/* Everything but `data`. */
-static int open_dir(struct stage_dir *dir, int parent_fd, const char *name)
+static int set_name(struct stage_dir *dir, int parent_fd, const char *name)
 {
-    *dir = (struct stage_dir){.parent_fd = -1, .fd = -1, .data_fd = -1};
-    dir->fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    *dir = (struct stage_dir){.parent_fd = parent_fd, .fd = -1, .data_fd = -1};
+    if (!is_name(name))
+        return -EINVAL;
+    dir->name = strdup(name);
+    return dir->name ? 0 : -ENOMEM;
+}
+
+/* Everything but `data`. */
+static int open_dir(struct stage_dir *dir)
+{
+    dir->fd = openat(dir->parent_fd, dir->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir->fd < 0)
         return errno == ENOTDIR || errno == ELOOP ? -EPROTO : -errno;
-    dir->parent_fd = fcntl(parent_fd, F_DUPFD_CLOEXEC, 0);
-    int result = dir->parent_fd < 0 ? -errno : 0;
-    if (result == 0 && !(dir->name = strdup(name)))
-        result = -ENOMEM;
-    if (result < 0)
-        stage_dir_close(dir);
-    return result;
+    return 0;
 }
 
 /* Returns -EBUSY when somebody else has it, -ENOENT when somebody has deleted it meanwhile. */
@@ -105,22 +112,22 @@ static int make_data(struct stage_dir *dir)
 
 int stage_dir_make(struct stage_dir *dir, int parent_fd, const char *name)
 {
-    if (!is_name(name))
-        return -EINVAL;
-    if (mkdirat(parent_fd, name, 0700) < 0)
-        return -errno;
-    int result = open_dir(dir, parent_fd, name);
+    int result = set_name(dir, parent_fd, name);
+    if (result == 0 && mkdirat(parent_fd, name, 0700) < 0)
+        result = -errno;
     if (result < 0) {
-        (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
+        stage_dir_close(dir);
         return result;
     }
-    result = make_data(dir);
+    result = open_dir(dir);
     if (result < 0) {
-        /* Not if somebody else has taken it for a trace of a crash and clears it away. */
-        if (result != -EBUSY)
-            (void)stage_dir_clear(dir);
-        stage_dir_close(dir);
+        (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
+    } else if ((result = make_data(dir)) < 0 && result != -EBUSY) {
+        /* EBUSY: somebody else has taken it for a trace of a crash and clears it away. */
+        (void)stage_dir_clear(dir);
     }
+    if (result < 0)
+        stage_dir_close(dir);
     return result;
 }
 
@@ -171,14 +178,21 @@ static int open_data(struct stage_dir *dir)
     return dir->data_fd >= 0 ? unlink_file(dir, STAGE_DIR_JOURNAL_NEW) : -EPROTO;
 }
 
+int stage_dir_wake(struct stage_dir *dir)
+{
+    int result = open_dir(dir);
+    if (result == 0)
+        result = open_data(dir);
+    if (result < 0)
+        stage_dir_rest(dir);
+    return result;
+}
+
 int stage_dir_open(struct stage_dir *dir, int parent_fd, const char *name)
 {
-    if (!is_name(name))
-        return -EINVAL;
-    int result = open_dir(dir, parent_fd, name);
-    if (result < 0)
-        return result;
-    result = open_data(dir);
+    int result = set_name(dir, parent_fd, name);
+    if (result == 0)
+        result = stage_dir_wake(dir);
     if (result < 0)
         stage_dir_close(dir);
     return result;

@@ -16,8 +16,8 @@
 #define STAGE_DIR_JOURNAL_NEW "journal.new"
 
 struct stage_dir {
-    int parent_fd; /* owned, all three; -1: none */
-    int fd;
+    int parent_fd; /* borrowed */
+    int fd;        /* owned, both; -1: not open */
     int data_fd;
     char *name; /* owned */
 };
@@ -38,6 +38,12 @@ int stage_dir_sync_name(const struct stage_dir *dir) __attribute__((nonnull, war
  * away); -EBUSY (open elsewhere); -EPROTO (no stage); -EINVAL; the errno of the disk. */
 int stage_dir_open(struct stage_dir *dir, int parent_fd, const char *name)
     __attribute__((nonnull, warn_unused_result));
+
+/* Close its files until stage_dir_wake; it is nobody's meanwhile. */
+void stage_dir_rest(struct stage_dir *dir) __attribute__((nonnull));
+
+/* Open them again. Returns as stage_dir_open; it rests still after a failure. */
+int stage_dir_wake(struct stage_dir *dir) __attribute__((nonnull, warn_unused_result));
 
 /* Delete what is no stage any more, or not yet one. */
 int stage_dir_clear(const struct stage_dir *dir) __attribute__((nonnull));

@@ -141,29 +141,46 @@ static int read_all(struct stage_journal *journal, uint64_t size,
     return result;
 }
 
-static int open_and_read(struct stage_journal *journal,
-                         int (*each)(void *arg, const struct stage_record *record, uint64_t off),
-                         void *arg)
+static int open_file(int dir_fd, const char *name)
+{
+    int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 ? fd : errno == ELOOP ? -EPROTO : -errno;
+}
+
+/* The beginning of the file: its size, and the salt of its checksums. */
+static int read_head(int fd, uint64_t *ret_size, uint32_t *ret_salt)
 {
     unsigned char head[STAGE_JOURNAL_START];
     struct stat st;
-    if (fstat(journal->fd, &st) < 0)
+    if (fstat(fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EPROTO;
-    int result = stage_io_read(journal->fd, 0, head, sizeof(head));
+    int result = stage_io_read(fd, 0, head, sizeof(head));
     if (result < 0)
         return result == -ENODATA ? -EPROTO : result;
     if (memcmp(head, MAGIC, MAGIC_LEN) != 0)
         return -EPROTO;
-    journal->salt = stage_io_crc(0, head + MAGIC_LEN, sizeof(head) - MAGIC_LEN);
-    journal->end = sizeof(head);
-    result = read_all(journal, (uint64_t)st.st_size, each, arg);
+    *ret_size = (uint64_t)st.st_size;
+    *ret_salt = stage_io_crc(0, head + MAGIC_LEN, sizeof(head) - MAGIC_LEN);
+    return 0;
+}
+
+static int open_and_read(struct stage_journal *journal,
+                         int (*each)(void *arg, const struct stage_record *record, uint64_t off),
+                         void *arg)
+{
+    uint64_t size;
+    int result = read_head(journal->fd, &size, &journal->salt);
+    if (result < 0)
+        return result;
+    journal->end = STAGE_JOURNAL_START;
+    result = read_all(journal, size, each, arg);
     if (result != 0)
         return result;
     if (journal->next == 0)
         return -EPROTO;
-    if (journal->end == (uint64_t)st.st_size)
+    if (journal->end == size)
         return 0;
     return ftruncate(journal->fd, (off_t)journal->end) < 0 || fsync(journal->fd) < 0 ? -errno : 0;
 }
@@ -172,13 +189,30 @@ int stage_journal_open(struct stage_journal *journal, int dir_fd, const char *na
                        int (*each)(void *arg, const struct stage_record *record, uint64_t off),
                        void *arg)
 {
-    *journal = (struct stage_journal){
-        .fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
-    if (journal->fd < 0)
-        return errno == ELOOP ? -EPROTO : -errno;
+    int fd = open_file(dir_fd, name);
+    *journal = (struct stage_journal){.fd = fd};
+    if (fd < 0)
+        return fd;
     int result = open_and_read(journal, each, arg);
     if (result != 0)
         stage_journal_close(journal);
+    return result;
+}
+
+int stage_journal_wake(struct stage_journal *journal, int dir_fd, const char *name)
+{
+    uint64_t size;
+    uint32_t salt;
+    int fd = open_file(dir_fd, name);
+    if (fd < 0)
+        return fd;
+    int result = read_head(fd, &size, &salt);
+    if (result == 0 && (salt != journal->salt || size != journal->end))
+        result = -EPROTO;
+    if (result < 0)
+        close(fd);
+    else
+        journal->fd = fd;
     return result;
 }
 

@@ -58,6 +58,11 @@ int stage_journal_open(struct stage_journal *journal, int dir_fd, const char *na
                        int (*each)(void *arg, const struct stage_record *record, uint64_t off),
                        void *arg) __attribute__((nonnull(1, 3, 4), warn_unused_result));
 
+/* Open the file of one again that was closed when all of it was durable. Returns 0; -EPROTO (it is
+ * another one, or shorter now); the errno of the disk. */
+int stage_journal_wake(struct stage_journal *journal, int dir_fd, const char *name)
+    __attribute__((nonnull, warn_unused_result));
+
 /* Append; durable after stage_journal_sync, which must come before the next. Returns 0 and where
  * it is; or the errno: then it is not there. */
 int stage_journal_append(struct stage_journal *journal, const struct stage_record *record,
@@ -72,6 +77,7 @@ int stage_journal_read(const struct stage_journal *journal, uint64_t off,
                        struct stage_record *record, void **out)
     __attribute__((nonnull, warn_unused_result));
 
+/* Close the file; what is known of it stays. */
 void stage_journal_close(struct stage_journal *journal) __attribute__((nonnull));
 
 #endif

@@ -22,12 +22,8 @@ int stage_add_note(struct stage *stage, uint16_t kind, size_t len, uint64_t off)
 static int append_note(struct stage *stage, const struct stage_record *record)
     REQUIRES(stage->journal_lock)
 {
-    /* The state that a note speaks of is durable before it is. */
-    int result = stage_sync_locked(stage);
-    if (result < 0)
-        return result;
     uint64_t off = stage->journal.end;
-    result = stage_add_note(stage, record->note, record->len, off);
+    int result = stage_add_note(stage, record->note, record->len, off);
     if (result < 0)
         return result;
     result = stage_journal_append(&stage->journal, record, &off);
@@ -47,8 +43,26 @@ int stage_note(struct stage *stage, uint32_t kind, const void *bytes, size_t len
     struct stage_record record = {
         .kind = STAGE_RECORD_NOTE, .note = (uint16_t)kind, .len = (uint32_t)len, .bytes = bytes};
     lock_acquire(&stage->journal_lock);
-    int result = append_note(stage, &record);
+    int result = stage_get_files(stage, false);
+    if (result == 0) {
+        /* The state that a note speaks of is durable before it is. */
+        result = stage_sync_locked(stage);
+        if (result == 0)
+            result = append_note(stage, &record);
+        stage_put_files(stage);
+    }
     lock_release(&stage->journal_lock);
+    return result;
+}
+
+static int read_note(struct stage *stage, uint64_t off, struct stage_record *record, void **out)
+    REQUIRES(stage->journal_lock)
+{
+    int result = stage_get_files(stage, false);
+    if (result < 0)
+        return result;
+    result = stage_journal_read(&stage->journal, off, record, out);
+    stage_put_files(stage);
     return result;
 }
 
@@ -57,7 +71,7 @@ static int get_note_locked(struct stage *stage, uint32_t kind, struct stage_reco
 {
     for (size_t i = stage->n_notes; i-- > 0;) {
         if (stage->notes[i].kind == kind)
-            return stage_journal_read(&stage->journal, stage->notes[i].off, record, out);
+            return read_note(stage, stage->notes[i].off, record, out);
     }
     return -ENOENT;
 }
@@ -83,7 +97,7 @@ int stage_for_each_note(struct stage *stage, uint32_t kind,
         void *bytes;
         if (stage->notes[i].kind != kind)
             continue;
-        result = stage_journal_read(&stage->journal, stage->notes[i].off, &record, &bytes);
+        result = read_note(stage, stage->notes[i].off, &record, &bytes);
         if (result < 0)
             break;
         result = each(arg, bytes, record.len);

@@ -4,7 +4,10 @@
  *   journal_lock  whoever writes or reads the journal; held across fdatasync
  *   gate          shared: bytes of `data` are written or read, and then belong to an extent;
  *                 alone: `data` is cut
+ *   files_lock    whether the files are open; held while they are opened and closed
  *   lock          the content; never held across the disk
+ *
+ * Whoever uses a descriptor has the files (stage_get_files) meanwhile.
  */
 #ifndef CANISTERFS_CACHE_STAGE_STATE_H
 #define CANISTERFS_CACHE_STAGE_STATE_H
@@ -31,10 +34,14 @@ struct stage_note_at {
 
 struct stage {
     struct stage_purpose purpose; /* immutable */
-    struct stage_dir dir;         /* immutable */
+
+    struct lock files_lock;
+    struct stage_dir dir; /* guarded by files_lock, as these; constant while n_using > 0 */
+    unsigned n_using;     /* who has the files */
+    bool is_resting;      /* nobody has them: they are closed */
 
     struct lock journal_lock;
-    struct stage_journal journal; /* guarded by journal_lock, as all of these */
+    struct stage_journal journal; /* guarded by journal_lock, as all of these; its fd as `dir` */
     struct stage_note_at *notes;  /* owned; in the order of the journal */
     size_t n_notes;
     size_t notes_capacity;
@@ -50,6 +57,12 @@ struct stage {
     uint64_t journal_needs;       /* where the last extent ends in records that may be durable */
     uint64_t n_syncs;             /* begun */
 };
+
+/* Have the files open until stage_put_files. Returns 0 or the errno.
+ *
+ * stays  what is done is one of many: it does not rest from now on */
+int stage_get_files(struct stage *stage, bool stays) __attribute__((nonnull, warn_unused_result));
+void stage_put_files(struct stage *stage) __attribute__((nonnull));
 
 /* stage_sync with the lock held. */
 int stage_sync_locked(struct stage *stage) REQUIRES(stage->journal_lock)

@@ -154,10 +154,8 @@ static void finish(struct stage *stage, const struct sync *sync, int result)
     }
 }
 
-int stage_sync_locked(struct stage *stage)
+static int sync_files(struct stage *stage) REQUIRES(stage->journal_lock)
 {
-    if (stage->journal.error)
-        return stage->journal.error;
     bool is_all = must_compact(stage);
     struct sync sync = {0};
     int result = begin(stage, is_all, &sync);
@@ -169,6 +167,27 @@ int stage_sync_locked(struct stage *stage)
         result = write_content(stage, &sync.record, is_all);
     finish(stage, &sync, result);
     free(sync.bytes);
+    return result;
+}
+
+/* Is there nothing to make durable? */
+static bool is_clean(struct stage *stage)
+{
+    lock_acquire(&stage->lock);
+    bool is_clean = !stage->is_data_dirty && !stage->content.is_unsaved;
+    lock_release(&stage->lock);
+    return is_clean;
+}
+
+int stage_sync_locked(struct stage *stage)
+{
+    if (stage->journal.error || is_clean(stage))
+        return stage->journal.error;
+    int result = stage_get_files(stage, false);
+    if (result < 0)
+        return result;
+    result = sync_files(stage);
+    stage_put_files(stage);
     return result;
 }
 

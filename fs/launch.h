@@ -19,6 +19,10 @@ struct fs_launch {
  * lands there. First of all in main. Returns 0 or -errno. */
 int fs_launch_open_standard_streams(void) __attribute__((warn_unused_result));
 
+/* As many descriptors as the system lets us have (getrlimit(2), RLIMIT_NOFILE), best effort: its
+ * ordinary limit is for programs that use select(2). */
+void fs_launch_raise_limit(void);
+
 /* Fork, unless `foreground`. Returns in the child, or in the foreground process, with 0 or -errno.
  * The parent never returns: it relays the child's message to standard error and exits.
  *

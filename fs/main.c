@@ -189,6 +189,7 @@ static enum fs_exit mount_and_serve(struct fs_options *options)
         fprintf(stderr, "canisterfs: %s\n", message);
         return result;
     }
+    fs_launch_raise_limit();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit on the size of files is EFBIG */
     fs_signals_block(&run.signals);

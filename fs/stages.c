@@ -75,6 +75,7 @@ struct fs_staged *stages_add_locked(struct fs_stages *stages, fuse_ino_t ino)
     staged->owns_ino = ino == 0;
     staged->ino = ino != 0 ? ino : STAGED_INO_BIT | ++stages->last_ino;
     staged->n_users = 1;
+    staged->n_uses = 1;
     if (staged->owns_ino) {
         HASH_ADD(hh, stages->by_ino, ino, sizeof(staged->ino), staged);
         if (!staged->hh.tbl) {
@@ -105,6 +106,7 @@ void stages_drop(struct fs_staged *staged)
 void stages_use_locked(struct fs_staged *staged)
 {
     staged->n_users++;
+    staged->n_uses++;
 }
 
 /* Nobody reads or writes it any more. */
@@ -120,6 +122,21 @@ static void remove_stage(struct fs_stages *stages, uint64_t id, struct stage *st
         fs_tree_close(stages->config.tree, base);
 }
 
+/* While the caller is its only user: have it rest. Returns with the lock held again. */
+static void rest_locked(struct fs_staged *staged)
+{
+    struct fs_stages *stages = staged->stages;
+    uint64_t n_uses = 0; /* when it was laid to rest */
+    while (staged->n_users == 1 && staged->stage && staged->state != FS_STAGED_GONE &&
+           staged->n_uses != n_uses) {
+        n_uses = staged->n_uses;
+        pthread_mutex_unlock(&stages->lock);
+        /* A failure is told by whoever needs it to be durable. */
+        (void)!stage_rest(staged->stage);
+        pthread_mutex_lock(&stages->lock);
+    }
+}
+
 void stages_unuse(struct fs_staged *staged)
 {
     struct fs_stages *stages = staged->stages;
@@ -128,6 +145,7 @@ void stages_unuse(struct fs_staged *staged)
     bool has_base = staged->has_base;
     struct stage *stage = NULL;
     pthread_mutex_lock(&stages->lock);
+    rest_locked(staged);
     staged->n_users--;
     if (staged->state == FS_STAGED_GONE && staged->n_users == 0) {
         stage = staged->stage;

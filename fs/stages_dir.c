@@ -200,6 +200,7 @@ static int take_over(struct fs_stages *stages, uint64_t id, struct stage *stage)
         stages_unlock_id(stages, id);
         return result < 0 ? result : 0;
     }
+    (void)!stage_rest(stage); /* there may be thousands */
     pthread_mutex_lock(&stages->lock);
     struct fs_staged *staged = stages_add_locked(stages, 0);
     if (staged) {

@@ -57,6 +57,7 @@ struct fs_staged {
                             process's */
     unsigned n_closings; /* times that this process has closed the last of them */
     unsigned n_users;    /* handles, and calls under way */
+    uint64_t n_uses;     /* users so far */
     uint64_t n_lookup;   /* of the kernel */
     int64_t started_ns;
     atomic_bool *cancel; /* COMMITTING: of the request that waits for it, or NULL */
@@ -115,7 +116,8 @@ void stages_drop(struct fs_staged *staged);
 /* One more user. */
 void stages_use_locked(struct fs_staged *staged);
 
-/* One user less. What is GONE ends with its last. May block on the disk and on a source. */
+/* One user less. With its last what is GONE ends, and what is kept rests (stage_rest). May block on
+ * the disk and on a source. */
 void stages_unuse(struct fs_staged *staged);
 
 /* By inode number, of those that own theirs. */

@@ -10,6 +10,7 @@
 #include "tests/cache/stage_model.h"
 #include "tests/tap.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -585,7 +586,7 @@ static void test_base(void)
     struct stage *stage = make("base");
     TAP_INT(fake_open(&base, &fake, &config), 0, "a base");
     TAP_INT(stage_write(stage, 4000, "abcd", 4), 0, "written over");
-    TAP_INT(stage_read(stage, base, 1, 0, got, 9000, &soon), 0, "read");
+    TAP_INT(stage_read(stage, base, 1, 0, got, 9000, &io), 0, "read");
     fake_fill(1, 1, 0, want, 9000);
     memcpy(want + 4000, "abcd", 4);
     TAP_MEM(got, want, 9000, "bytes of both");
@@ -598,6 +599,130 @@ static void test_base(void)
     TAP_INT(stage_remove(stage), 0, "removed");
 }
 
+/* ---- rest ---- */
+
+static int count_descriptors(void)
+{
+    DIR *list = opendir("/proc/self/fd");
+    int n = -1; /* that of the list */
+    if (!list)
+        abort();
+    for (const struct dirent *entry; (entry = readdir(list));)
+        n += entry->d_name[0] != '.';
+    closedir(list);
+    return n;
+}
+
+static int rest_and_write(struct stage *stage)
+{
+    int result = stage_rest(stage);
+    return result < 0 ? result : stage_write(stage, 0, "b", 1);
+}
+
+static void test_rest(void)
+{
+    int before = count_descriptors();
+    struct stage *stage = make("rest");
+    struct stage *other = NULL;
+    char got[8] = "";
+    void *note = NULL;
+    size_t len = 0;
+    TAP_INT(count_descriptors() - before, 3, "descriptors of a stage");
+    TAP_INT(stage_write(stage, 0, "abc", 3), 0, "written");
+    TAP_INT(stage_rest(stage), 0, "it rests");
+    TAP_INT(count_descriptors() - before, 0, "without any");
+    TAP_INT(stage_sync(stage), 0, "nothing is to be synced");
+    TAP_INT(stage_get_note(stage, 7, &note, &len), -ENOENT, "nor read");
+    TAP_INT(stage_note(stage, 7, "xy", 2), 0, "a note of it");
+    TAP_INT(stage_get_note(stage, 7, &note, &len), 0, "can be read");
+    TAP_OK(len == 2 && memcmp(note, "xy", 2) == 0, "as it is");
+    free(note);
+    TAP_INT(stage_truncate(stage, 5), 0, "another size");
+    TAP_INT(count_descriptors() - before, 0, "and it rests still");
+    TAP_INT(stage_read(stage, NULL, 1, 0, got, 3, &io), 0, "read");
+    TAP_MEM(got, "abc", 3, "its bytes");
+    TAP_INT(count_descriptors() - before, 3, "which wakes it");
+    TAP_INT(stage_open(&other, dir_fd, "rest"), -EBUSY, "nobody else can open it");
+    TAP_INT(rest_and_write(stage), 0, "so does writing");
+    TAP_INT(count_descriptors() - before, 3, "for good");
+    TAP_INT(stage_rest(stage), 0, "once more");
+    TAP_INT(stage_rest(stage), 0, "twice");
+    TAP_INT(reopen(&stage, "rest"), 0, "opened again");
+    TAP_INT(stage_read(stage, NULL, 1, 0, got, 3, &io), 0, "read");
+    TAP_MEM(got, "bbc", 3, "what was written last");
+    TAP_INT(stage_rest(stage), 0, "it rests");
+    TAP_INT(stage_remove(stage), 0, "removed");
+    TAP_OK(!exists("rest"), "it is gone");
+    TAP_INT(count_descriptors(), before, "and so are its descriptors");
+}
+
+/* Every descriptor is taken: what needs one fails, and nothing is lost. */
+static void test_no_descriptors(void)
+{
+    struct rlimit limit;
+    struct rlimit none;
+    struct stage *stage = make("rest");
+    char got[4] = "";
+    TAP_INT(stage_write(stage, 0, "abc", 3), 0, "written");
+    TAP_INT(stage_rest(stage), 0, "it rests");
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    none.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &none);
+    TAP_INT(stage_truncate(stage, 2), 0, "cutting needs none");
+    TAP_INT(stage_write(stage, 0, "x", 1), -EMFILE, "writing does");
+    TAP_INT(stage_read(stage, NULL, 1, 0, got, 2, &io), -EMFILE, "and reading");
+    TAP_INT(stage_sync(stage), -EMFILE, "and syncing");
+    TAP_INT(stage_note(stage, 7, "", 0), -EMFILE, "and a note");
+    setrlimit(RLIMIT_NOFILE, &limit);
+    TAP_INT(stage_read(stage, NULL, 1, 0, got, 2, &io), 0, "read");
+    TAP_MEM(got, "ab", 2, "its bytes");
+    TAP_INT(stage_sync(stage), 0, "synced");
+    TAP_INT(reopen(&stage, "rest"), 0, "opened again");
+    TAP_INT((int64_t)stage_size(stage), 2, "as it was cut");
+    TAP_INT(stage_remove(stage), 0, "removed");
+}
+
+static int cut_file(const char *path, off_t size)
+{
+    int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+    int result = ftruncate(fd, size);
+    close(fd);
+    return result;
+}
+
+/* Somebody spoils it while it rests, and it has the lock no more. */
+static void test_spoiled_rest(void)
+{
+    for (int how = 0; how < 4; how++) {
+        struct stage *stage = make("rest");
+        struct stage *other = NULL;
+        char got[4];
+        TAP_INT(stage_write(stage, 0, "abc", 3), 0, "written");
+        TAP_INT(stage_rest(stage), 0, "it rests");
+        if (how == 0) {
+            TAP_INT(stage_open(&other, dir_fd, "rest"), 0, "another has it");
+        } else if (how == 1) {
+            TAP_INT(cut_file("rest/data", 2), 0, "`data` is shorter");
+        } else if (how == 2) {
+            TAP_INT(cut_file("rest/journal", 40), 0, "`journal` is shorter");
+        } else {
+            TAP_INT(renameat(dir_fd, "rest", dir_fd, "real"), 0, "it is another");
+            stage_close(make("rest"));
+        }
+        TAP_INT(stage_read(stage, NULL, 1, 0, got, 3, &io), -EIO, "is not guessed at");
+        TAP_INT(stage_write(stage, 0, "x", 1), -EIO, "nor written to");
+        TAP_INT(stage_remove(stage), -EIO, "nor removed");
+        if (how == 0)
+            TAP_INT(stage_remove(other), 0, "by the other");
+        for (size_t i = 0; i < 6; i++) {
+            static const char *const paths[] = {"rest/data", "rest/journal", "rest",
+                                                "real/data", "real/journal", "real"};
+            (void)unlinkat(dir_fd, paths[i], i % 3 == 2 ? AT_REMOVEDIR : 0);
+        }
+    }
+}
+
 int main(void)
 {
     dir_fd = model_make_dir(dir);
@@ -608,6 +733,9 @@ int main(void)
     test_truncate();
     test_notes();
     test_strange_records();
+    test_rest();
+    test_no_descriptors();
+    test_spoiled_rest();
     test_base();
     test_full(ENOSPC, false, "No space left on device");
     test_full(ENOSPC, true, "No space left on device, half-way");

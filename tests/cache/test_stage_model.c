@@ -85,6 +85,8 @@ static void run(uint64_t seed, int dir_fd, uint64_t base_size, int n_ops)
         struct op op = op_next(&state);
         ok = op_run(&op, stage) == 0;
         model_apply(&model, &op);
+        if (op.kind == OP_SYNC && model_random(&state) % 2)
+            ok = ok && stage_rest(stage) == 0;
         if (op.kind == OP_SYNC || op.kind == OP_NOTE) {
             synced = model;
             n_writes = 0;

@@ -67,6 +67,8 @@ static void do_other(unsigned what, uint64_t *random)
             ok = ok && (is_filled(bytes, 100, 9) || !memchr(bytes, 1, 100));
         break;
     case 2:
+        ok = stage_rest(stage) == 0;
+        break;
     case 3:
         ok = stage_sync(stage) == 0;
         break;

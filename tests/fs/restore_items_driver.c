@@ -135,7 +135,6 @@ static void open_stage(struct driver *driver)
     int result = stage_open(&driver->stage, dir_fd, "stage");
     if (result == -ENOENT)
         result = stage_new(&driver->stage, dir_fd, "stage", &purpose);
-    close(dir_fd);
     if (result < 0)
         die(driver->options.mountpoint, strerror(-result));
     if (driver->file)

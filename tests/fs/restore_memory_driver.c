@@ -166,7 +166,6 @@ static void open_stage(const char *dir)
             .target = "stable_memory", .base_size = state.size, .base_version = state.version};
         result = stage_new(&driver.stage, dir_fd, "stage", &purpose);
     }
-    close(dir_fd);
     if (result < 0)
         die(dir, strerror(-result));
 }

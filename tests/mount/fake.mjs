@@ -9,14 +9,15 @@ import { eventually, Mount, program, tethered } from './harness.mjs';
 const FAKE = join(dirname(program), 'tests', 'fake_mount');
 
 export class FakeMount extends Mount {
-  // memory: its content. dir: STATE of an earlier mount, to go on with.
-  static async open(stage, { memory = null, args = ['-o', 'rw'], dir = null } = {}) {
+  // memory: its content. dir: STATE of an earlier mount, to go on with. through: a command that starts the program.
+  static async open(stage, { memory = null, args = ['-o', 'rw'], dir = null, through = [] } = {}) {
     const top = dir ?? (await mkdtemp(join(stage.dir, 'fake-')));
     const point = await mkdtemp(join(stage.dir, 'mnt-'));
     const state = join(top, 'state');
     await mkdir(join(state, 'items'), { recursive: true });
     if (memory) await writeFile(join(state, 'memory'), memory);
-    const child = spawn(...tethered(FAKE, [state, '-f', ...args, 'canister', point]), { stdio: ['ignore', 'inherit', 'pipe'] });
+    const [command, ...words] = [...through, FAKE, state, '-f', ...args, 'canister', point];
+    const child = spawn(...tethered(command, words), { stdio: ['ignore', 'inherit', 'pipe'] });
     const mount = new FakeMount(child, point);
     Object.assign(mount, { top, state, memoryPath: mount.path('stable_memory') });
     stage.onClose(() => mount.unmount());

@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define N_ITEMS_MAX 64
+#define N_ITEMS_MAX 512
 
 struct fake {
     char state[512];
