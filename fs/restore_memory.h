@@ -5,6 +5,7 @@
  *   restore_memory_compare.c  what of it differs from what is there
  *   restore_memory_plan.c     the pages that are to be sent
  *   restore_memory_send.c     sending them, many calls at once
+ *   restore_memory_stream.c   comparing and sending at once
  *   restore_memory_staged.c   the staged way: begin, chunks, commit
  *   restore_memory_session.c  its methods
  *   restore_memory_plain.c    the plain way: grow, write, compare again

@@ -15,22 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW_PIECES                                                                              \
-    64                 /* 64 MiB: what a query can hash with the instructions it has, and more     \
-                        */
-#define NEAR_PIECES 8  /* pieces that differ are asked for together when they are so near */
-#define REST_MAX    32 /* windows that are not looked into after one in which that was in vain */
-
-struct compare {
-    struct memory_commit *commit;
-    enum memory_compare how;
-    bool keeps_zeros;
-    uint64_t next;
-    pthread_mutex_t lock; /* of the plan, and of: */
-    unsigned to_rest;     /* windows that are to be taken as they are */
-    unsigned rest;        /* how many it was the last time */
-    bool has_no_hashes;   /* the canister does not give them after all */
-};
+#define WINDOW_PIECES 32 /* 32 MiB: what a query can hash with the instructions it has */
+#define NEAR_PIECES   8  /* pieces that differ are asked for together when they are so near */
+#define REST_MAX      32 /* windows that are not looked into after one in which that was in vain */
 
 typedef uint8_t hash_list[][IC_SHA256_LEN];
 
@@ -91,7 +78,7 @@ static int get_hashes(struct memory_commit *commit, uint64_t off, uint64_t piece
 
 /* --- the plan --- */
 
-static void plan_pages(struct compare *compare, uint64_t first, uint64_t n)
+static void plan_pages(struct memory_comparison *compare, uint64_t first, uint64_t n)
 {
     pthread_mutex_lock(&compare->lock);
     memory_plan_set(&compare->commit->plan, first, n);
@@ -107,7 +94,7 @@ static bool is_zero(const uint8_t *bytes, size_t len)
 
 /* Plan the pages of a piece that are not what `theirs` has, as far as that was read. Also completes
  * its hash. */
-static int take_piece(struct compare *compare, uint64_t piece, const uint8_t *ours,
+static int take_piece(struct memory_comparison *compare, uint64_t piece, const uint8_t *ours,
                       const uint8_t *theirs, bool was_read, struct ic_error *err)
 {
     struct memory_commit *commit = compare->commit;
@@ -131,7 +118,7 @@ static int take_piece(struct compare *compare, uint64_t piece, const uint8_t *ou
     return 0;
 }
 
-static int compare_bytes(struct compare *compare, uint64_t piece, uint8_t *buffer,
+static int compare_bytes(struct memory_comparison *compare, uint64_t piece, uint8_t *buffer,
                          const atomic_bool *stop, struct ic_error *err)
 {
     struct memory_commit *commit = compare->commit;
@@ -149,7 +136,7 @@ static int compare_bytes(struct compare *compare, uint64_t piece, uint8_t *buffe
 }
 
 /* Send all of a piece. What is the base's is read for the hash alone. */
-static int take_all(struct compare *compare, uint64_t piece, uint8_t *buffer,
+static int take_all(struct memory_comparison *compare, uint64_t piece, uint8_t *buffer,
                     const atomic_bool *stop, struct ic_error *err)
 {
     struct memory_commit *commit = compare->commit;
@@ -194,8 +181,9 @@ static int judge_piece(struct memory_commit *commit, uint64_t piece,
 }
 
 /* Plan the pages that differ of those of n pieces that do. */
-static int look_into(struct compare *compare, uint64_t first, uint64_t n, const bool *differs,
-                     uint8_t *buffer, const atomic_bool *stop, struct ic_error *err)
+static int look_into(struct memory_comparison *compare, uint64_t first, uint64_t n,
+                     const bool *differs, uint8_t *buffer, const atomic_bool *stop,
+                     struct ic_error *err)
 {
     struct memory_commit *commit = compare->commit;
     _Static_assert(sizeof(uint8_t[WINDOW_PIECES * MEMORY_PIECE_PAGES][IC_SHA256_LEN]) <=
@@ -226,7 +214,7 @@ static int look_into(struct compare *compare, uint64_t first, uint64_t n, const 
 }
 
 /* Where all differs there is likely nothing to be found inside: then it is tried less often. */
-static bool is_worth_it(struct compare *compare, bool all_differ)
+static bool is_worth_it(struct memory_comparison *compare, bool all_differ)
 {
     pthread_mutex_lock(&compare->lock);
     bool rests = all_differ && compare->to_rest > 0;
@@ -235,7 +223,7 @@ static bool is_worth_it(struct compare *compare, bool all_differ)
     return !rests;
 }
 
-static void learn(struct compare *compare, uint64_t n_pages, uint64_t n_planned)
+static void learn(struct memory_comparison *compare, uint64_t n_pages, uint64_t n_planned)
 {
     bool was_in_vain = n_planned > n_pages - n_pages / 8;
     pthread_mutex_lock(&compare->lock);
@@ -246,7 +234,7 @@ static void learn(struct compare *compare, uint64_t n_pages, uint64_t n_planned)
     pthread_mutex_unlock(&compare->lock);
 }
 
-static uint64_t count_planned(struct compare *compare, uint64_t first, uint64_t n)
+static uint64_t count_planned(struct memory_comparison *compare, uint64_t first, uint64_t n)
 {
     uint64_t count = 0;
     pthread_mutex_lock(&compare->lock);
@@ -257,8 +245,9 @@ static uint64_t count_planned(struct compare *compare, uint64_t first, uint64_t 
 }
 
 /* n comparable pieces, some of which differ. */
-static int look_into_all(struct compare *compare, uint64_t first, uint64_t n, const bool *differs,
-                         uint8_t *buffer, const atomic_bool *stop, struct ic_error *err)
+static int look_into_all(struct memory_comparison *compare, uint64_t first, uint64_t n,
+                         const bool *differs, uint8_t *buffer, const atomic_bool *stop,
+                         struct ic_error *err)
 {
     uint64_t n_differ = 0;
     for (uint64_t i = 0; i < n; i++)
@@ -286,8 +275,8 @@ static int look_into_all(struct compare *compare, uint64_t first, uint64_t n, co
     return 0;
 }
 
-static int compare_hashes(struct compare *compare, const struct memory_task *task, uint8_t *buffer,
-                          const atomic_bool *stop, struct ic_error *err)
+static int compare_hashes(struct memory_comparison *compare, const struct memory_task *task,
+                          uint8_t *buffer, const atomic_bool *stop, struct ic_error *err)
 {
     struct memory_commit *commit = compare->commit;
     uint8_t theirs[WINDOW_PIECES][IC_SHA256_LEN];
@@ -309,60 +298,111 @@ static int compare_hashes(struct compare *compare, const struct memory_task *tas
 
 /* --- the whole --- */
 
-static bool compare_take(void *arg, struct memory_task *out)
+int memory_comparison_init(struct memory_comparison *compare, struct memory_commit *commit,
+                           enum memory_compare how, bool keeps_zeros, struct ic_error *err)
 {
-    struct compare *compare = arg;
+    *compare =
+        (struct memory_comparison){.commit = commit, .how = (int)how, .keeps_zeros = keeps_zeros};
+    if (memory_plan_init(&compare->compared, commit->plan.n_pages) < 0)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    memory_plan_clear(&commit->plan, 0, commit->plan.n_pages);
+    pthread_mutex_init(&compare->lock, NULL);
+    return 0;
+}
+
+void memory_comparison_fini(struct memory_comparison *compare)
+{
+    memory_plan_fini(&compare->compared);
+    pthread_mutex_destroy(&compare->lock);
+}
+
+/* As many queries at once as half of what the user allows: a reader may be waiting. */
+static unsigned most_at_once(const struct memory_commit *commit)
+{
+    return (unsigned)commit->owner->target->options->max_inflight / 2 + 1;
+}
+
+enum memory_take memory_comparison_take(struct memory_comparison *compare, struct memory_task *out)
+{
+    enum memory_take taken = MEMORY_TAKE_NONE;
+    pthread_mutex_lock(&compare->lock);
     uint64_t window = compare->how == MEMORY_COMPARE_HASHES ? WINDOW_PIECES : 1;
     uint64_t left = compare->commit->n_pieces - compare->next;
-    if (left == 0)
-        return false;
-    *out = (struct memory_task){compare->next, left < window ? left : window};
-    compare->next += out->n;
-    return true;
+    if (left > 0)
+        taken = compare->n_running < most_at_once(compare->commit) ? MEMORY_TAKE_TASK
+                                                                   : MEMORY_TAKE_LATER;
+    if (taken == MEMORY_TAKE_TASK) {
+        *out = (struct memory_task){.first = compare->next, .n = left < window ? left : window};
+        compare->next += out->n;
+        compare->n_running++;
+    }
+    pthread_mutex_unlock(&compare->lock);
+    return taken;
+}
+
+static int compare_some(struct memory_comparison *compare, const struct memory_task *task,
+                        uint8_t *buffer, const atomic_bool *stop, struct ic_error *err)
+{
+    int result = 0;
+    if (compare->how == MEMORY_COMPARE_HASHES) {
+        result = compare_hashes(compare, task, buffer, stop, err);
+        if (result != -EOPNOTSUPP)
+            return result;
+        compare->how = MEMORY_COMPARE_BYTES; /* from now on, for all */
+        result = 0;
+    }
+    bool takes_all = compare->how == MEMORY_COMPARE_NOTHING && !compare->keeps_zeros;
+    for (uint64_t i = task->first; result == 0 && i < task->first + task->n; i++)
+        result = takes_all ? take_all(compare, i, buffer, stop, err)
+                           : compare_bytes(compare, i, buffer, stop, err);
+    return result;
+}
+
+int memory_comparison_work(struct memory_comparison *compare, const struct memory_task *task,
+                           const atomic_bool *stop, struct ic_error *err)
+{
+    uint8_t *buffer = malloc(2 * MEMORY_PIECE);
+    if (!buffer)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
+    int result = compare_some(compare, task, buffer, stop, err);
+    free(buffer);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&compare->lock);
+    compare->n_running--;
+    memory_plan_set(&compare->compared, task->first * MEMORY_PIECE_PAGES,
+                    task->n * MEMORY_PIECE_PAGES);
+    while (memory_plan_has(&compare->compared, compare->n_ready))
+        compare->n_ready++;
+    pthread_mutex_unlock(&compare->lock);
+    return 0;
+}
+
+static enum memory_take compare_take(void *arg, struct memory_task *out)
+{
+    return memory_comparison_take(arg, out);
 }
 
 static int compare_work(void *arg, const struct memory_task *task, uint8_t *buffer,
                         const atomic_bool *stop, struct ic_error *err)
 {
-    struct compare *compare = arg;
-    if (compare->how == MEMORY_COMPARE_NOTHING && !compare->keeps_zeros)
-        return take_all(compare, task->first, buffer, stop, err);
-    if (compare->how != MEMORY_COMPARE_HASHES)
-        return compare_bytes(compare, task->first, buffer, stop, err);
-    int result = compare_hashes(compare, task, buffer, stop, err);
-    if (result == -EOPNOTSUPP) {
-        pthread_mutex_lock(&compare->lock);
-        compare->has_no_hashes = true;
-        pthread_mutex_unlock(&compare->lock);
-    }
-    return result;
-}
-
-static int run(struct compare *compare, struct ic_error *err)
-{
-    struct memory_crew crew = memory_crew_of(
-        compare->commit, (unsigned)compare->commit->owner->target->options->max_inflight / 2 + 1);
-    crew.buffer_size = 2 * MEMORY_PIECE;
-    crew.take = compare_take;
-    crew.work = compare_work;
-    crew.arg = compare;
-    compare->next = 0;
-    compare->has_no_hashes = false;
-    memory_plan_clear(&compare->commit->plan, 0, compare->commit->plan.n_pages);
-    return memory_crew_run(&crew, err);
+    (void)buffer;
+    return memory_comparison_work(arg, task, stop, err);
 }
 
 int memory_compare(struct memory_commit *commit, enum memory_compare how, bool keeps_zeros,
                    struct ic_error *err)
 {
-    struct compare compare = {.commit = commit, .how = how, .keeps_zeros = keeps_zeros};
-    pthread_mutex_init(&compare.lock, NULL);
-    int result = run(&compare, err);
-    if (result < 0 && compare.has_no_hashes) {
-        compare.how = MEMORY_COMPARE_BYTES;
-        result = run(&compare, err);
-    }
-    pthread_mutex_destroy(&compare.lock);
+    struct memory_comparison compare;
+    struct memory_crew crew = memory_crew_of(commit, most_at_once(commit));
+    int result = memory_comparison_init(&compare, commit, how, keeps_zeros, err);
+    if (result < 0)
+        return result;
+    crew.take = compare_take;
+    crew.work = compare_work;
+    crew.arg = &compare;
+    result = memory_crew_run(&crew, err);
+    memory_comparison_fini(&compare);
     return result;
 }
 

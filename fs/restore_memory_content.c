@@ -163,13 +163,13 @@ struct survey {
     uint8_t zeros[IC_SHA256_LEN]; /* the hash of a whole piece of zeros: files may be sparse */
 };
 
-static bool survey_take(void *arg, struct memory_task *out)
+static enum memory_take survey_take(void *arg, struct memory_task *out)
 {
     struct survey *survey = arg;
     if (survey->next == survey->commit->n_pieces)
-        return false;
-    *out = (struct memory_task){survey->next++, 1};
-    return true;
+        return MEMORY_TAKE_NONE;
+    *out = (struct memory_task){.first = survey->next++, .n = 1};
+    return MEMORY_TAKE_TASK;
 }
 
 /* The stage's part of a piece: its bytes, with zeros for the base's, and where those are. */

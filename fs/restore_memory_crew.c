@@ -14,9 +14,9 @@ struct watch {
     atomic_bool stop; /* everybody ends as soon as he can */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;  /* n_running or n_taken sank, or stop was set */
+    pthread_cond_t changed;  /* a task is done, n_running sank, or stop was set */
     unsigned n_running;      /* guarded by lock */
-    uint64_t n_taken;        /* guarded by lock: of the tasks that are being done */
+    uint64_t weight;         /* guarded by lock: of the tasks that are being done */
     bool is_done;            /* guarded by lock: there are no further tasks */
     int64_t good_ns;         /* guarded by lock: when a task succeeded last */
     int result;              /* guarded by lock: the failure that ends it; 0: none */
@@ -52,27 +52,38 @@ static void end_locked(struct watch *watch, int result, const struct ic_error *e
     pthread_cond_broadcast(&watch->changed);
 }
 
-static bool is_too_much_locked(const struct watch *watch, uint64_t n)
+static bool is_too_much_locked(const struct watch *watch, uint64_t weight)
 {
-    return watch->crew->n_at_once > 0 && watch->n_taken > 0 &&
-           watch->n_taken + n > watch->crew->n_at_once;
+    return watch->crew->weight_max > 0 && watch->weight > 0 && weight > 0 &&
+           watch->weight + weight > watch->crew->weight_max;
+}
+
+/* The next task, as soon as there is one. */
+static bool take_locked(struct watch *watch, struct memory_task *out)
+{
+    while (!watch->is_done && !atomic_load(&watch->stop)) {
+        enum memory_take taken = watch->crew->take(watch->crew->arg, out);
+        if (taken == MEMORY_TAKE_TASK)
+            return true;
+        if (taken == MEMORY_TAKE_NONE)
+            watch->is_done = true;
+        else
+            (void)!ic_wait_cond(&watch->changed, &watch->lock, INT64_MAX, NULL);
+    }
+    return false;
 }
 
 /* The next task, as soon as it may be begun. */
 static bool take(struct watch *watch, struct memory_task *out)
 {
     pthread_mutex_lock(&watch->lock);
-    bool has_one = !watch->is_done && !atomic_load(&watch->stop);
-    if (has_one) {
-        has_one = watch->crew->take(watch->crew->arg, out);
-        watch->is_done = !has_one;
-    }
-    while (has_one && is_too_much_locked(watch, out->n)) {
+    bool has_one = take_locked(watch, out);
+    while (has_one && is_too_much_locked(watch, out->weight)) {
         (void)!ic_wait_cond(&watch->changed, &watch->lock, INT64_MAX, NULL);
         has_one = !atomic_load(&watch->stop);
     }
     if (has_one)
-        watch->n_taken += out->n;
+        watch->weight += out->weight;
     pthread_mutex_unlock(&watch->lock);
     return has_one;
 }
@@ -108,7 +119,7 @@ static void do_task(struct watch *watch, const struct memory_task *task, uint8_t
     } while (result < 0);
     pthread_mutex_lock(&watch->lock);
     watch->good_ns = ic_wait_now_ns();
-    watch->n_taken -= task->n;
+    watch->weight -= task->weight;
     pthread_cond_broadcast(&watch->changed);
     pthread_mutex_unlock(&watch->lock);
 }

@@ -22,6 +22,13 @@
 struct memory_task {
     uint64_t first;
     uint64_t n;
+    uint64_t weight; /* see weight_max */
+};
+
+enum memory_take {
+    MEMORY_TAKE_NONE,  /* there are no tasks any more */
+    MEMORY_TAKE_TASK,  /* here is one */
+    MEMORY_TAKE_LATER, /* perhaps when one of those is done that are being done */
 };
 
 struct memory_crew {
@@ -29,12 +36,12 @@ struct memory_crew {
     const atomic_bool *cancel;      /* the user's; NULL: never */
     struct fs_lease *lease;         /* NULL: none is needed */
     int64_t patience_ns;
-    unsigned n_threads; /* 1 to MEMORY_CREW_MAX */
-    uint64_t n_at_once; /* most of the tasks' n in all at a time, when there are several; 0: any */
-    size_t buffer_size; /* each thread gets one */
+    unsigned n_threads;  /* 1 to MEMORY_CREW_MAX */
+    uint64_t weight_max; /* of all tasks at a time, when there are several; 0: any */
+    size_t buffer_size;  /* each thread gets one */
 
-    /* The next task. One thread at a time. False: there is none any more. */
-    bool (*take)(void *arg, struct memory_task *out);
+    /* The next task. One thread at a time. */
+    enum memory_take (*take)(void *arg, struct memory_task *out);
     /* Do it, or do it anew. Many at once. Calls must honour `stop`. Returns 0, or -errno with err
      * filled. */
     int (*work)(void *arg, const struct memory_task *task, uint8_t *buffer, const atomic_bool *stop,

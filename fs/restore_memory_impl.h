@@ -8,6 +8,8 @@
 #include "fs/restore_memory_plan.h"
 #include "ic/sha.h"
 
+#include <pthread.h>
+
 #define MEMORY_PIECE_PAGES (MEMORY_PIECE / MEMORY_PAGE)
 
 /* An update call of 2 MiB (IC resource limits: ingress message) with its envelope and delegations;
@@ -106,6 +108,31 @@ enum memory_compare {
 int memory_compare(struct memory_commit *commit, enum memory_compare how, bool keeps_zeros,
                    struct ic_error *err) __attribute__((warn_unused_result));
 
+/* The same in tasks of a crew. Any number of threads, between init and fini. */
+struct memory_comparison {
+    struct memory_commit *commit;
+    bool keeps_zeros;
+    _Atomic int how; /* enum memory_compare: hashes that are not to be had make it BYTES */
+
+    pthread_mutex_t lock;        /* of the commit's plan, and of: */
+    uint64_t next;               /* piece of the next task */
+    unsigned n_running;          /* tasks */
+    struct memory_plan compared; /* pages; owned */
+    uint64_t n_ready;            /* pages before here are all compared */
+    unsigned to_rest;            /* windows that are to be taken as they are */
+    unsigned rest;               /* how many it was the last time */
+};
+
+/* The plan is empty then. Returns 0 or -ENOMEM. */
+int memory_comparison_init(struct memory_comparison *compare, struct memory_commit *commit,
+                           enum memory_compare how, bool keeps_zeros, struct ic_error *err)
+    __attribute__((warn_unused_result));
+void memory_comparison_fini(struct memory_comparison *compare);
+enum memory_take memory_comparison_take(struct memory_comparison *compare, struct memory_task *out);
+int memory_comparison_work(struct memory_comparison *compare, const struct memory_task *task,
+                           const atomic_bool *stop, struct ic_error *err)
+    __attribute__((warn_unused_result));
+
 /* The best way that the canister offers. */
 enum memory_compare memory_compare_choose(const struct memory_commit *commit);
 
@@ -141,6 +168,36 @@ struct memory_sender {
 };
 int memory_send(struct memory_commit *commit, const struct memory_sender *sender,
                 struct ic_error *err) __attribute__((warn_unused_result));
+
+/* The same in tasks of a crew. */
+struct memory_sending {
+    struct memory_commit *commit;
+    const struct memory_sender *sender;
+    uint64_t max_pages; /* of one task */
+    uint64_t next;      /* page */
+};
+void memory_sending_init(struct memory_sending *sending, struct memory_commit *commit,
+                         const struct memory_sender *sender);
+
+/* Under the lock of the plan, whose pages before n_ready are what they will be. What ends there is
+ * kept back: calls are as large as they can be. The task's weight is its pages. */
+enum memory_take memory_sending_take(struct memory_sending *sending, uint64_t n_ready,
+                                     struct memory_task *out);
+int memory_sending_work(struct memory_sending *sending, const struct memory_task *task,
+                        const atomic_bool *stop, struct ic_error *err)
+    __attribute__((warn_unused_result));
+
+/* A crew for at most n_parts calls. Those that are small go out in larger numbers, as long as they
+ * have no more bytes together: each waits for a block, in which there is room for many of them. */
+struct memory_crew memory_sending_crew(const struct memory_commit *commit, uint64_t n_parts);
+
+/* --- restore_memory_stream.c --- */
+
+/* memory_compare and memory_send at once: what is known to differ is sent while the rest is
+ * compared. No hash may need the base (is_complete), since it was declared before. */
+int memory_stream(struct memory_commit *commit, enum memory_compare how, bool keeps_zeros,
+                  const struct memory_sender *sender, struct ic_error *err)
+    __attribute__((warn_unused_result));
 
 /* Do one thing as a crew of one: repeated while its failures may pass.
  *

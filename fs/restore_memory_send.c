@@ -84,13 +84,13 @@ struct once {
     bool is_taken;
 };
 
-static bool once_take(void *arg, struct memory_task *out)
+static enum memory_take once_take(void *arg, struct memory_task *out)
 {
     struct once *once = arg;
     bool is_first = !once->is_taken;
     once->is_taken = true;
-    *out = (struct memory_task){0, 1};
-    return is_first;
+    *out = (struct memory_task){.n = 1};
+    return is_first ? MEMORY_TAKE_TASK : MEMORY_TAKE_NONE;
 }
 
 static int once_work(void *arg, const struct memory_task *task, uint8_t *buffer,
@@ -118,28 +118,35 @@ int memory_once(struct memory_commit *commit, int64_t patience_ns,
 
 /* --- sending the plan --- */
 
-struct sending {
-    struct memory_commit *commit;
-    const struct memory_sender *sender;
-    uint64_t max_pages; /* of one task */
-    uint64_t next;      /* page */
-};
-
-static bool send_take(void *arg, struct memory_task *out)
+void memory_sending_init(struct memory_sending *sending, struct memory_commit *commit,
+                         const struct memory_sender *sender)
 {
-    struct sending *sending = arg;
+    uint64_t max_pages = sender->step > 0 ? sender->step : sender->chunk_max / MEMORY_PAGE;
+    *sending = (struct memory_sending){
+        .commit = commit, .sender = sender, .max_pages = max_pages > 0 ? max_pages : 1};
+    atomic_store(&commit->chunk_limit,
+                 sender->chunk_max > 0 ? sender->chunk_max : MEMORY_CHUNK_MAX);
+}
+
+enum memory_take memory_sending_take(struct memory_sending *sending, uint64_t n_ready,
+                                     struct memory_task *out)
+{
     const struct memory_plan *plan = &sending->commit->plan;
     uint64_t step = sending->sender->step;
+    bool is_ready = n_ready == plan->n_pages;
     struct memory_run run;
-    if (!memory_plan_find(plan, sending->next, sending->max_pages, &run))
-        return false;
-    if (step > 0) { /* whole steps */
+    if (!memory_plan_find(plan, sending->next, sending->max_pages, &run) ||
+        (!is_ready && run.first >= n_ready))
+        return is_ready ? MEMORY_TAKE_NONE : MEMORY_TAKE_LATER;
+    if (!is_ready && run.first + run.n >= n_ready && run.n < sending->max_pages)
+        return MEMORY_TAKE_LATER; /* it may turn out to be longer */
+    if (step > 0) {               /* whole steps */
         run.first -= run.first % step;
         run.n = plan->n_pages - run.first < step ? plan->n_pages - run.first : step;
     }
     sending->next = run.first + run.n;
-    *out = (struct memory_task){run.first, run.n};
-    return true;
+    *out = (struct memory_task){run.first, run.n, run.n};
+    return MEMORY_TAKE_TASK;
 }
 
 /* A part was too large: for good, so that not every call finds it out for itself. */
@@ -153,7 +160,7 @@ static bool shrink(struct memory_commit *commit, size_t len)
     return smaller >= CHUNK_MIN;
 }
 
-static int send_part(struct sending *sending, uint64_t off, uint8_t *buffer, size_t len,
+static int send_part(struct memory_sending *sending, uint64_t off, uint8_t *buffer, size_t len,
                      const atomic_bool *stop, struct ic_error *err)
 {
     struct memory_commit *commit = sending->commit;
@@ -176,11 +183,9 @@ static int send_part(struct sending *sending, uint64_t off, uint8_t *buffer, siz
 }
 
 /* Small parts are many at once: each has memory for itself alone. */
-static int send_work(void *arg, const struct memory_task *task, uint8_t *no_buffer,
-                     const atomic_bool *stop, struct ic_error *err)
+int memory_sending_work(struct memory_sending *sending, const struct memory_task *task,
+                        const atomic_bool *stop, struct ic_error *err)
 {
-    (void)no_buffer;
-    struct sending *sending = arg;
     uint64_t off = task->first * MEMORY_PAGE;
     uint64_t left = sending->commit->size - off;
     size_t len = left < task->n * MEMORY_PAGE ? (size_t)left : (size_t)(task->n * MEMORY_PAGE);
@@ -192,31 +197,38 @@ static int send_work(void *arg, const struct memory_task *task, uint8_t *no_buff
     return result;
 }
 
-/* Calls that are small go out in larger numbers, as long as they have no more bytes together: each
- * waits for a block, in which there is room for many of them. */
-static void set_pace(const struct memory_commit *commit, uint64_t max_pages,
-                     struct memory_crew *crew)
+static enum memory_take send_take(void *arg, struct memory_task *out)
+{
+    struct memory_sending *sending = arg;
+    return memory_sending_take(sending, sending->commit->plan.n_pages, out);
+}
+
+static int send_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+                     const atomic_bool *stop, struct ic_error *err)
+{
+    (void)buffer;
+    return memory_sending_work(arg, task, stop, err);
+}
+
+struct memory_crew memory_sending_crew(const struct memory_commit *commit, uint64_t n_parts)
 {
     unsigned n = commit->owner->n_inflight;
-    uint64_t n_parts = memory_plan_count(&commit->plan, max_pages);
-    crew->n_at_once = n * (MEMORY_CHUNK_MAX / MEMORY_PAGE);
-    crew->n_threads = n > 1 ? n * SMALL_CALLS : 1;
-    if (crew->n_threads > MEMORY_CREW_MAX)
-        crew->n_threads = MEMORY_CREW_MAX;
-    if (n_parts < crew->n_threads)
-        crew->n_threads = (unsigned)n_parts;
+    struct memory_crew crew = memory_crew_of(commit, n > 1 ? n * SMALL_CALLS : 1);
+    crew.weight_max = n * (MEMORY_CHUNK_MAX / MEMORY_PAGE);
+    if (crew.n_threads > MEMORY_CREW_MAX)
+        crew.n_threads = MEMORY_CREW_MAX;
+    if (n_parts < crew.n_threads)
+        crew.n_threads = (unsigned)n_parts;
+    return crew;
 }
 
 int memory_send(struct memory_commit *commit, const struct memory_sender *sender,
                 struct ic_error *err)
 {
-    uint64_t max_pages = sender->step > 0 ? sender->step : sender->chunk_max / MEMORY_PAGE;
-    struct sending sending = {
-        .commit = commit, .sender = sender, .max_pages = max_pages > 0 ? max_pages : 1};
-    struct memory_crew crew = memory_crew_of(commit, 1);
-    atomic_store(&commit->chunk_limit,
-                 sender->chunk_max > 0 ? sender->chunk_max : MEMORY_CHUNK_MAX);
-    set_pace(commit, sending.max_pages, &crew);
+    struct memory_sending sending;
+    memory_sending_init(&sending, commit, sender);
+    struct memory_crew crew =
+        memory_sending_crew(commit, memory_plan_count(&commit->plan, sending.max_pages));
     crew.take = send_take;
     crew.work = send_work;
     crew.arg = &sending;

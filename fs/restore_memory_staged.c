@@ -121,16 +121,31 @@ static bool is_thorough(const struct memory_commit *commit, unsigned attempt)
     return attempt > 0 || (!commit->is_versioned && commit->is_complete);
 }
 
-/* What is to be sent, and what is declared. */
-static int plan(struct memory_session *session, unsigned attempt, struct ic_error *err)
+/* What is compared with, and how. */
+struct method {
+    enum memory_compare how;
+    bool keeps_zeros;
+};
+
+static struct method choose_method(const struct memory_session *session, unsigned attempt)
+{
+    bool relies = session->has_base && !is_thorough(session->commit, attempt);
+    return (struct method){
+        .how = relies ? memory_compare_choose(session->commit) : MEMORY_COMPARE_NOTHING,
+        .keeps_zeros = relies,
+    };
+}
+
+/* What is declared; and what is to be sent, unless that is found out while it is sent. */
+static int plan(struct memory_session *session, unsigned attempt, bool is_streamed,
+                struct ic_error *err)
 {
     struct memory_commit *commit = session->commit;
-    bool all = is_thorough(commit, attempt);
-    session->has_base = commit->is_versioned && (!all || !commit->is_complete);
+    session->has_base =
+        commit->is_versioned && (!is_thorough(commit, attempt) || !commit->is_complete);
     session->base_version = session->has_base ? commit->present.version : 0;
-    int result = memory_compare(
-        commit, session->has_base && !all ? memory_compare_choose(commit) : MEMORY_COMPARE_NOTHING,
-        session->has_base && !all, err);
+    const struct method method = choose_method(session, attempt);
+    int result = is_streamed ? 0 : memory_compare(commit, method.how, method.keeps_zeros, err);
     return result < 0 ? result : memory_content_hash(commit, session->sha256, err);
 }
 
@@ -148,18 +163,30 @@ static int note_session(struct memory_session *session, bool is_committing, stru
     return save_note(session->commit, &note, err);
 }
 
-static int send_plan(struct memory_session *session, struct ic_error *err)
+static struct memory_sender start_sending(struct memory_session *session)
 {
-    struct memory_commit *commit = session->commit;
-    const struct memory_sender sender = {
+    memory_set_phase(session->commit, FS_RESTORE_SENDING);
+    session->refusal = FS_REFUSAL_NONE;
+    return (struct memory_sender){
         .chunk_max = (size_t)session->chunk_max,
         .send = memory_session_send,
         .arg = session,
     };
-    memory_set_phase(commit, FS_RESTORE_SENDING);
+}
+
+static int send_plan(struct memory_session *session, struct ic_error *err)
+{
+    struct memory_commit *commit = session->commit;
+    const struct memory_sender sender = start_sending(session);
     atomic_store(&commit->run->progress->n_to_send, commit->plan.n_set * MEMORY_PAGE);
-    session->refusal = FS_REFUSAL_NONE;
     return memory_send(commit, &sender, err);
+}
+
+static int stream(struct memory_session *session, unsigned attempt, struct ic_error *err)
+{
+    const struct memory_sender sender = start_sending(session);
+    const struct method method = choose_method(session, attempt);
+    return memory_stream(session->commit, method.how, method.keeps_zeros, &sender, err);
 }
 
 /* The canister says that it does not have what was declared. When it tells what is missing, that is
@@ -204,8 +231,11 @@ static int try_once(struct memory_session *session, const struct session_note *e
 {
     struct memory_commit *commit = session->commit;
     bool is_open = false;
+    /* What is the base's must be known before it can be declared; what the canister has already,
+     * before it is sent. */
+    bool is_streamed = commit->is_complete && !earlier && !commit->run->dry_run;
     session->refusal = FS_REFUSAL_NONE;
-    int result = plan(session, attempt, err);
+    int result = plan(session, attempt, is_streamed, err);
     if (result < 0 || commit->run->dry_run)
         return result;
     if (earlier && !is_declared(session, earlier)) {
@@ -221,7 +251,7 @@ static int try_once(struct memory_session *session, const struct session_note *e
     if (result == 0)
         result = note_session(session, false, err);
     if (result == 0)
-        result = send_plan(session, err);
+        result = is_streamed ? stream(session, attempt, err) : send_plan(session, err);
     if (result == 0)
         result = note_session(session, true, err);
     if (result == 0)

@@ -41,10 +41,10 @@ const sampleOf = (stage, size) => stage.network([...MODELLED, '--demo', '--demo-
 
 // --- how many calls at once ---
 
-const INFLIGHTS = [1, 2, 4, 8, 16, 32];
+const INFLIGHTS = [1, 2, 4, 8, 16];
 const SCANNED = 64 * MIB;
-// ms until a block may take a call: without any, and as of a network on which an update takes three to four seconds.
-const LATENCIES = [0, 3000];
+// ms until a block may take a call.
+const LATENCIES = [200, 1000, 2000, 3000];
 
 export async function inflights(stage, { repeat }) {
   const network = await sampleOf(stage, SCANNED);
@@ -58,12 +58,14 @@ export async function inflights(stage, { repeat }) {
 }
 
 export const inflightRows = (rows) => [
-  [`${SCANNED / MIB} MiB, restore_inflight`, 'latency, s', 'sending, s', 'to the least possible', 'peak memory, MiB'],
+  [`${SCANNED / MIB} MiB, restore_inflight`, 'latency, s', 'sending, s', 'to the least possible', 'calls', 'least possible', 'peak memory, MiB'],
   ...rows.map(({ updateMs, inflight, runs }) => [
     inflight,
     updateMs / 1000,
     ranged(spread(runs.map(({ sending_s }) => sending_s)), 1),
     fixed(median(runs.map(({ sending_s }) => sending_s)) / leastSeconds(SCANNED), 2),
+    fixed(median(runs.map(({ data_calls }) => data_calls)), 0),
+    leastCalls(SCANNED),
     fixed(median(runs.map(({ peak_MiB }) => peak_MiB)), 0),
   ]),
 ];
@@ -85,6 +87,8 @@ export function memoryRows({ size, runs }) {
     ['  least possible', leastCalls(size)],
     row('cp, s', ({ seconds: s }) => s),
     ['  least possible, in blocks', fixed(leastSeconds(size))],
+    row('  cp, to the least possible', ({ seconds: s }) => s / leastSeconds(size), 2),
+    row("  without the canister's commit", ({ seconds: s, commit_s }) => (s - commit_s) / leastSeconds(size), 2),
     row('  sending', ({ sending_s }) => sending_s),
     row('  sending, to the least possible', ({ sending_s }) => sending_s / leastSeconds(size), 2),
     row('  restore_begin', ({ begin_s }) => begin_s),

@@ -4,6 +4,7 @@
 #include "tests/tap.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,113 @@ static void test_plan(void)
     memory_plan_set(&plan, 0, 1);
     TAP_OK(plan.n_set == 0 && !memory_plan_find(&plan, 0, 1, &run), "has nothing to send");
     memory_plan_fini(&plan);
+}
+
+/* --- what is sent while the rest is compared --- */
+
+/* Pages become ready in windows that end in any order: every planned page is sent once, in calls as
+ * large as they can be. */
+static void test_sending_take(void)
+{
+    enum { N = 400, MAX = 31 };
+    static const struct memory_sender sender = {.chunk_max = (size_t)MAX * MEMORY_PAGE};
+    bool is_once = true;
+    bool is_largest = true;
+    srand(11);
+    for (int round = 0; round < 300; round++) {
+        struct memory_commit commit = {0};
+        struct memory_sending sending;
+        struct memory_task task;
+        unsigned sent[N] = {0};
+        bool want[N];
+        uint64_t n_calls = 0;
+        uint64_t n_ready = 0;
+        enum memory_take taken;
+        is_once = memory_plan_init(&commit.plan, N) == 0 && is_once;
+        memory_sending_init(&sending, &commit, &sender);
+        for (uint64_t i = 0; i < N; i++)
+            want[i] = rand() % 20 != 0 && round % 3 != 0;
+        for (uint64_t known = 0; n_ready < N; n_ready = known) {
+            uint64_t to = n_ready + 1 + (uint64_t)(rand() % 60);
+            uint64_t ahead = to + (uint64_t)(rand() % 40); /* known before what is ahead of it */
+            known = to < N ? to : N;
+            for (uint64_t i = n_ready; i < ahead && i < N; i++)
+                if (want[i] && (i < known || rand() % 2 == 0))
+                    memory_plan_set(&commit.plan, i, 1);
+            while ((taken = memory_sending_take(&sending, known, &task)) == MEMORY_TAKE_TASK) {
+                n_calls++;
+                is_once = is_once && task.weight == task.n && task.n >= 1 && task.n <= MAX;
+                for (uint64_t i = task.first; i < task.first + task.n; i++)
+                    sent[i]++;
+            }
+            is_once = is_once && taken == (known < N ? MEMORY_TAKE_LATER : MEMORY_TAKE_NONE);
+        }
+        for (uint64_t i = 0; i < N; i++)
+            is_once = is_once && sent[i] == want[i];
+        is_largest = is_largest && n_calls == memory_plan_count(&commit.plan, MAX);
+        memory_plan_fini(&commit.plan);
+    }
+    TAP_OK(is_once, "every planned page is sent once");
+    TAP_OK(is_largest, "in as few calls as when all is known before");
+}
+
+/* --- crews --- */
+
+enum { ROUNDS = 40 };
+
+/* In each round one task opens the way for three more. */
+struct relay {
+    atomic_uint n_done;
+    atomic_uint weight;
+    atomic_bool is_too_much;
+    unsigned n_taken;
+};
+
+static enum memory_take relay_take(void *arg, struct memory_task *out)
+{
+    struct relay *relay = arg;
+    if (relay->n_taken == 4 * ROUNDS)
+        return MEMORY_TAKE_NONE;
+    if (relay->n_taken > atomic_load(&relay->n_done) / 4 * 4 + 3)
+        return MEMORY_TAKE_LATER;
+    *out = (struct memory_task){.first = relay->n_taken++, .n = 1, .weight = 2};
+    return MEMORY_TAKE_TASK;
+}
+
+static int relay_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+                      const atomic_bool *stop, struct ic_error *err)
+{
+    struct relay *relay = arg;
+    (void)buffer;
+    (void)stop;
+    (void)err;
+    if (atomic_fetch_add(&relay->weight, (unsigned)task->weight) > 4)
+        atomic_store(&relay->is_too_much, true);
+    sched_yield();
+    atomic_fetch_sub(&relay->weight, (unsigned)task->weight);
+    atomic_fetch_add(&relay->n_done, 1);
+    return 0;
+}
+
+static void test_crew(void)
+{
+    const struct fs_target target = {0};
+    for (unsigned n = 1; n <= 9; n += 4) {
+        struct relay relay = {0};
+        struct ic_error err = {0};
+        const struct memory_crew crew = {
+            .target = &target,
+            .patience_ns = INT64_C(60000000000),
+            .n_threads = n,
+            .weight_max = 6,
+            .take = relay_take,
+            .work = relay_work,
+            .arg = &relay,
+        };
+        TAP_INT(memory_crew_run(&crew, &err), 0, "a crew");
+        TAP_OK(relay.n_done == 4 * ROUNDS && !relay.is_too_much,
+               "does all that comes later, and never too much at once");
+    }
 }
 
 /* --- received ranges --- */
@@ -144,6 +252,8 @@ static void test_passing(void)
 int main(void)
 {
     test_plan();
+    test_sending_take();
+    test_crew();
     test_subtract();
     test_plain_replies();
     test_passing();

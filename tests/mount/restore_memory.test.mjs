@@ -87,6 +87,13 @@ const makeCanister = async (bytes = Buffer.alloc(0), module = 'sample') => {
   return canister;
 };
 
+const makeZeros = async (size) => {
+  const canister = await makeCanister();
+  await client.update(canister, 'stable_grow', new Uint8Array(IDL.encode([IDL.Nat64], [BigInt(size / PAGE)])));
+  await eventually(async () => (await client.stableRead(canister, size - 1, 1)).length === 1);
+  return canister;
+};
+
 const updates = (log) => log.filter(({ endpoint }) => endpoint === 'call').length;
 
 describe('a staged restore', () => {
@@ -151,14 +158,28 @@ describe('a staged restore', () => {
   });
 
   test('a change everywhere is not looked into again and again', async () => {
-    const canister = await makeCanister();
-    await client.update(canister, 'stable_grow', new Uint8Array(IDL.encode([IDL.Nat64], [BigInt((128 * MIB) / PAGE)])));
-    await eventually(async () => (await client.stableRead(canister, 128 * MIB - 1, 1)).length === 1);
+    const canister = await makeZeros(128 * MIB);
     const log = await network.requestsDuring(async () => {
       await succeed(canister, place(), [`file=${put(randomBytes(128 * MIB))}`, 'dry', 'commit'], ['-o', 'max_inflight=1']);
     });
     const n = log.filter(({ method }) => method === 'stable_hashes').length;
-    assert.equal(n, 7, 'two windows in four queries, of which one was too large; a look into the first in two');
+    assert.equal(n, 6, 'four windows, and a look into the first and the third');
+  });
+
+  test('what differs is sent while the rest is compared', async () => {
+    const bytes = Buffer.alloc(128 * MIB);
+    const canister = await makeZeros(bytes.length);
+    const pages = [5, 700, 1100, 2047]; // one in each window
+    for (const page of pages) bytes[page * PAGE + 3] = 1;
+    const log = await network.requestsDuring(async () => {
+      const line = await succeed(canister, place(), [`file=${put(bytes)}`, 'commit'], ['-o', 'max_inflight=1']);
+      assert.equal(line.sent, 4 * PAGE);
+      assert.equal(line.to_send, 4 * PAGE);
+    });
+    const began = (name) => log.filter(({ method }) => method === name).map((entry) => entry.began);
+    assert.ok(Math.min(...began('restore_begin')) < Math.min(...began('stable_hashes')), 'what it will be is known at once');
+    assert.ok(Math.min(...began('restore_chunk')) < Math.max(...began('stable_hashes')));
+    for (const page of pages) assert.equal((await client.stableRead(canister, page * PAGE, 4))[3], 1); // the hash tells the rest
   });
 
   test('a part of the file: the rest stays', async () => {
