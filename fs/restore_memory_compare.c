@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIRST_PIECES  2  /* of the first window; each further one doubles what is asked for */
 #define WINDOW_PIECES 32 /* 32 MiB: what a query can hash with the instructions it has */
 #define NEAR_PIECES   8  /* pieces that differ are asked for together when they are so near */
 #define REST_MAX      32 /* windows that are not looked into after one in which that was in vain */
@@ -322,11 +323,19 @@ static unsigned most_at_once(const struct memory_commit *commit)
     return (unsigned)commit->owner->target->options->max_inflight / 2 + 1;
 }
 
+/* The first ones are small: sending waits for what they tell. */
+static uint64_t window_at(uint64_t piece)
+{
+    if (piece < FIRST_PIECES)
+        return FIRST_PIECES;
+    return piece < WINDOW_PIECES ? piece : WINDOW_PIECES;
+}
+
 enum memory_take memory_comparison_take(struct memory_comparison *compare, struct memory_task *out)
 {
     enum memory_take taken = MEMORY_TAKE_NONE;
     pthread_mutex_lock(&compare->lock);
-    uint64_t window = compare->how == MEMORY_COMPARE_HASHES ? WINDOW_PIECES : 1;
+    uint64_t window = compare->how == MEMORY_COMPARE_HASHES ? window_at(compare->next) : 1;
     uint64_t left = compare->commit->n_pieces - compare->next;
     if (left > 0)
         taken = compare->n_running < most_at_once(compare->commit) ? MEMORY_TAKE_TASK

@@ -36,7 +36,8 @@ function stages(log) {
   const sends = chunks.length > 0 ? firstOf(chunks) : sent;
   const end = lastOf(commits);
   return {
-    comparing_s: asked.length > 0 ? (began - firstOf(asked)) / 1000 : 0,
+    comparing_s: asked.length > 0 ? (lastOf(asked) - firstOf(asked)) / 1000 : 0,
+    compared_first_s: asked.length > 0 ? Math.max(0, began - firstOf(asked)) / 1000 : 0, // before anything is sent
     begin_s: (sends - began) / 1000,
     sending_s: (sent - sends) / 1000,
     commit_s: (end - sent) / 1000,

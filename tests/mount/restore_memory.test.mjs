@@ -163,7 +163,7 @@ describe('a staged restore', () => {
       await succeed(canister, place(), [`file=${put(randomBytes(128 * MIB))}`, 'dry', 'commit'], ['-o', 'max_inflight=1']);
     });
     const n = log.filter(({ method }) => method === 'stable_hashes').length;
-    assert.equal(n, 6, 'four windows, and a look into the first and the third');
+    assert.equal(n, 11, 'windows of 2, 2, 4, 8, 16 and 32 pieces, and a look into the first, the third and the seventh');
   });
 
   test('what differs is sent while the rest is compared', async () => {
