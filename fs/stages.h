@@ -96,7 +96,9 @@ struct fs_staged_handle {
     struct fs_writer opener; /* guarded by the table's lock, as is all that follows */
     pid_t own_tid;           /* a thread that is known to be the opener's */
     bool can_write;
+    pid_t other_tid;   /* a thread of another process that wrote by it, and can be looked at */
     bool others_wrote; /* another process wrote by it */
+    bool hidden_wrote; /* one that cannot be looked at: whether it has finished nobody can tell */
     bool is_closed;    /* the opener has closed it */
     unsigned n_before; /* times that its opener had closed the file for good before */
 };

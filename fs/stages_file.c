@@ -214,17 +214,21 @@ static void note_writer(struct fs_staged_handle *handle, pid_t tid)
 {
     struct fs_stages *stages = handle->staged->stages;
     pthread_mutex_lock(&stages->lock);
-    bool is_known = tid == handle->own_tid || handle->others_wrote;
+    bool is_known = tid == handle->own_tid || tid == handle->other_tid || handle->hidden_wrote;
     pthread_mutex_unlock(&stages->lock);
     if (is_known)
         return;
     struct fs_writer writer;
     (void)fs_writer_identify(tid, &writer); /* an unknown one is another */
+    bool is_visible = fs_writer_is_visible(tid);
     pthread_mutex_lock(&stages->lock);
-    if (fs_writer_is_same(&writer, &handle->opener))
+    if (fs_writer_is_same(&writer, &handle->opener)) {
         handle->own_tid = tid;
-    else
+    } else {
         handle->others_wrote = true;
+        handle->other_tid = tid;
+        handle->hidden_wrote = !is_visible;
+    }
     pthread_mutex_unlock(&stages->lock);
 }
 
@@ -333,13 +337,24 @@ static const char *find_doubt(const struct fs_staged_handle *handle, enum fs_clo
     case FS_CLOSING_UNKNOWN:
         return handle->staged->is_temporary
                    ? NULL
-                   : "who wrote it cannot be told (a process of another PID namespace?)";
+                   : "whether it is whole cannot be told (its writer is another user's, or of "
+                     "another PID namespace?)";
     case FS_CLOSING_LAST:
     case FS_CLOSING_ONE:
     case FS_CLOSING_OTHER:
         break;
     }
     return NULL;
+}
+
+/* May another process still write to it? NULL: none. */
+static const char *find_others(const struct fs_writer_file *file)
+{
+    int is_open = fs_writer_any_has_open(file);
+    if (is_open == 0)
+        return NULL;
+    return is_open > 0 ? "another process has it still open for writing"
+                       : "whether another process has it open for writing cannot be told";
 }
 
 /* The opener has closed it, or ended well. */
@@ -383,9 +398,11 @@ int fs_stages_flush(struct fs_staged_handle *handle, pid_t tid, atomic_bool *can
     pthread_mutex_lock(&stages->lock);
     const char *doubt = find_doubt(handle, closing);
     bool is_shared = handle->others_wrote;
+    if (!doubt && handle->hidden_wrote)
+        doubt = "a process wrote it that cannot be looked at";
     pthread_mutex_unlock(&stages->lock);
-    if (!doubt && is_shared && fs_writer_any_has_open(&file))
-        doubt = "another process has it still open for writing";
+    if (!doubt && is_shared)
+        doubt = find_others(&file);
     if (!doubt)
         return finish(handle, closing, cancel);
     if (!stage_is_changed(staged->stage))

@@ -23,19 +23,21 @@ struct process_stat {
     int exit_code; /* as wait(2) tells it */
 };
 
-/* A file of /proc as text, or its beginning. False: it is not there. */
-static bool read_file(const char *path, char *buf, size_t size)
+/* A file of /proc as text, or its beginning. Returns 0, -errno (ENOENT, ESRCH: it is gone), or
+ * -ENODATA (it is empty). */
+static int read_file(const char *path, char *buf, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return -errno;
     size_t used = 0;
     ssize_t n;
-    while (used < size - 1 && (n = read(fd, buf + used, size - 1 - used)) > 0)
+    while ((n = read(fd, buf + used, size - 1 - used)) > 0)
         used += (size_t)n;
+    int result = n < 0 ? -errno : used == 0 ? -ENODATA : 0;
     close(fd);
     buf[used] = '\0';
-    return used > 0;
+    return result;
 }
 
 /* The number behind a name at the beginning of a line: "Tgid:\t17". */
@@ -65,7 +67,7 @@ static bool is_in_execve(pid_t tid)
     unsigned long n_pages;
     unsigned long n_code;
     snprintf(path, sizeof(path), "/proc/%ld/statm", (long)tid);
-    if (!read_file(path, text, sizeof(text)))
+    if (read_file(path, text, sizeof(text)) < 0)
         return false;
     char *end;
     n_pages = strtoul(text, &end, 10);
@@ -83,7 +85,7 @@ static bool read_stat(pid_t tid, struct process_stat *out)
     if (is_in_execve(tid))
         return false;
     snprintf(path, sizeof(path), "/proc/%ld/stat", (long)tid);
-    if (!read_file(path, text, sizeof(text)))
+    if (read_file(path, text, sizeof(text)) < 0)
         return false;
     /* The name may hold anything, also parentheses and spaces. */
     const char *name = strchr(text, '(');
@@ -115,7 +117,7 @@ static pid_t process_of(pid_t tid)
     if (tid <= 0)
         return 0;
     snprintf(path, sizeof(path), "/proc/%ld/status", (long)tid);
-    return read_file(path, text, sizeof(text)) && find_number(text, "Tgid:", 10, &tgid)
+    return read_file(path, text, sizeof(text)) == 0 && find_number(text, "Tgid:", 10, &tgid)
                ? (pid_t)tgid
                : 0;
 }
@@ -184,52 +186,118 @@ dev_t fs_writer_device_of(const char *path)
     return *path ? 0 : find_device("/proc/self/mountinfo", 0, escaped);
 }
 
-static bool is_file(pid_t tgid, const char *fd, const struct fs_writer_file *file)
+/* Is it a thing that only ever was inside of the kernel: a pipe, a memfd? No table shows its mount.
+ */
+static bool is_kernels_own(pid_t tid, const char *fd)
+{
+    char path[64];
+    char target[16] = "";
+    if (snprintf(path, sizeof(path), "/proc/%ld/fd/%.16s", (long)tid, fd) < 0 ||
+        readlink(path, target, sizeof(target) - 1) < 0)
+        return false;
+    return target[0] != '/' || strncmp(target, "/memfd:", 7) == 0;
+}
+
+/* Is this descriptor one to write to the file by? Returns 1, 0, or -errno: it cannot be told. */
+static int is_file(pid_t tid, const char *fd, const struct fs_writer_file *file)
 {
     char path[64];
     char text[4096];
     uint64_t ino;
     uint64_t mount;
     uint64_t flags;
-    if (snprintf(path, sizeof(path), "/proc/%ld/fdinfo/%.16s", (long)tgid, fd) < 0 ||
-        !read_file(path, text, sizeof(text)) || !find_number(text, "ino:", 10, &ino) ||
-        ino != file->ino || !find_number(text, "mnt_id:", 10, &mount) ||
-        !find_number(text, "flags:", 8, &flags) || (flags & O_ACCMODE) == O_RDONLY)
-        return false;
-    snprintf(path, sizeof(path), "/proc/%ld/mountinfo", (long)tgid);
-    return find_device(path, mount, NULL) == file->dev;
+    if (snprintf(path, sizeof(path), "/proc/%ld/fdinfo/%.16s", (long)tid, fd) < 0)
+        return -EINVAL;
+    int result = read_file(path, text, sizeof(text));
+    if (result < 0)
+        return result == -ENOENT ? 0 : result; /* closed meanwhile */
+    if (!find_number(text, "ino:", 10, &ino) || !find_number(text, "mnt_id:", 10, &mount) ||
+        !find_number(text, "flags:", 8, &flags))
+        return -EPROTO;
+    if (ino != file->ino || (flags & O_ACCMODE) == O_RDONLY)
+        return 0;
+    snprintf(path, sizeof(path), "/proc/%ld/mountinfo", (long)tid);
+    dev_t dev = find_device(path, mount, NULL);
+    if (dev == 0) /* or of a mount that is out of its sight: chroot(2), a lazy unmount */
+        return is_kernels_own(tid, fd) ? 0 : -EXDEV;
+    return dev == file->dev;
 }
 
 /* Can this process still write to the file? The descriptor that is being closed is out of its table
- * already (filp_close in the kernel). */
-static bool has_open(pid_t tgid, const struct fs_writer_file *file)
+ * already (filp_close in the kernel). Of a thread, because a process whose first thread has ended
+ * shows none.
+ *
+ * ret_n  fills, if it can be told: how many it has of any file
+ *
+ * Returns 1, 0, or -errno: it cannot be told (EACCES: it is another user's, or protects itself). */
+static int has_open(pid_t tid, const struct fs_writer_file *file, unsigned *ret_n)
 {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%ld/fdinfo", (long)tgid);
-    DIR *dir = file->dev != 0 ? opendir(path) : NULL;
+    if (file->dev == 0)
+        return -ENODEV;
+    snprintf(path, sizeof(path), "/proc/%ld/fdinfo", (long)tid);
+    DIR *dir = opendir(path);
     if (!dir)
-        return false;
-    bool found = false;
+        return -errno;
+    int result = 0;
     const struct dirent *entry;
-    while (!found && (entry = readdir(dir)))
-        found = entry->d_name[0] != '.' && is_file(tgid, entry->d_name, file);
+    *ret_n = 0;
+    while (result == 0 && (entry = readdir(dir))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        result = is_file(tid, entry->d_name, file);
+        (*ret_n)++;
+    }
     closedir(dir);
-    return found;
+    return result;
 }
 
-bool fs_writer_any_has_open(const struct fs_writer_file *file)
+bool fs_writer_is_visible(pid_t tid)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%ld/fdinfo", (long)tid);
+    int fd = tid > 0 ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Of the first thread that has descriptors at all: they share them. Returns as has_open. */
+static int process_has_open(pid_t pid, const struct fs_writer_file *file)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%ld/task", (long)pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return -errno;
+    int result = 0;
+    const struct dirent *entry;
+    unsigned n = 0;
+    while (result == 0 && n == 0 && (entry = readdir(dir))) {
+        long tid = strtol(entry->d_name, NULL, 10);
+        result = tid > 0 ? has_open((pid_t)tid, file, &n) : 0;
+        if (result == -ENOENT || result == -ESRCH) /* it has ended */
+            result = 0;
+    }
+    closedir(dir);
+    return result;
+}
+
+int fs_writer_any_has_open(const struct fs_writer_file *file)
 {
     DIR *dir = opendir("/proc");
     if (!dir)
-        return false;
-    bool found = false;
+        return -errno;
+    int result = 0;
     const struct dirent *entry;
-    while (!found && (entry = readdir(dir))) {
+    while (result == 0 && (entry = readdir(dir))) {
         long pid = strtol(entry->d_name, NULL, 10); /* 0: no process */
-        found = pid > 0 && has_open((pid_t)pid, file);
+        result = pid > 0 ? process_has_open((pid_t)pid, file) : 0;
+        if (result == -EACCES || result == -ENOENT || result == -ESRCH)
+            result = 0;
     }
     closedir(dir);
-    return found;
+    return result;
 }
 
 /* --- how it ends --- */
@@ -250,7 +318,7 @@ static enum fs_closing judge_end(pid_t tid, const struct process_stat *stat, boo
 {
     enum fs_closing well = is_same_program ? FS_CLOSING_LEFT : FS_CLOSING_EXIT;
     if (!can_see_status(tid))
-        return stat->flags & PF_SIGNALED ? FS_CLOSING_KILLED : well;
+        return stat->flags & PF_SIGNALED ? FS_CLOSING_KILLED : FS_CLOSING_UNKNOWN;
     if (stat->exit_code == 0)
         return well;
     return stat->exit_code & 0x7f ? FS_CLOSING_KILLED : FS_CLOSING_FAILED;
@@ -274,5 +342,7 @@ enum fs_closing fs_writer_judge(const struct fs_writer *opener, pid_t tid,
         return FS_CLOSING_UNKNOWN;
     if (stat.flags & PF_EXITING)
         return judge_end(tid, &stat, strcmp(closer.program, opener->program) == 0);
-    return has_open(closer.tgid, file) ? FS_CLOSING_ONE : FS_CLOSING_LAST;
+    unsigned n;
+    int is_open = has_open(tid, file, &n);
+    return is_open < 0 ? FS_CLOSING_UNKNOWN : is_open ? FS_CLOSING_ONE : FS_CLOSING_LAST;
 }

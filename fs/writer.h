@@ -33,7 +33,7 @@ bool fs_writer_is_same(const struct fs_writer *a, const struct fs_writer *b)
 
 /* An open file, as /proc/PID/fdinfo tells it from others. */
 struct fs_writer_file {
-    dev_t dev; /* 0: unknown; then nobody has another descriptor of it */
+    dev_t dev; /* 0: unknown; then nobody can tell who has it open */
     uint64_t ino;
 };
 
@@ -54,14 +54,19 @@ enum fs_closing {
  * opener  who opened the file
  * tid     who closes it, now waiting in FLUSH: what /proc says stays true meanwhile
  *
- * Of a process whose exit status may not be read (another user's; proc_pid_stat(5), field 52) only
- * a signal is told: EXIT may then be FAILED, and a process of several threads that ends well is
- * KILLED. */
+ * Of a process that may not be looked at (another user's, or one that protects itself: ptrace(2),
+ * PTRACE_MODE_READ_FSCREDS) everything is UNKNOWN but OTHER, LEFT by execve(2), and that a signal
+ * ends it; also when descriptors or memory run out here. */
 enum fs_closing fs_writer_judge(const struct fs_writer *opener, pid_t tid,
                                 const struct fs_writer_file *file) __attribute__((nonnull));
 
-/* Has any process the file open for writing? Looks at all whose descriptors may be read. */
-bool fs_writer_any_has_open(const struct fs_writer_file *file) __attribute__((nonnull));
+/* Has any process the file open for writing? Returns 1, 0, or -errno: it cannot be told. Processes
+ * that may not be looked at do not count: see fs_writer_is_visible. */
+int fs_writer_any_has_open(const struct fs_writer_file *file)
+    __attribute__((warn_unused_result, nonnull));
+
+/* May we look at the descriptors of a thread's process? */
+bool fs_writer_is_visible(pid_t tid);
 
 /* The device of what is mounted at a path, by the caller's mount table; 0: nothing is. Asks nobody
  * but the kernel.

@@ -8,13 +8,17 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 TAP_STATE;
 
-static const struct fs_writer_file no_file = {0};
+/* Of a device that is mounted nowhere. */
+static const struct fs_writer_file no_file = {.dev = 0xfffff, .ino = 1};
 
 /* A child that has ended in some way, still to be waited for; `opener` is what it was. */
 static pid_t end_child(void (*end)(void), struct fs_writer *opener)
@@ -183,18 +187,125 @@ static void test_descriptors(const char *dir)
     TAP_INT(fs_writer_judge(&self, getpid(), &other), FS_CLOSING_LAST, "another file cannot");
     TAP_INT(fs_writer_judge(&self, getpid(), &elsewhere), FS_CLOSING_LAST,
             "nor one of that number elsewhere");
-    TAP_INT(fs_writer_judge(&self, getpid(), &anywhere), FS_CLOSING_LAST, "nor one of nowhere");
+    TAP_INT(fs_writer_judge(&self, getpid(), &anywhere), FS_CLOSING_UNKNOWN,
+            "of one of nowhere nobody can tell");
     int b = open(path, O_RDONLY);
     close(a);
     TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_LAST,
             "a descriptor to read by does not count");
     a = open(path, O_WRONLY);
     TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_ONE, "one to write by does");
-    TAP_OK(fs_writer_any_has_open(&file), "of some process");
+    TAP_INT(fs_writer_any_has_open(&file), 1, "of some process");
     close(a);
-    TAP_OK(!fs_writer_any_has_open(&file), "of none");
+    TAP_INT(fs_writer_any_has_open(&file), 0, "of none");
+    TAP_INT(fs_writer_any_has_open(&anywhere), -ENODEV, "of a file of nowhere nobody can tell");
     close(b);
     unlink(path);
+}
+
+/* What is inside of the kernel has numbers of its own, which may be those of the file. */
+static void test_pipes(void)
+{
+    struct stat st;
+    struct fs_writer self;
+    int ends[2];
+    int memory = memfd_create("stable_memory", MFD_CLOEXEC);
+    if (pipe(ends) < 0 || memory < 0 || !fs_writer_identify(getpid(), &self))
+        abort();
+    for (int i = 0; i < 2; i++) {
+        fstat(i == 0 ? ends[1] : memory, &st);
+        const struct fs_writer_file file = {.dev = 0xfffff, .ino = st.st_ino};
+        TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_LAST, "is no file of ours");
+    }
+    close(ends[0]);
+    close(ends[1]);
+    close(memory);
+}
+
+/* A file that its process has open, and that no table of mounts shows any more. */
+static void test_out_of_sight(void)
+{
+    struct stat st;
+    struct fs_writer self;
+    char dir[] = "/dev/shm/writer.XXXXXX";
+    if (getuid() != 0 || !mkdtemp(dir) || !fs_writer_identify(getpid(), &self))
+        return;
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=64k") == 0) {
+        char path[64];
+        snprintf(path, sizeof(path), "%s/file", dir);
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        fstat(fd, &st);
+        const struct fs_writer_file file = {.dev = st.st_dev, .ino = st.st_ino};
+        TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_ONE, "it can be written");
+        umount2(dir, MNT_DETACH);
+        TAP_INT(fs_writer_judge(&self, getpid(), &file), FS_CLOSING_UNKNOWN,
+                "out of sight nobody can tell");
+        close(fd);
+    }
+    rmdir(dir);
+}
+
+/* Descriptors run out here, at whichever of the files that are looked at. */
+static void test_no_descriptors(void)
+{
+    struct rlimit limit;
+    struct fs_writer self;
+    int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(first);
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || !fs_writer_identify(getpid(), &self))
+        abort();
+    for (int n = 0; n < 2; n++) {
+        const struct rlimit few = {.rlim_cur = (rlim_t)(first + n), .rlim_max = limit.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &few);
+        enum fs_closing closing = fs_writer_judge(&self, getpid(), &no_file);
+        int any = fs_writer_any_has_open(&no_file);
+        bool is_visible = fs_writer_is_visible(getpid());
+        setrlimit(RLIMIT_NOFILE, &limit);
+        TAP_INT(closing, FS_CLOSING_UNKNOWN, "nobody can tell");
+        TAP_INT(any, -EMFILE, "nor of others");
+        TAP_OK(is_visible == (n > 0), "with one it can be looked at");
+    }
+}
+
+/* The first thread has ended: its number shows no descriptors any more. */
+static void *judge_without_main(void *arg)
+{
+    const struct fs_writer_file *file = arg;
+    struct fs_writer self;
+    char path[64];
+    char state = 'R';
+    snprintf(path, sizeof(path), "/proc/%d/stat", getpid());
+    while (state != 'Z') {
+        FILE *stat = fopen(path, "re");
+        (void)!fscanf(stat, "%*d (%*[^)]) %c", &state);
+        fclose(stat);
+    }
+    (void)fs_writer_identify(gettid(), &self);
+    bool is_right = fs_writer_judge(&self, gettid(), file) == FS_CLOSING_ONE &&
+                    fs_writer_any_has_open(file) == 1;
+    _exit(is_right ? 0 : 1);
+}
+
+static void test_first_thread_ended(const char *dir)
+{
+    char path[4200];
+    struct stat st;
+    int status = -1;
+    snprintf(path, sizeof(path), "%s/writer.XXXXXX", dir);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd = mkstemp(path);
+        pthread_t thread;
+        unlink(path);
+        fstat(fd, &st);
+        static struct fs_writer_file file;
+        file = (struct fs_writer_file){.dev = st.st_dev, .ino = st.st_ino};
+        pthread_create(&thread, NULL, judge_without_main, &file);
+        pthread_exit(NULL);
+    }
+    waitpid(child, &status, 0);
+    TAP_INT(status, 0, "without its first thread it has the file open still");
 }
 
 /* Another user's process: only whether a signal ended it can be told. */
@@ -206,9 +317,9 @@ static void test_without_rights(void)
         void (*end)(void);
         enum fs_closing want;
     } rows[] = {
-        {end_well, FS_CLOSING_LEFT},
-        {run_another_program, FS_CLOSING_EXIT},
-        {fail, FS_CLOSING_LEFT},
+        {end_well, FS_CLOSING_UNKNOWN},
+        {run_another_program, FS_CLOSING_UNKNOWN},
+        {fail, FS_CLOSING_UNKNOWN},
         {be_killed, FS_CLOSING_KILLED},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -226,6 +337,19 @@ static void test_without_rights(void)
         TAP_INT(WEXITSTATUS(status), rows[i].want, "as another user");
         waitpid(child, NULL, 0);
     }
+    struct fs_writer self;
+    (void)fs_writer_identify(getpid(), &self);
+    fflush(stdout);
+    pid_t judge = fork();
+    if (judge == 0) {
+        if (setgid(65534) < 0 || setuid(65534) < 0)
+            _exit(99);
+        _exit((int)fs_writer_judge(&self, self.tgid, &no_file) |
+              (fs_writer_is_visible(self.tgid) ? 64 : 0));
+    }
+    int status = 0;
+    waitpid(judge, &status, 0);
+    TAP_INT(WEXITSTATUS(status), FS_CLOSING_UNKNOWN, "while it runs nothing can");
 }
 
 int main(int argc, char **argv)
@@ -233,6 +357,10 @@ int main(int argc, char **argv)
     test_unknown();
     test_threads();
     test_descriptors(argc > 1 ? argv[1] : "/dev/shm");
+    test_pipes();
+    test_out_of_sight();
+    test_no_descriptors();
+    test_first_thread_ended(argc > 1 ? argv[1] : "/dev/shm");
     test_ends();
     test_without_rights();
     return tap_done();

@@ -1,4 +1,4 @@
-// Writing where there is little: few descriptors.
+// Writing where there is little: few descriptors, no right to look at who writes.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FakeMount } from './fake.mjs';
-import { errnoName, eventually, program, Stage, tethered } from './harness.mjs';
+import { errnoName, eventually, program, run, Stage, tethered } from './harness.mjs';
 import { newPoint, start } from './process.mjs';
 
 const OLD = randomBytes(10_000);
@@ -74,6 +74,46 @@ describe('64 descriptors', () => {
     await eventually(async () => (await outcome(writeFile(mount.memoryPath, NEW))) === 'done');
     assert.deepEqual(await mount.commits(), [`stable_memory ${NEW.length} ok`]);
     assert.ok((await mount.memory()).equals(NEW), 'memory');
+    await mount.unmount();
+  });
+});
+
+// A program that may not look at processes with more rights than it has: nor could one look at another user's (allow_other).
+describe('a writer that cannot be looked at', { skip: process.getuid() !== 0 && 'needs root' }, () => {
+  const through = ['setpriv', '--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace'];
+  const cannotTell = /whether it is whole cannot be told/;
+  const rows = [
+    ['exec 9>>, two writes', 'exec 9>> "$t"; echo a >&9; echo b >&9; exec 9>&-', cannotTell],
+    ['cp', 'cp new "$t"', cannotTell],
+    ['>, and a status that is not 0', '(head -c 5000 new; exit 7) > "$t"', cannotTell],
+    ['a program that fails without closing', `python3 -c "import os; os.write(1, b'x' * 5000); os._exit(7)" > "$t"`, cannotTell],
+    ['one that ends well', `python3 -c "import os; os.write(1, b'x' * 5000); os._exit(0)" > "$t"`, cannotTell],
+    ['a child with other rights', 'setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace bash -c \'exec 9> "$t"; setpriv --reuid=65534 --clear-groups cat < new >&9; exec 9>&-\'',
+      /a process wrote it that cannot be looked at/],
+  ];
+  for (const [what, script, words] of rows)
+    test(`${what}: nothing is sent, and it is kept as tainted`, async () => {
+      const mount = await FakeMount.open(stage, { memory: OLD, args: ['-o', 'rw,allow_other'], through });
+      await writeFile(join(mount.top, 'new'), NEW);
+      await run('bash', ['-c', script], { cwd: mount.top, env: { ...process.env, t: mount.memoryPath } }).catch(() => {});
+      assert.deepEqual(await mount.states(), ['tainted']);
+      assert.match((await mount.restores())[0].message, words);
+      assert.deepEqual(await mount.commits(), []);
+      assert.ok((await mount.memory()).equals(OLD), 'memory');
+      await mount.unmount();
+    });
+
+  test('a temporary file that is renamed is restored, and what is kept by a command', async () => {
+    const mount = await FakeMount.open(stage, { memory: OLD, args: ['-o', 'rw,allow_other'], through });
+    await writeFile(join(mount.top, 'new'), NEW);
+    await run('rsync', ['-I', join(mount.top, 'new'), mount.memoryPath]);
+    assert.ok((await mount.memory()).equals(NEW), 'renamed');
+    await writeFile(join(mount.top, 'longer'), Buffer.concat([NEW, NEW]));
+    await assert.rejects(run('cp', [join(mount.top, 'longer'), mount.memoryPath]), /Input.output error/);
+    assert.deepEqual(await mount.states(), ['tainted']);
+    const [restore] = await mount.restores();
+    assert.equal((await mount.job(`restore commit ${restore.id}`)).state, 'done');
+    assert.ok((await mount.memory()).equals(Buffer.concat([NEW, NEW])), 'by command');
     await mount.unmount();
   });
 });
