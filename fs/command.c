@@ -59,7 +59,8 @@ const struct fs_command fs_commands[] = {
      fs_command_restore},
     {"expect", "SIZE SHA256 [FILE]",
      "let the next restore of stable_memory, or of FILE, fail with EINVAL unless it has this "
-     "content; holds until one succeeds or the mount ends",
+     "content; holds until one succeeds or the mount ends, and for what is kept of those that did "
+     "not",
      2, 3, fs_command_expect},
     {"dryrun on", "",
      "from now on restores say what they would send, send nothing, and fail with ECANCELED: a copy "

@@ -156,8 +156,10 @@ int fs_command_expect(void *arg, const struct fs_control_line *line, char *messa
         snprintf(message, message_size, "'%.100s' cannot be restored", path);
         return result;
     }
-    fs_stages_expect(mount->stages, &place, size, sha256);
-    return 0;
+    result = fs_stages_expect(mount->stages, &place, size, sha256);
+    if (result < 0)
+        snprintf(message, message_size, "out of memory");
+    return result;
 }
 
 static int set_dry_run(const struct fs_mount *mount, bool is_on, char *message, size_t message_size)

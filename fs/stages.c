@@ -368,6 +368,7 @@ void fs_stages_close(struct fs_stages *stages)
     fs_stages_stop(stages);
     if (stages->config.says_progress)
         pthread_join(stages->reporter, NULL);
+    stages_end_expected(stages);
     while (stages->list) {
         struct fs_staged *staged = stages->list;
         keep(staged);

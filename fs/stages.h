@@ -242,9 +242,11 @@ int fs_stages_abort_id(struct fs_stages *stages, uint64_t id, const atomic_bool 
 #define FS_SHA256_LEN 32
 
 /* The next commit of a place must be of this content, or it fails with EINVAL. Forgotten when it
- * succeeds. */
-void fs_stages_expect(struct fs_stages *stages, const struct fs_place *place, uint64_t size,
-                      const uint8_t sha256[FS_SHA256_LEN]) __attribute__((nonnull));
+ * succeeds, and when the mount ends; but a stage whose commit was begun meanwhile remembers it.
+ * Returns 0 or -ENOMEM. */
+int fs_stages_expect(struct fs_stages *stages, const struct fs_place *place, uint64_t size,
+                     const uint8_t sha256[FS_SHA256_LEN])
+    __attribute__((warn_unused_result, nonnull));
 
 /* 64 hex digits at the beginning of a text. */
 bool fs_stages_parse_sha256(const char *text, uint8_t out[FS_SHA256_LEN]) __attribute__((nonnull));

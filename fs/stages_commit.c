@@ -36,16 +36,25 @@ int stages_begin_locked(struct fs_staged *staged, const struct fs_place *place, 
 /* How long the canister may take until it is paused. */
 #define LEASE_NS (120 * IC_NS_PER_SEC)
 
-/* Everything is on disk, and the journal says what for. */
-static int prepare(struct fs_staged *staged, struct ic_error *err)
+/* Everything is on disk, and the journal says what for, and what it must be.
+ *
+ * insists   whatever an earlier commit of it expected
+ * expected  fills */
+static int prepare(struct fs_staged *staged, bool insists, struct stages_content *expected,
+                   struct ic_error *err)
 {
+    int result = stages_find_expected(staged, insists, expected, err);
+    if (result < 0)
+        return result;
     char path[FS_PLACE_PATH_MAX];
     pthread_mutex_lock(&staged->stages->lock);
     snprintf(path, sizeof(path), "%s", staged->path);
     pthread_mutex_unlock(&staged->stages->lock);
-    int result = stage_sync(staged->stage);
+    result = stage_sync(staged->stage);
     if (result == 0 && strcmp(path, stage_get_purpose(staged->stage)->target) != 0)
         result = stage_note(staged->stage, STAGES_NOTE_PATH, path, strlen(path));
+    if (result == 0 && expected->is_set)
+        result = stages_note_expected(staged, expected);
     if (result < 0) {
         ic_fail(err, IC_E_CONFIG, "what is staged cannot be kept on disk: %s", strerror(-result));
         return result;
@@ -102,9 +111,10 @@ static int run(struct fs_staged *staged, const struct fs_stages_order *order, ch
     const struct fs_restorable *restorable = fs_tree_restorable_of(&staged->place);
     bool is_dry_run = fs_stages_is_dry_run(stages);
     struct fs_restorer *restorer = NULL;
-    int result = prepare(staged, err);
+    struct stages_content expected;
+    int result = prepare(staged, order->insists, &expected, err);
     if (result == 0)
-        result = stages_check_expected(staged, order->cancel, err);
+        result = stages_check_expected(staged, &expected, order->cancel, err);
     if (result < 0)
         return result;
     result = restorable->open(restorable->arg, staged->place.index, &restorer);
@@ -193,7 +203,8 @@ static int wait_for_command(struct fs_staged *staged)
 {
     struct fs_stages *stages = staged->stages;
     struct ic_error err = {0};
-    int result = prepare(staged, &err);
+    struct stages_content expected;
+    int result = prepare(staged, false, &expected, &err);
     if (result < 0) {
         end_badly(staged, result, &err);
         return result;
@@ -241,7 +252,7 @@ static int check_order_locked(const struct fs_staged *staged, bool insists, stru
     return 0;
 }
 
-static int take_by_id(struct fs_stages *stages, uint64_t id, const struct fs_stages_order *order,
+static int take_by_id(struct fs_stages *stages, uint64_t id, struct fs_stages_order *order,
                       struct fs_staged **out, struct ic_error *err)
 {
     pthread_mutex_lock(&stages->lock);
@@ -252,6 +263,8 @@ static int take_by_id(struct fs_stages *stages, uint64_t id, const struct fs_sta
         result = -ENOENT;
     } else {
         result = check_order_locked(staged, order->insists, err);
+        /* On nothing, if there is no doubt. */
+        order->insists = order->insists && stages_is_doubtful_locked(staged);
         if (result == 0 && (result = stages_begin_locked(staged, &staged->place, NULL)) < 0)
             ic_fail(err, IC_E_BUSY, "%s is being written or restored", staged->path);
     }
@@ -267,10 +280,11 @@ int fs_stages_commit_id(struct fs_stages *stages, uint64_t id, const struct fs_s
                         char *summary, size_t summary_size, struct ic_error *err)
 {
     struct fs_staged *staged = NULL;
-    int result = take_by_id(stages, id, order, &staged, err);
+    struct fs_stages_order how = *order;
+    int result = take_by_id(stages, id, &how, &staged, err);
     if (result < 0)
         return result;
-    result = stages_commit(staged, order, summary, summary_size, err);
+    result = stages_commit(staged, &how, summary, summary_size, err);
     stages_unuse(staged);
     return result;
 }

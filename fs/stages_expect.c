@@ -14,20 +14,48 @@
 #define READ_NS   (120 * IC_NS_PER_SEC)
 #define HEX_CHARS (2 * FS_SHA256_LEN)
 
-void fs_stages_expect(struct fs_stages *stages, const struct fs_place *place, uint64_t size,
-                      const uint8_t sha256[FS_SHA256_LEN])
+static struct stages_expected *find_expected_locked(struct fs_stages *stages,
+                                                    const struct fs_place *place)
+{
+    struct stages_expected *expected = stages->expected;
+    while (expected && !fs_place_is_same(&expected->place, place))
+        expected = expected->next;
+    return expected;
+}
+
+int fs_stages_expect(struct fs_stages *stages, const struct fs_place *place, uint64_t size,
+                     const uint8_t sha256[FS_SHA256_LEN])
 {
     pthread_mutex_lock(&stages->lock);
-    struct stages_expected *slot = NULL;
-    for (size_t i = 0; !slot && i < FS_STAGES_N_EXPECTED; i++)
-        if (stages->expected[i].is_set && fs_place_is_same(&stages->expected[i].place, place))
-            slot = &stages->expected[i];
-    if (!slot)
-        slot = &stages->expected[stages->next_expected++ % FS_STAGES_N_EXPECTED];
-    *slot =
-        (struct stages_expected){.is_set = true, .place = *place, .has_size = true, .size = size};
-    memcpy(slot->sha256, sha256, FS_SHA256_LEN);
+    struct stages_expected *expected = find_expected_locked(stages, place);
+    if (!expected && (expected = calloc(1, sizeof(*expected)))) {
+        expected->place = *place;
+        DL_APPEND(stages->expected, expected);
+    }
+    if (expected) {
+        expected->content = (struct stages_content){.is_set = true, .has_size = true, .size = size};
+        memcpy(expected->content.sha256, sha256, FS_SHA256_LEN);
+    }
     pthread_mutex_unlock(&stages->lock);
+    return expected ? 0 : -ENOMEM;
+}
+
+static void forget(struct fs_stages *stages, struct stages_expected *expected)
+{
+    DL_DELETE(stages->expected, expected);
+    free(expected);
+}
+
+void stages_end_expected(struct fs_stages *stages)
+{
+    char path[FS_PLACE_PATH_MAX];
+    while (stages->expected) {
+        fs_tree_format_place(&stages->expected->place, path);
+        fs_log_print(stages->config.log, FS_LOG_WARNING,
+                     "%s: what is expected of it has not come; the next mount does not expect it",
+                     path);
+        forget(stages, stages->expected);
+    }
 }
 
 /* --- NAME.sha256 --- */
@@ -82,7 +110,7 @@ static bool parse_list(const char *text, size_t len, uint8_t out[FS_SHA256_LEN])
     return rest_len == 0 || (rest_len > 2 && rest[0] == ' ' && (rest[1] == ' ' || rest[1] == '*'));
 }
 
-static int read_list(struct fs_staged *list, struct stages_expected *out, struct ic_error *err)
+static int read_list(struct fs_staged *list, struct stages_content *out, struct ic_error *err)
 {
     char text[LIST_MAX];
     uint64_t size = stage_size(list->stage);
@@ -98,6 +126,88 @@ static int read_list(struct fs_staged *list, struct stages_expected *out, struct
         return 0;
     ic_fail(err, IC_E_CONFIG, "%s is not one line of sha256sum, whole", list->path);
     return -EINVAL;
+}
+
+/* --- its own note --- */
+
+/* A byte: has_size; the size, 8 bytes, the lowest first; the hash. */
+#define NOTE_LEN ((size_t)(1 + 8 + FS_SHA256_LEN))
+
+int stages_note_expected(struct fs_staged *staged, const struct stages_content *content)
+{
+    uint8_t note[NOTE_LEN];
+    if (!content)
+        return stage_note(staged->stage, STAGES_NOTE_EXPECTED, NULL, 0);
+    note[0] = content->has_size;
+    for (size_t i = 0; i < 8; i++)
+        note[1 + i] = (uint8_t)(content->size >> 8 * i);
+    memcpy(note + 9, content->sha256, FS_SHA256_LEN);
+    return stage_note(staged->stage, STAGES_NOTE_EXPECTED, note, sizeof(note));
+}
+
+static int read_note(struct fs_staged *staged, struct stages_content *out, struct ic_error *err)
+{
+    void *bytes;
+    size_t len;
+    int result = stage_get_note(staged->stage, STAGES_NOTE_EXPECTED, &bytes, &len);
+    if (result == -ENOENT)
+        return 0;
+    if (result == 0 && len == NOTE_LEN) {
+        const uint8_t *note = bytes;
+        *out = (struct stages_content){.is_set = true, .has_size = note[0]};
+        for (size_t i = 0; i < 8; i++)
+            out->size |= (uint64_t)note[1 + i] << 8 * i;
+        memcpy(out->sha256, note + 9, FS_SHA256_LEN);
+    } else if (result == 0 && len > 0) {
+        result = -EPROTO;
+    }
+    if (result < 0)
+        ic_fail(err, IC_E_CONFIG, "what it must be cannot be read: %s", strerror(-result));
+    else
+        free(bytes);
+    return result;
+}
+
+/* --- all together --- */
+
+/* Returns 0, or -EINVAL with err filled. */
+static int join(struct stages_content *to, const struct stages_content *other, struct ic_error *err)
+{
+    if (!to->is_set || !other->is_set) {
+        *to = to->is_set ? *to : *other;
+        return 0;
+    }
+    bool is_same = memcmp(to->sha256, other->sha256, FS_SHA256_LEN) == 0 &&
+                   !(to->has_size && other->has_size && to->size != other->size);
+    if (!is_same) {
+        ic_fail(err, IC_E_CONFIG, "it was to be something else than what is expected now");
+        return -EINVAL;
+    }
+    if (other->has_size)
+        *to = *other;
+    return 0;
+}
+
+int stages_find_expected(struct fs_staged *staged, bool insists, struct stages_content *out,
+                         struct ic_error *err)
+{
+    struct fs_stages *stages = staged->stages;
+    struct stages_content found[3] = {{.is_set = false}};
+    *out = found[0];
+    pthread_mutex_lock(&stages->lock);
+    const struct stages_expected *expected = find_expected_locked(stages, &staged->place);
+    if (expected)
+        found[0] = expected->content;
+    pthread_mutex_unlock(&stages->lock);
+    struct fs_staged *list = get_list(staged);
+    int result = list ? read_list(list, &found[1], err) : 0;
+    if (list)
+        stages_unuse(list);
+    if (result == 0 && !insists)
+        result = read_note(staged, &found[2], err);
+    for (size_t i = 0; result == 0 && i < 3; i++)
+        result = join(out, &found[i], err);
+    return result;
 }
 
 /* --- comparing --- */
@@ -133,11 +243,13 @@ static int hash_stage(struct fs_staged *staged, const atomic_bool *cancel,
     return result;
 }
 
-static int compare(struct fs_staged *staged, const struct stages_expected *expected,
-                   const atomic_bool *cancel, struct ic_error *err)
+int stages_check_expected(struct fs_staged *staged, const struct stages_content *expected,
+                          const atomic_bool *cancel, struct ic_error *err)
 {
     uint8_t hash[FS_SHA256_LEN];
     uint64_t size = stage_size(staged->stage);
+    if (!expected->is_set)
+        return 0;
     if (expected->has_size && size != expected->size) {
         ic_fail(err, IC_E_CONFIG, "it has %llu bytes, and %llu are expected",
                 (unsigned long long)size, (unsigned long long)expected->size);
@@ -151,36 +263,14 @@ static int compare(struct fs_staged *staged, const struct stages_expected *expec
     return -EINVAL;
 }
 
-int stages_check_expected(struct fs_staged *staged, const atomic_bool *cancel, struct ic_error *err)
-{
-    struct fs_stages *stages = staged->stages;
-    struct stages_expected expected = {.is_set = false};
-    pthread_mutex_lock(&stages->lock);
-    for (size_t i = 0; i < FS_STAGES_N_EXPECTED; i++)
-        if (stages->expected[i].is_set &&
-            fs_place_is_same(&stages->expected[i].place, &staged->place))
-            expected = stages->expected[i];
-    pthread_mutex_unlock(&stages->lock);
-    int result = expected.is_set ? compare(staged, &expected, cancel, err) : 0;
-    struct fs_staged *list = result == 0 ? get_list(staged) : NULL;
-    if (!list)
-        return result;
-    struct stages_expected listed = {.is_set = false};
-    result = read_list(list, &listed, err);
-    if (result == 0)
-        result = compare(staged, &listed, cancel, err);
-    stages_unuse(list);
-    return result;
-}
-
 void stages_forget_expected(struct fs_staged *staged)
 {
     struct fs_stages *stages = staged->stages;
     struct fs_staged *list = get_list(staged);
     pthread_mutex_lock(&stages->lock);
-    for (size_t i = 0; i < FS_STAGES_N_EXPECTED; i++)
-        if (fs_place_is_same(&stages->expected[i].place, &staged->place))
-            stages->expected[i].is_set = false;
+    struct stages_expected *expected = find_expected_locked(stages, &staged->place);
+    if (expected)
+        forget(stages, expected);
     if (list)
         stages_set_state_locked(list, FS_STAGED_GONE, "");
     pthread_mutex_unlock(&stages->lock);

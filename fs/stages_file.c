@@ -171,8 +171,14 @@ int fs_stages_open_ino(struct fs_stages *stages, fuse_ino_t ino,
     pthread_mutex_unlock(&stages->lock);
     if (result < 0)
         return result;
-    if (is_reopened)
+    if (is_reopened) {
+        result = stages_note_expected(staged, NULL);
         stages_note_state(staged);
+    }
+    if (result < 0) {
+        fs_stages_release(out);
+        return result;
+    }
     return truncate_at_open(out, caller);
 }
 

@@ -15,13 +15,13 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define FS_STAGES_N_HIDDEN   64
-#define FS_STAGES_N_EXPECTED 16
+#define FS_STAGES_N_HIDDEN 64
 
 /* Notes in a stage (stage_note); kinds from FS_NOTE_RESTORER on are the restorer's. */
 enum {
-    STAGES_NOTE_PATH = 1,  /* of the place it is for, where its purpose is another */
-    STAGES_NOTE_STATE = 2, /* a byte, enum fs_staged_state, and words */
+    STAGES_NOTE_PATH = 1,     /* of the place it is for, where its purpose is another */
+    STAGES_NOTE_STATE = 2,    /* a byte, enum fs_staged_state, and words */
+    STAGES_NOTE_EXPECTED = 3, /* what it must be; empty: anything (stages_expect.c) */
 };
 
 struct fs_staged {
@@ -68,12 +68,18 @@ struct stages_hidden {
     struct fs_writer writer;
 };
 
-struct stages_expected {
+/* What a content must be. */
+struct stages_content {
     bool is_set;
-    struct fs_place place;
     bool has_size;
     uint64_t size;
     uint8_t sha256[FS_SHA256_LEN];
+};
+
+struct stages_expected {
+    struct stages_expected *prev, *next;
+    struct fs_place place;
+    struct stages_content content;
 };
 
 struct fs_stages {
@@ -93,8 +99,7 @@ struct fs_stages {
     uint64_t last_ino;
     struct stages_hidden hidden[FS_STAGES_N_HIDDEN];
     unsigned next_hidden;
-    struct stages_expected expected[FS_STAGES_N_EXPECTED];
-    unsigned next_expected;
+    struct stages_expected *expected; /* by command; a place is in it once */
 };
 
 static inline int64_t stages_clock_ns(clockid_t id)
@@ -194,9 +199,26 @@ void stages_unuse_others(struct stages_others *others);
 
 /* --- stages_expect.c --- */
 
-/* Is it what is expected of its place? Returns 0, -EINVAL and so on, with err filled. */
-int stages_check_expected(struct fs_staged *staged, const atomic_bool *cancel,
-                          struct ic_error *err);
+/* What must it be: by a command or a list for its place, and by its own note from an earlier
+ * commit.
+ *
+ * insists  whatever its own note says
+ *
+ * Returns 0, -EINVAL (they contradict each other, or the list is none) and so on, with err filled.
+ */
+int stages_find_expected(struct fs_staged *staged, bool insists, struct stages_content *out,
+                         struct ic_error *err);
+
+/* Have the journal say it, so that a later program looks as well. NULL: it may be anything. Returns
+ * 0 or the errno. */
+int stages_note_expected(struct fs_staged *staged, const struct stages_content *content);
+
+/* Is it that? Returns 0, -EINVAL and so on, with err filled. */
+int stages_check_expected(struct fs_staged *staged, const struct stages_content *expected,
+                          const atomic_bool *cancel, struct ic_error *err);
+
+/* At the end of the mount: what has not come is logged. */
+void stages_end_expected(struct fs_stages *stages);
 
 /* What was expected has come. */
 void stages_forget_expected(struct fs_staged *staged);

@@ -337,7 +337,9 @@ describe('interrupted half-way', () => {
         await eventually(async () => (await mount.states()).length === 0, 5000);
         const memory = await mount.memory();
         assert.ok(memory.length > 0 && memory.length < SIZE, `${memory.length}`);
-        assertBytes(memory, NEW.subarray(0, memory.length), 'memory');
+        // The signal may come between its writing its buffer and its forgetting it: then it writes these 256 KiB twice.
+        const sound = Math.max(0, memory.length - 2 ** 18);
+        assertBytes(memory.subarray(0, sound), NEW.subarray(0, sound), 'memory');
         await mount.unmount();
       });
 

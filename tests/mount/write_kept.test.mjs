@@ -245,6 +245,76 @@ describe('what is expected', () => {
     await mount.unmount();
   });
 
+  for (const [how, expect] of [
+    ['by command', (mount) => command(mount, `expect ${SIZE} ${sha256(OLD)}`)],
+    ['by stable_memory.sha256', (mount) => outcome(writeFile(mount.path('stable_memory.sha256'), `${sha256(OLD)}  x\n`))],
+  ])
+    test(`${how}: commit=manual keeps it from mount to mount`, async () => {
+      const mount = await begin(['commit=manual']);
+      assert.equal(await expect(mount), 'done');
+      assert.equal(await put(mount), 'done');
+      await mount.states();
+      await mount.unmount();
+      const again = await begin([], mount.top);
+      const id = how === 'by command' ? 1 : 2;
+      const verb = how === 'by command' ? 'resume' : 'commit';
+      assert.match((await again.job(`restore ${verb} ${id}`)).cause, /its SHA-256 is not the one that is expected/);
+      assert.deepEqual(await again.commits(), []);
+      assertBytes(await again.memory(), OLD, 'memory');
+      assert.equal((await again.job(`restore commit ${id}`)).state, 'done', 'by an order that insists');
+      assertBytes(await again.memory(), NEW, 'memory');
+      await again.unmount();
+    });
+
+  test('while it is compared the program is killed: what is found is compared, too, also with what is expected then', async () => {
+    const mount = await begin();
+    await mount.script('slow 60000');
+    assert.equal(await command(mount, `expect ${SIZE} ${sha256(NEW)}`), 'done');
+    const writing = put(mount);
+    await eventually(async () => (await mount.restores()).some(({ state }) => state === 'committing'));
+    await mount.kill();
+    await writing;
+    const again = await begin([], mount.top);
+    await again.script();
+    assert.equal(await command(again, `expect ${SIZE} ${sha256(OLD)}`), 'done');
+    assert.match((await again.job('restore resume 1')).cause, /it was to be something else than what is expected now/);
+    assert.match((await again.job('restore commit 1')).cause, /SHA-256 is not the one/);
+    assertBytes(await again.memory(), OLD, 'memory');
+    assert.equal(await command(again, `expect ${SIZE} ${sha256(NEW)}`), 'done');
+    assert.equal((await again.job('restore commit 1')).state, 'done');
+    assertBytes(await again.memory(), NEW, 'memory');
+    await again.unmount();
+  });
+
+  test('a temporary file that is written anew may be anything again', async () => {
+    const mount = await begin();
+    const name = mount.path('.stable_memory.new');
+    await command(mount, `expect ${SIZE} ${sha256(NEW)}`);
+    await writeFile(name, NEW);
+    await mount.script('error EIO');
+    assert.equal(await outcome(rename(name, mount.memoryPath)), 'EIO');
+    await mount.script();
+    await writeFile(name, OLD);
+    await command(mount, `expect ${SIZE} ${sha256(OLD)}`);
+    assert.equal(await outcome(rename(name, mount.memoryPath)), 'done');
+    assertBytes(await mount.memory(), OLD, 'memory');
+    await mount.unmount();
+  });
+
+  test('of many files at once, none is forgotten but at the end of the mount, which is said', async () => {
+    const mount = await begin();
+    const item = (i) => `items/${String(i).padStart(4, '0')}.bin`;
+    for (let i = 0; i < 40; i++) assert.equal(await command(mount, `expect 3 ${sha256(Buffer.from('abc'))} ${item(i)}`), 'done');
+    for (let i = 39; i >= 1; i--) {
+      assert.equal(await outcome(writeFile(mount.path(item(i)), 'abd')), 'EINVAL');
+      assert.equal(await outcome(writeFile(mount.path(item(i)), 'abc')), 'done');
+    }
+    await mount.states();
+    await mount.unmount();
+    assert.match(mount.stderr, /items\/0000.bin: what is expected of it has not come; the next mount does not expect it/);
+    assert.equal(mount.stderr.match(/has not come/g).length, 1);
+  });
+
   test('by stable_memory.sha256', async () => {
     const mount = await begin();
     const from = await file(mount, NEW);
