@@ -131,14 +131,22 @@ void fs_stages_release(struct fs_staged_handle *handle) __attribute__((nonnull))
 
 uint64_t fs_stages_size(const struct fs_staged_handle *handle) __attribute__((nonnull));
 
+/* No stable memory is longer (500 GiB; Internet Computer docs, "Resource limits"), nor anything
+ * else that can be restored. */
+#define FS_STAGED_SIZE_MAX ((uint64_t)500 << 30)
+
 /* Whole or error. The range must be below the size. */
 int fs_stages_read(const struct fs_staged_handle *handle, uint64_t off, void *buf, size_t len,
                    const struct source_io *io) __attribute__((warn_unused_result, nonnull));
 
-/* off  UINT64_MAX: at the end */
+/* off  UINT64_MAX: at the end
+ *
+ * Returns 0; -EFBIG (beyond FS_STAGED_SIZE_MAX), or the errno of the disk: then it is tainted;
+ * -EBUSY, -ESTALE, -EIO (it cannot be written now). */
 int fs_stages_write(struct fs_staged_handle *handle, pid_t tid, uint64_t off, const void *buf,
                     size_t len) __attribute__((warn_unused_result, nonnull));
 
+/* Returns as fs_stages_write; a size that is refused changes and taints nothing. */
 int fs_stages_truncate(struct fs_staged_handle *handle, uint64_t size)
     __attribute__((warn_unused_result, nonnull));
 

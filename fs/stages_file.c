@@ -264,8 +264,11 @@ int fs_stages_write(struct fs_staged_handle *handle, pid_t tid, uint64_t off, co
         return result;
     note_writer(handle, tid);
     /* The kernel sends the writes to one file one after the other, so the end is the end. */
-    result =
-        stage_write(staged->stage, off == UINT64_MAX ? stage_size(staged->stage) : off, buf, len);
+    if (off == UINT64_MAX)
+        off = stage_size(staged->stage);
+    result = off > FS_STAGED_SIZE_MAX || len > FS_STAGED_SIZE_MAX - off
+                 ? -EFBIG
+                 : stage_write(staged->stage, off, buf, len);
     if (result < 0)
         return taint_by(staged, result);
     note_change(staged);
@@ -277,6 +280,8 @@ int fs_stages_truncate(struct fs_staged_handle *handle, uint64_t size)
     int result = check_writable(handle);
     if (result < 0)
         return result;
+    if (size > FS_STAGED_SIZE_MAX)
+        return -EFBIG;
     result = stage_truncate(handle->staged->stage, size);
     if (result < 0)
         return taint_by(handle->staged, result);

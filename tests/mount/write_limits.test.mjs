@@ -1,4 +1,4 @@
-// Writing where there is little: few descriptors, no right to look at who writes.
+// Writing where there is little: few descriptors, no size beyond what a canister can have, no right to look at who writes.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -76,6 +76,41 @@ describe('64 descriptors', () => {
     assert.ok((await mount.memory()).equals(NEW), 'memory');
     await mount.unmount();
   });
+});
+
+describe('500 GiB, which no stable memory can have more than', () => {
+  const MAX = 500 * 2 ** 30;
+  const python = async (mount, lines) => (await run('python3', ['-c', `import errno, os, sys
+def attempt(f, *args):
+    try: f(*args); print('done', end=' ')
+    except OSError as e: print(errno.errorcode[e.errno], end=' ')
+fd = os.open(sys.argv[1], os.O_WRONLY)
+${lines}
+attempt(os.close, fd)`, mount.memoryPath])).stdout.trim();
+
+  test('a size beyond it is EFBIG, and changes nothing', async () => {
+    const mount = await FakeMount.open(stage, { memory: OLD });
+    const lines = `os.pwrite(fd, b'x', 0)
+for size in (${MAX} + 1, 4 << 40, (1 << 63) - 1): attempt(os.truncate, fd, size)
+attempt(os.posix_fallocate, fd, 0, ${MAX} + 1)
+print(os.fstat(fd).st_size, end=' ')`;
+    assert.equal(await python(mount, lines), `EFBIG EFBIG EFBIG EFBIG ${OLD.length} done`);
+    assert.deepEqual(await mount.commits(), [`stable_memory ${OLD.length} ok`]);
+    await mount.unmount();
+  });
+
+  for (const name of ['memoryPath', 'temporary'])
+    test(`a write beyond it is EFBIG, and taints (${name})`, async () => {
+      const mount = await FakeMount.open(stage, { memory: OLD });
+      if (name === 'temporary') await writeFile((mount.memoryPath += '.tmp'), OLD);
+      const lines = `attempt(os.truncate, fd, ${MAX}); attempt(os.truncate, fd, ${OLD.length})
+attempt(os.pwrite, fd, b'x', ${MAX} - 1); attempt(os.truncate, fd, ${OLD.length}); attempt(os.pwrite, fd, b'xy', ${MAX} - 1)
+print(os.fstat(fd).st_size, end=' ')`;
+      assert.equal(await python(mount, lines), `done done done done EFBIG ${OLD.length} EIO`);
+      assert.deepEqual((await mount.restores()).map(({ state, message }) => [state, message]), [['tainted', 'a write failed: File too large']]);
+      assert.deepEqual(await mount.commits(), []);
+      await mount.unmount();
+    });
 });
 
 // A program that may not look at processes with more rights than it has: nor could one look at another user's (allow_other).
