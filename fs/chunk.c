@@ -26,6 +26,7 @@ struct wish {
     struct chunk *chunk;
     enum fs_form form;
     const struct ic_io *io;
+    int64_t since_ns;               /* what was asked before that is too old */
     struct fs_backup_state version; /* now; zero when none is told */
     bool is_rendering;              /* a failure is one of the form, not of the content */
     struct ic_error err;
@@ -57,7 +58,8 @@ static bool is_current_locked(const struct wish *wish)
 {
     const struct fs_chunks_shared *shared = wish->chunks->shared;
     const struct chunk *chunk = wish->chunk;
-    if (chunk->serial == 0 || chunk->fetched_ns <= wish->chunks->outdated_ns)
+    if (chunk->serial == 0 || chunk->fetched_ns <= wish->chunks->outdated_ns ||
+        chunk->fetched_ns < wish->since_ns)
         return false;
     if (fs_backup_version_is_told(shared->version))
         return chunk->version == wish->version.version;
@@ -90,6 +92,7 @@ static int kept_failure_locked(const struct wish *wish)
     bool is_kept = chunk->failure != 0 && is_about(chunk->failed_form, wish) &&
                    chunk->failed_ns > wish->chunks->listed_ns &&
                    chunk->failed_ns > wish->chunks->outdated_ns &&
+                   chunk->failed_ns > wish->since_ns &&
                    ic_wait_now_ns() - chunk->failed_ns < FAILURE_KEPT_NS;
     return is_kept ? chunk->failure : 0;
 }
@@ -402,6 +405,7 @@ static void fill_locked(const struct wish *wish, struct chunk_state *out)
         .mtime_ns = wish->chunk->mtime_ns,
         .object = form->object,
     };
+    memcpy(out->hash, wish->chunk->hash, sizeof(out->hash));
 }
 
 static int refresh_locked(struct wish *wish, bool wants_bytes)
@@ -424,13 +428,14 @@ static int refresh_locked(struct wish *wish, bool wants_bytes)
 }
 
 int chunk_refresh(struct fs_chunks *chunks, uint64_t index, enum fs_form form, bool wants_bytes,
-                  const struct ic_io *io, struct chunk_state *out)
+                  int64_t since_ns, const struct ic_io *io, struct chunk_state *out)
 {
-    struct wish wish = {.chunks = chunks, .form = form, .io = io};
+    struct wish wish = {.chunks = chunks, .form = form, .io = io, .since_ns = since_ns};
     struct fs_backup_version *version = chunks->shared->version;
     if (fs_backup_version_is_told(version)) {
-        int64_t since_ns = chunks_since(chunks, chunks->shared->attr_timeout_ns);
-        int result = fs_backup_version_get(version, since_ns, io, &wish.version, &wish.err);
+        int64_t young_ns = chunks_since(chunks, chunks->shared->attr_timeout_ns);
+        int result = fs_backup_version_get(version, since_ns > young_ns ? since_ns : young_ns, io,
+                                           &wish.version, &wish.err);
         if (result < 0) {
             chunks_log(chunks, "", &wish.err);
             return result;
@@ -457,6 +462,17 @@ void fs_chunks_run_ahead(void *owner, uint64_t index, const atomic_bool *cancel)
     io.cancel = cancel;
     io.is_ahead = true;
     /* Whoever wants it tries himself. */
-    int result = chunk_refresh(chunks, index, FS_FORM_RAW, false, &io, &state);
+    int result = chunk_refresh(chunks, index, FS_FORM_RAW, false, 0, &io, &state);
     (void)result;
+}
+
+int fs_chunks_get_hash(struct fs_chunks *chunks, uint64_t index, const struct source_io *io,
+                       uint8_t out[FS_SEEN_HASH])
+{
+    struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
+    struct chunk_state state;
+    int result = chunk_refresh(chunks, index, FS_FORM_RAW, false, ic_wait_now_ns(), &ic_io, &state);
+    if (result == 0)
+        memcpy(out, state.hash, sizeof(state.hash));
+    return result;
 }

@@ -27,7 +27,7 @@ static int chunk_stat(struct source *source, const struct source_io *io, struct 
     struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
     struct chunk_state state;
     chunks_foresee(self->chunks, self->index);
-    int result = chunk_refresh(self->chunks, self->index, self->form, false, &ic_io, &state);
+    int result = chunk_refresh(self->chunks, self->index, self->form, false, 0, &ic_io, &state);
     if (result < 0)
         return result;
     *out = (struct source_stat){
@@ -85,7 +85,7 @@ static int chunk_readv(struct source *source, uint64_t version, uint64_t off,
             note_read(self, version, end);
             return 0;
         }
-        int result = chunk_refresh(self->chunks, self->index, self->form, true, &ic_io, &state);
+        int result = chunk_refresh(self->chunks, self->index, self->form, true, 0, &ic_io, &state);
         if (result < 0)
             /* An open file does not become "no such file". */
             return result == -ENOENT ? -ESTALE : result;

@@ -81,6 +81,11 @@ int fs_chunks_open_source(struct fs_chunks *chunks, uint64_t index, enum fs_form
 /* An fs_ahead_fn: fetch a file that will be wanted; owner is the struct fs_chunks. */
 void fs_chunks_run_ahead(void *owner, uint64_t index, const atomic_bool *cancel);
 
+/* SHA-256 of what the canister gives for a file, raw, when it is asked now. Returns 0 or -errno,
+ * logged; -ENOENT: there is no such file. Blocks on the network. */
+int fs_chunks_get_hash(struct fs_chunks *chunks, uint64_t index, const struct source_io *io,
+                       uint8_t out[FS_SEEN_HASH]) __attribute__((warn_unused_result, nonnull));
+
 /* The canister may hold something else from now on. */
 void fs_chunks_outdate(struct fs_chunks *chunks) __attribute__((nonnull));
 

@@ -84,15 +84,17 @@ struct chunk_state {
     uint64_t size; /* of the form */
     int64_t mtime_ns;
     uint64_t object; /* of the form */
+    uint8_t hash[FS_SEEN_HASH];
 };
 
 /* See to it that what is known of a form of a chunk is current, by fetching and rendering it where
  * it is not.
  *
  * wants_bytes  also that the store has it
+ * since_ns     monotonic; what was asked before that is too old, whatever the rules are; 0: by them
  *
  * Returns 0 or -errno, logged; -ENOENT: there is no such file. */
 int chunk_refresh(struct fs_chunks *chunks, uint64_t index, enum fs_form form, bool wants_bytes,
-                  const struct ic_io *io, struct chunk_state *out);
+                  int64_t since_ns, const struct ic_io *io, struct chunk_state *out);
 
 #endif

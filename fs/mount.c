@@ -210,6 +210,7 @@ static int add_restorables(struct fs_mount *mount)
     const struct fs_restorables_config config = {
         .target = &mount->target,
         .discovery = &mount->discovery,
+        .backup = mount->backup,
         .n_inflight = (unsigned)mount->options->restore_inflight,
     };
     int result = fs_restorables_open(&mount->restorables, &config);

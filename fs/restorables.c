@@ -109,9 +109,14 @@ int fs_restorables_add_memory(struct fs_restorables *restorables, struct fs_tree
 
 static int open_item(void *arg, uint64_t index, struct fs_restorer **out)
 {
-    (void)index; /* items know themselves which they are */
     const struct collection *collection = arg;
-    return fs_restore_items_open_file(collection->items, out);
+    return fs_restore_items_open_file(collection->items, index, out);
+}
+
+static int get_hash(void *arg, uint64_t index, const struct source_io *io,
+                    uint8_t out[IC_SHA256_LEN])
+{
+    return fs_chunks_get_hash(arg, index, io, out);
 }
 
 static int add_collection(struct fs_restorables *restorables, struct fs_tree *tree, size_t i)
@@ -124,7 +129,13 @@ static int add_collection(struct fs_restorables *restorables, struct fs_tree *tr
         warn_of_read_only(restorables->config.target, path, described->restore.reason);
         return 0;
     }
-    int result = fs_restore_items_new(&collection->items, restorables->config.target, described);
+    const struct fs_restore_items_config config = {
+        .target = restorables->config.target,
+        .collection = described,
+        .get_hash = get_hash,
+        .arg = fs_backup_find(restorables->config.backup, i),
+    };
+    int result = fs_restore_items_new(&collection->items, &config);
     if (result < 0)
         return result;
     collection->restorable = (struct fs_restorable){.open = open_item, .arg = collection};

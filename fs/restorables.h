@@ -2,6 +2,7 @@
 #ifndef CANISTERFS_FS_RESTORABLES_H
 #define CANISTERFS_FS_RESTORABLES_H
 
+#include "fs/backup.h"
 #include "fs/discovery.h"
 #include "fs/stable.h"
 #include "fs/tree.h"
@@ -11,7 +12,8 @@ struct fs_restorables;
 struct fs_restorables_config {
     const struct fs_target *target; /* borrowed, as all that follows */
     const struct fs_discovery *discovery;
-    unsigned n_inflight; /* update calls of one restore at once */
+    struct fs_backup *backup; /* NULL: there are no collections */
+    unsigned n_inflight;      /* update calls of one restore at once */
 };
 
 /* Returns 0 or -ENOMEM. No I/O. */

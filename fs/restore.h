@@ -39,6 +39,7 @@ struct fs_restore_progress {
     _Atomic uint64_t n_calls;   /* update calls */
     _Atomic uint64_t n_apply;   /* APPLYING: bytes in all, as the canister tells; 0: not told */
     _Atomic uint64_t n_applied;
+    _Atomic bool was_same; /* the canister had all of it: nothing was sent */
 };
 
 /* One commit, borrowed for the call. */
@@ -55,8 +56,10 @@ struct fs_restore_run {
     size_t n_others;
 
     bool shrink_zero; /* a file shorter than the memory: zeros for the rest, instead of -EINVAL */
-    bool force;       /* commit what does not cover an unversioned target */
-    bool dry_run;     /* say what would be sent, and send nothing */
+    /* Commit what does not cover an unversioned target; send also what the canister has already,
+     * and what it may have got by a call whose outcome is not known. */
+    bool force;
+    bool dry_run;              /* say what would be sent, and send nothing */
     struct fs_lease *lease;    /* what to check while it goes on; NULL: nothing */
     const atomic_bool *cancel; /* -EINTR soon after it is set; the stage can be resumed */
     struct fs_restore_progress *progress;

@@ -18,6 +18,7 @@
 struct file {
     struct fs_restorer base;
     struct fs_restore_items *items;
+    uint64_t index;
 };
 
 /* Going through a file. */
@@ -53,7 +54,7 @@ static const char *plural(uint64_t n)
 static void summarise(const struct items_commit *commit, uint64_t from, uint64_t n_calls)
 {
     const struct fs_restore_run *run = commit->run;
-    const struct fs_restore_partner *partner = &commit->items->collection->restore;
+    const struct fs_restore_partner *partner = &commit->items->config.collection->restore;
     uint64_t n = commit->content.count - from;
     char what[64] = "all of it";
     char before[96] = "";
@@ -71,13 +72,13 @@ static void summarise(const struct items_commit *commit, uint64_t from, uint64_t
 static int explain(struct items_commit *commit, uint64_t end, int result)
 {
     struct ic_error *err = commit->err;
-    const char *name = commit->items->collection->name;
+    const char *name = commit->items->config.collection->name;
     if (err->code == IC_E_UNKNOWN_OUTCOME || err->code == IC_E_CONFIG || err->code == IC_E_BUSY) {
         ic_error_reword(err, "%s: %.400s", name, err->message);
         return result;
     }
     result = fs_query_fail_gone(result, err);
-    if (commit->items->collection->restore.can_split)
+    if (commit->items->config.collection->restore.can_split)
         ic_error_reword(err, "%s: items [%llu, %llu) of %llu: %.300s%s", name,
                         (unsigned long long)commit->at, (unsigned long long)end,
                         (unsigned long long)commit->content.count, err->message,
@@ -177,7 +178,7 @@ static int send(struct items_commit *commit)
         show_progress(commit, commit->at);
         if (items_is_cancelled(commit->run))
             return ic_fail(commit->err, IC_E_CANCELLED, "%s: cancelled before item %llu",
-                           commit->items->collection->name, (unsigned long long)commit->at);
+                           commit->items->config.collection->name, (unsigned long long)commit->at);
         if (commit->run->lease)
             result = fs_lease_check(commit->run->lease, commit->err);
         if (result == 0)
@@ -211,15 +212,44 @@ static int sync_stage(struct items_commit *commit)
     int result = stage_sync(commit->run->stage);
     if (result < 0)
         ic_fail(commit->err, IC_E_CONFIG, "%s: the staging directory cannot be written: %s",
-                commit->items->collection->name, strerror(-result));
+                commit->items->config.collection->name, strerror(-result));
     return result;
+}
+
+/* May a file be left out that is there already? Not when it could be the one that replaces all that
+ * there is, before the others are added to it. */
+static bool can_be_left_out(const struct fs_collection *collection)
+{
+    return collection->restore.can_split || collection->style == FS_COLLECTION_WHOLE;
+}
+
+/* Does the canister give this file already? When that cannot be told it is sent. */
+static bool is_there(const struct items_commit *commit)
+{
+    const struct fs_restore_items_config *config = &commit->items->config;
+    if (!can_be_left_out(config->collection))
+        return false;
+    const struct source_io io = {
+        .deadline_ns = ic_wait_now_ns() + (int64_t)config->target->options->timeout_ns,
+        .cancel = commit->run->cancel,
+    };
+    uint8_t hash[IC_SHA256_LEN];
+    return config->get_hash(config->arg, commit->index, &io, hash) == 0 &&
+           memcmp(hash, commit->content.hash, sizeof(hash)) == 0;
 }
 
 static int commit_opened(struct items_commit *commit)
 {
+    const struct fs_restore_run *run = commit->run;
     int result = items_call_resume(commit);
     if (result < 0)
         return explain(commit, commit->at, result);
+    if (!commit->is_complete && !run->force && is_there(commit)) {
+        atomic_store(&run->progress->was_same, true);
+        snprintf(run->summary, run->summary_size, "already so, nothing %s",
+                 run->dry_run ? "would be sent" : "sent");
+        return 0;
+    }
     uint64_t from = commit->at, n_calls = 0;
     if (commit->run->dry_run) {
         result = count_calls(commit, &n_calls);
@@ -236,12 +266,13 @@ static int commit_opened(struct items_commit *commit)
 static int items_commit(struct fs_restorer *restorer, const struct fs_restore_run *run,
                         struct ic_error *err)
 {
+    const struct file *file = (const struct file *)restorer;
     struct items_commit commit = {
-        .items = ((struct file *)restorer)->items, .run = run, .err = err};
+        .items = file->items, .index = file->index, .run = run, .err = err};
     atomic_store(&run->progress->phase, FS_RESTORE_CHECKING);
     int result = items_content_open(&commit.content, commit.items, run, err);
     if (result < 0)
-        ic_error_reword(err, "%s: %.400s", commit.items->collection->name, err->message);
+        ic_error_reword(err, "%s: %.400s", commit.items->config.collection->name, err->message);
     else
         result = commit_opened(&commit);
     items_content_close(&commit.content);
@@ -255,27 +286,28 @@ static void items_close(struct fs_restorer *restorer)
 
 static const struct fs_restorer_ops items_ops = {.commit = items_commit, .close = items_close};
 
-int fs_restore_items_open_file(struct fs_restore_items *items, struct fs_restorer **out)
+int fs_restore_items_open_file(struct fs_restore_items *items, uint64_t index,
+                               struct fs_restorer **out)
 {
     struct file *file = calloc(1, sizeof(*file));
     if (!file)
         return -ENOMEM;
     file->base.ops = &items_ops;
     file->items = items;
+    file->index = index;
     snprintf(file->base.words, sizeof(file->base.words), "calls of %s: not atomic",
-             items->collection->restore.method);
+             items->config.collection->restore.method);
     *out = &file->base;
     return 0;
 }
 
-int fs_restore_items_new(struct fs_restore_items **out, const struct fs_target *target,
-                         const struct fs_collection *collection)
+int fs_restore_items_new(struct fs_restore_items **out,
+                         const struct fs_restore_items_config *config)
 {
     struct fs_restore_items *items = calloc(1, sizeof(*items));
     if (!items)
         return -ENOMEM;
-    items->target = target;
-    items->collection = collection;
+    items->config = *config;
     int result = fs_item_limit_init(&items->limit, LIMIT_MAX);
     if (result < 0)
         free(items);

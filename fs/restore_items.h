@@ -9,6 +9,9 @@
  * method's, the partner takes all of it, no item is larger than a call can be. Else -EINVAL or
  * -EFBIG, and nothing was sent.
  *
+ * What the canister gives for the file already, byte for byte, asked for at that moment, is not
+ * sent (unless the user insists: run->force), for rsync writes files that are the same, too.
+ *
  * Nobody promises that a restore method may get the same items twice. So before each call its
  * request id and items are noted in the stage, after it what became of it, and a repeat goes on
  * behind the last items that the canister certainly has. When the outcome of a call is not known,
@@ -28,6 +31,7 @@
 #include "fs/collection.h"
 #include "fs/restore.h"
 #include "fs/target.h"
+#include "ic/sha.h"
 
 /* A call's argument at most: an ingress message of 2 MiB (IC interface spec, limits) less what its
  * envelope may take, with delegations. */
@@ -39,16 +43,26 @@
 /* What the restorers of one collection share: what a call can carry. */
 struct fs_restore_items;
 
-/* target, collection  borrowed; the collection has a restore partner. Returns 0 or -errno. */
-int fs_restore_items_new(struct fs_restore_items **out, const struct fs_target *target,
-                         const struct fs_collection *collection)
+struct fs_restore_items_config {
+    const struct fs_target *target;         /* borrowed, as all that follows */
+    const struct fs_collection *collection; /* has a restore partner */
+    /* SHA-256 of what the canister gives for a file now. Returns 0 or -errno. Blocks. */
+    int (*get_hash)(void *arg, uint64_t index, const struct source_io *io,
+                    uint8_t out[IC_SHA256_LEN]);
+    void *arg;
+};
+
+/* Returns 0 or -errno. */
+int fs_restore_items_new(struct fs_restore_items **out,
+                         const struct fs_restore_items_config *config)
     __attribute__((warn_unused_result, nonnull));
 
 /* Its restorers must have been closed. NULL is fine. */
 void fs_restore_items_free(struct fs_restore_items *items);
 
-/* The restorer of any of its files. No I/O. Returns 0 or -ENOMEM. */
-int fs_restore_items_open_file(struct fs_restore_items *items, struct fs_restorer **out)
+/* The restorer of a file. No I/O. Returns 0 or -ENOMEM. */
+int fs_restore_items_open_file(struct fs_restore_items *items, uint64_t index,
+                               struct fs_restorer **out)
     __attribute__((warn_unused_result, nonnull));
 
 #endif

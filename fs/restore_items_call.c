@@ -57,8 +57,8 @@ static int fail_unknown(struct items_commit *commit, const struct items_note *ca
 static int take_reply(struct items_commit *commit, struct items_note *call, struct ic_reply *reply)
 {
     struct ic_error *err = commit->err;
-    int result =
-        fs_judge_reply(commit->items->collection->restore.method, reply->arg, reply->len, err);
+    int result = fs_judge_reply(commit->items->config.collection->restore.method, reply->arg,
+                                reply->len, err);
     ic_reply_fini(reply);
     if (result < 0) {
         int noted = note(commit, call, ITEMS_CALL_FAILED);
@@ -85,12 +85,12 @@ static int take_failure(struct items_commit *commit, struct items_note *call, in
 
 static int make_once(struct items_commit *commit, struct items_note *call, const struct ic_buf *arg)
 {
-    const struct fs_target *target = commit->items->target;
+    const struct fs_target *target = commit->items->config.target;
     struct ic_update update;
     struct ic_reply reply;
     int result = ic_agent_prepare_update(target->agent, &target->canister, &target->canister,
-                                         commit->items->collection->restore.method, arg->bytes,
-                                         arg->len, &update, commit->err);
+                                         commit->items->config.collection->restore.method,
+                                         arg->bytes, arg->len, &update, commit->err);
     if (result < 0)
         return result;
     call->expiry_ns = update.expiry_ns;
@@ -129,13 +129,13 @@ int items_call_make(struct items_commit *commit, uint64_t end, const struct ic_b
 /* The last call was noted as sent. What became of it? */
 static int ask(struct items_commit *commit, struct items_note *call)
 {
-    const struct fs_target *target = commit->items->target;
+    const struct fs_target *target = commit->items->config.target;
     struct ic_error *err = commit->err;
     struct ic_io io = patience(commit, call->expiry_ns);
     struct ic_reply reply;
     int result = ic_agent_ask_update(target->agent, &target->canister,
-                                     commit->items->collection->restore.method, call->request_id,
-                                     call->expiry_ns, &io, &reply, err);
+                                     commit->items->config.collection->restore.method,
+                                     call->request_id, call->expiry_ns, &io, &reply, err);
     commit->at = call->start;
     if (result == 0) {
         result = take_reply(commit, call, &reply);

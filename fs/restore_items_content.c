@@ -118,7 +118,7 @@ static int open_pieces(struct items_content *content, const struct fs_collection
 static int fail_large(const struct fs_restore_items *items, uint64_t at, size_t len,
                       struct ic_error *err)
 {
-    if (items->collection->restore.can_split)
+    if (items->config.collection->restore.can_split)
         return ic_fail(err, IC_E_TOO_LARGE,
                        "item %llu alone makes a call of %zu bytes, and one can carry %zu",
                        (unsigned long long)at, len, FS_RESTORE_CALL_MAX);
@@ -126,7 +126,7 @@ static int fail_large(const struct fs_restore_items *items, uint64_t at, size_t 
                    "it makes a call of %zu bytes, one can carry %zu, and it is not given in "
                    "pieces: %s may replace what it gave before (a map can say that it does not: "
                    "split = yes)",
-                   len, FS_RESTORE_CALL_MAX, items->collection->restore.method);
+                   len, FS_RESTORE_CALL_MAX, items->config.collection->restore.method);
 }
 
 /* No item is larger than a call can be. */
@@ -154,10 +154,10 @@ int items_content_open(struct items_content *content, const struct fs_restore_it
 {
     *content = (struct items_content){0};
     int result = read_stage(content, run, err);
-    if (result == 0 && items->collection->is_bytes)
-        result = wrap_bytes(content, items->collection, err);
+    if (result == 0 && items->config.collection->is_bytes)
+        result = wrap_bytes(content, items->config.collection, err);
     if (result == 0)
-        result = open_pieces(content, items->collection, err);
+        result = open_pieces(content, items->config.collection, err);
     return result < 0 ? result : check_sizes(content, items, err);
 }
 

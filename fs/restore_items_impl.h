@@ -9,8 +9,7 @@
 #include "ic/sha.h"
 
 struct fs_restore_items {
-    const struct fs_target *target;         /* borrowed */
-    const struct fs_collection *collection; /* borrowed */
+    struct fs_restore_items_config config; /* immutable */
     struct fs_item_limit limit;
 };
 
@@ -64,6 +63,7 @@ int items_note_read(struct stage *stage, struct items_note *out, struct ic_error
 /* What a call is made for. */
 struct items_commit {
     struct fs_restore_items *items;
+    uint64_t index; /* of the file */
     const struct fs_restore_run *run;
     struct items_content content;
     uint64_t at;      /* items [0, at) are restored */

@@ -30,6 +30,7 @@ int stages_begin_locked(struct fs_staged *staged, const struct fs_place *place, 
     progress->phase = FS_RESTORE_WAITING;
     progress->n_to_send = progress->n_sent = progress->n_acked = 0;
     progress->n_calls = progress->n_apply = progress->n_applied = 0;
+    progress->was_same = false;
     return 0;
 }
 
@@ -124,7 +125,7 @@ static int run(struct fs_staged *staged, const struct fs_stages_order *order, ch
     }
     result = restore(staged, restorer, order, is_dry_run, summary, summary_size, err);
     fs_restorer_close(restorer);
-    if (!is_dry_run)
+    if (!is_dry_run && !staged->progress.was_same)
         stages->config.outdate(stages->config.arg); /* also by half of a restore */
     return result;
 }

@@ -143,6 +143,14 @@ static void open_stage(struct driver *driver)
 
 /* --- the restorer --- */
 
+/* All is sent, whatever is there. */
+static int get_hash(void *arg, uint64_t index, const struct source_io *io,
+                    uint8_t out[IC_SHA256_LEN])
+{
+    (void)arg, (void)index, (void)io, (void)out;
+    return -EOPNOTSUPP;
+}
+
 static const struct fs_collection *find_collection(const struct driver *driver)
 {
     for (size_t i = 0; i < driver->discovery.n_collections; i++)
@@ -159,8 +167,10 @@ static int run(struct driver *driver, struct ic_error *err)
     pthread_t thread;
     if (!collection->restore.method[0])
         die("read-only", collection->restore.reason);
-    if (fs_restore_items_new(&items, &driver->target, collection) < 0 ||
-        fs_restore_items_open_file(items, &restorer) < 0 ||
+    const struct fs_restore_items_config config = {
+        .target = &driver->target, .collection = collection, .get_hash = get_hash};
+    if (fs_restore_items_new(&items, &config) < 0 ||
+        fs_restore_items_open_file(items, 0, &restorer) < 0 ||
         pthread_create(&thread, NULL, watch, driver) != 0)
         die("restorer", "out of memory");
     driver->run.stage = driver->stage;
