@@ -28,7 +28,7 @@ static void sleep_ms(long ms)
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
-static struct fs_lease *open_as(enum fs_maintenance mode, uint32_t ttl_s)
+static struct fs_lease *open_lingering(enum fs_maintenance mode, uint32_t ttl_s, int64_t linger_ms)
 {
     struct fs_lease *lease = NULL;
     const struct fs_lease_config config = {.target = &target,
@@ -36,11 +36,16 @@ static struct fs_lease *open_as(enum fs_maintenance mode, uint32_t ttl_s)
                                            .mode = mode,
                                            .is_offered = true,
                                            .ttl_s = ttl_s,
-                                           .linger_ns = LINGER_MS * IC_NS_PER_MS};
+                                           .linger_ns = linger_ms * IC_NS_PER_MS};
     lease_canister_reset();
     if (fs_lease_open(&lease, &config) < 0)
         printf("Bail out! no lease\n");
     return lease;
+}
+
+static struct fs_lease *open_as(enum fs_maintenance mode, uint32_t ttl_s)
+{
+    return open_lingering(mode, ttl_s, LINGER_MS);
 }
 
 static int hold(struct fs_lease *lease, int64_t ms, struct ic_error *err)
@@ -67,10 +72,10 @@ static unsigned count_of(const unsigned *counter)
     return n;
 }
 
-/* Is it so within some seconds? */
-static bool becomes_paused(bool is_paused, int64_t ms)
+/* Does it become so, in a time in which also a busy machine gets there? */
+static bool becomes_paused(bool is_paused)
 {
-    int64_t until = ic_wait_now_ns() + ms * IC_NS_PER_MS;
+    int64_t until = ic_wait_now_ns() + 20 * IC_NS_PER_SEC;
     while (lease_canister_is_paused() != is_paused && ic_wait_now_ns() < until)
         sleep_ms(5);
     return lease_canister_is_paused() == is_paused;
@@ -103,7 +108,8 @@ static void test_one_pause(void)
 {
     struct ic_error err;
     struct fs_lease_info info;
-    struct fs_lease *lease = open_as(FS_MAINTENANCE_AUTO, 60);
+    /* Longer than a busy machine takes from one holder to the next. */
+    struct fs_lease *lease = open_lingering(FS_MAINTENANCE_AUTO, 60, 2000);
     for (int i = 0; i < 20; i++) {
         TAP_INT(hold(lease, 5000, &err), 0, "held");
         TAP_OK(lease_canister_is_paused(), "it is paused");
@@ -116,7 +122,7 @@ static void test_one_pause(void)
     TAP_OK(strcmp(canister.reason, "a test") == 0, "the canister was told why");
     TAP_INT(count_of(&canister.n_pauses), 1, "one pause");
     TAP_OK(lease_canister_is_paused(), "it lingers");
-    TAP_OK(becomes_paused(false, 3000), "and is resumed");
+    TAP_OK(becomes_paused(false), "and is resumed");
     TAP_INT(count_of(&canister.n_resumes), 1, "once");
     TAP_INT(hold(lease, 5000, &err), 0, "held anew");
     TAP_INT(count_of(&canister.n_pauses), 2, "by another pause");
@@ -140,7 +146,7 @@ static void test_in_flight(void)
     LOCKED(canister.in_flight = 3; canister.is_stuck = true);
     TAP_INT(hold(lease, 1500, &err), -ETIMEDOUT, "they never end");
     TAP_OK(strstr(err.message, "waiting for 3 calls in flight") != NULL, "in words");
-    TAP_OK(becomes_paused(false, 3000), "resumed, for nobody waits");
+    TAP_OK(becomes_paused(false), "resumed, for nobody waits");
     fs_lease_close(lease);
 }
 
@@ -195,7 +201,7 @@ static void test_refused(void)
     LOCKED(canister.expires_ns = 0);
     TAP_INT(hold(lease, 5000, &err), 0, "it was given back");
     fs_lease_release(lease);
-    TAP_OK(becomes_paused(false, 3000), "resumed");
+    TAP_OK(becomes_paused(false), "resumed");
     LOCKED(canister.denies = true);
     TAP_INT(hold(lease, 5000, &err), -EACCES, "not for us");
     LOCKED(canister.denies = false);
@@ -243,11 +249,15 @@ static void test_lost(void)
     TAP_INT(fs_lease_check(lease, &err), 0, "with a lease of its own");
 
     LOCKED(canister.is_deaf = true);
-    int64_t begun = ic_wait_boot_ns();
-    while (fs_lease_check(lease, &err) == 0)
+    /* good_ns is before the last question that was answered with yes, however long that took. */
+    const int64_t deaf_ns = ic_wait_boot_ns();
+    int64_t good_ns = deaf_ns;
+    for (int64_t now_ns = deaf_ns; fs_lease_check(lease, &err) == 0; now_ns = ic_wait_boot_ns()) {
+        good_ns = now_ns;
         sleep_ms(20);
-    int64_t took_ms = (ic_wait_boot_ns() - begun) / IC_NS_PER_MS;
-    TAP_OK(took_ms <= 3050, "without the network it is given up no later than it ends");
+    }
+    TAP_OK(good_ns - deaf_ns <= 3 * IC_NS_PER_SEC,
+           "without the network it is given up no later than it ends");
     sleep_ms(200);
     LOCKED(canister.is_deaf = false);
     TAP_INT(fs_lease_check(lease, &err), -ESTALE, "and does not come back");
@@ -264,7 +274,7 @@ static void test_lost_replies(void)
     TAP_INT(count_of(&canister.n_pauses), 1, "paused once");
     LOCKED(canister.lose_replies = 1);
     fs_lease_release(lease);
-    TAP_OK(becomes_paused(false, 5000), "resumed");
+    TAP_OK(becomes_paused(false), "resumed");
     fs_lease_close(lease);
     TAP_INT(count_of(&canister.n_resumes), 1, "once");
 }
@@ -281,7 +291,7 @@ static void test_unknown_number(void)
     fs_lease_describe(lease, &info);
     TAP_OK(!info.is_held && info.words[0], "not held, and it says what it does");
     LOCKED(canister.hides = false);
-    TAP_OK(becomes_paused(false, 8000), "found, and resumed");
+    TAP_OK(becomes_paused(false), "found, and resumed");
     TAP_INT(count_of(&canister.n_pauses), 1, "never paused anew");
     fs_lease_close(lease);
 
@@ -302,7 +312,7 @@ static void test_close(void)
     TAP_INT(hold(lease, 5000, &err), 0, "held");
     fs_lease_stop(lease);
     fs_lease_stop(lease);
-    TAP_OK(becomes_paused(false, 3000), "stopping resumes, whoever holds it");
+    TAP_OK(becomes_paused(false), "stopping resumes, whoever holds it");
     TAP_INT(fs_lease_check(lease, &err), -ESTALE, "who is told");
     TAP_INT(hold(lease, 5000, &err), -ESTALE, "nobody gets in");
     fs_lease_release(lease);
@@ -332,7 +342,7 @@ static void test_commands(void)
     TAP_INT(fs_lease_resume(lease, &io, &err), -EBUSY, "not from under a restore");
     TAP_OK(lease_canister_is_paused(), "so it stays");
     fs_lease_release(lease);
-    TAP_OK(becomes_paused(false, 3000), "and ends with it");
+    TAP_OK(becomes_paused(false), "and ends with it");
     TAP_INT(fs_lease_pause(lease, &io, &err), 0, "paused again");
     TAP_INT(fs_lease_resume(lease, &io, &err), 0, "resumed by command");
     TAP_OK(!lease_canister_is_paused(), "at once");

@@ -88,7 +88,7 @@ describe('maintenance lease', () => {
   const calls = (log, method) => log.filter((request) => request.method === method).length;
 
   test('one pause for many holders, and nothing is left of it', async () => {
-    const driver = open();
+    const driver = open(60, 2000); // longer than a busy machine takes from one holder to the next
     assert.equal((await driver.is('ok', 'look')).offered, true, 'found by the interface');
     const log = await network.requestsDuring(async () => {
       for (let i = 0; i < 5; i++) {
