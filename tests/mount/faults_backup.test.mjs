@@ -27,9 +27,10 @@ const KINDS = [
   ['wrong_candid'], ['stall'], ['stall', { in_body: true }], ['drip', { bytes: 4096, ms: 2 }], ['rotate_nodes'],
   ['http', { status: 503 }], ['http', { status: 500 }], ['http', { status: 429, retry_after: 1 }], ['http', { status: 403 }],
 ];
-// Whether the copy can be whole although every call from the fourth on meets the fault; with new nodes before each call it
-// may be either.
-const MAY_BE_WHOLE = { drip: [true], rotate_nodes: [true, false] };
+// When every call from the fourth on meets the fault the copy fails; but for what is only slow, and with new nodes before each
+// call it may be either.
+const HARMLESS = new Set(['drip']);
+const MAY_BE_WHOLE = new Set(['rotate_nodes']);
 const words = (kind, parameters = {}) => [kind, ...Object.entries(parameters).map(([k, v]) => `${k}=${v}`)].join(' ');
 
 class Lane {
@@ -55,6 +56,7 @@ class Lane {
     const out = join(this.stage.dir, `out-${Math.random().toString(36).slice(2)}`);
     const began = Date.now();
     const { code, stderr } = await outcome('cp', '-r', this.mount.path('backup', 'items'), out);
+    this.said = stderr;
     assert.ok(Date.now() - began < DEADLINE_MS, `took ${Date.now() - began} ms`);
     const failed = new Set([...stderr.matchAll(/(\d{10}\.candid)/g)].map(([, name]) => name));
     const files = (await stat(out).catch(() => null)) ? await filesOf(out) : new Map();
@@ -68,11 +70,19 @@ class Lane {
     return code === 0;
   }
 
+  // A copy that must be whole. One that a busy machine was too slow for, as cp says, is made again: some times, and no more.
+  async assertWhole(when) {
+    for (let left = 5; !(await this.copyChecked()); left--) {
+      assert.ok(left > 0 && this.said.trimEnd().split('\n').every((line) => line.endsWith(': Connection timed out')), `${when}: ${this.said}`);
+      await sleep(FORGET_MS);
+    }
+  }
+
   // The network is well again: so is a copy.
   async assertRecovers(when) {
     await this.network.faults([]);
     await sleep(FORGET_MS);
-    assert.ok(await this.copyChecked(), when);
+    await this.assertWhole(when);
   }
 }
 
@@ -87,8 +97,8 @@ describe('faults while a collection is copied', { concurrency: LANES }, () => {
       for (const rules of [[{ nth: 1 }, { every: 3 }], [{ from: 4 }]]) {
         await lane.remount();
         await lane.network.faults(rules.map((rule) => ({ kind, method: METHOD, ...parameters, ...rule })));
-        const isWhole = await lane.copyChecked();
-        if (rules[0].from) assert.ok((MAY_BE_WHOLE[kind] ?? [false]).includes(isWhole), `the copy succeeded: ${isWhole}`);
+        if (HARMLESS.has(kind)) await lane.assertWhole('slow is not wrong');
+        else if ((await lane.copyChecked()) && rules[0].from) assert.ok(MAY_BE_WHOLE.has(kind), 'the copy succeeded');
         await lane.assertRecovers('nothing wrong was kept');
       }
     });
@@ -97,7 +107,7 @@ describe('faults while a collection is copied', { concurrency: LANES }, () => {
     for (const kind of ['refuse', 'reset', 'truncate', 'garbage', 'forged_reply', 'wrong_node_signature']) {
       await lane.remount();
       await lane.network.faults([{ kind, method: METHOD, nth: 3 }]);
-      assert.ok(await lane.copyChecked(), kind);
+      await lane.assertWhole(kind);
     }
   });
 
