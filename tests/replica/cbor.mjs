@@ -25,6 +25,52 @@ export function head(major, count) {
   return bytes;
 }
 
+/** Byte strings longer than this are not copied when they are encoded in pieces. */
+const LONG = 65536;
+
+/** An encoded item in pieces. As a value of another it is a byte string. */
+export class Encoded {
+  constructor(pieces) {
+    this.pieces = pieces;
+    this.length = pieces.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  toBytes() {
+    return Buffer.concat(this.pieces);
+  }
+}
+
+/** As encodeTagged, of byte strings, texts, arrays and maps; long byte strings are pieces of their own, borrowed. */
+export function encodeInPieces(value) {
+  const pieces = [];
+  let short = [SELF_DESCRIBED];
+  const join = () => {
+    if (short.length > 0) pieces.push(Buffer.concat(short));
+    short = [];
+  };
+  for (const piece of pieceByPiece(value)) {
+    if (piece.length > LONG) {
+      join();
+      pieces.push(piece);
+    } else short.push(piece);
+  }
+  join();
+  return new Encoded(pieces);
+}
+
+function* pieceByPiece(value) {
+  if (value instanceof Uint8Array || value instanceof Encoded) {
+    yield head(2, value.length);
+    yield* value instanceof Encoded ? value.pieces : [value];
+  } else if (Array.isArray(value)) {
+    yield head(4, value.length);
+    for (const item of value) yield* pieceByPiece(item);
+  } else if (typeof value === 'object') {
+    yield head(5, Object.keys(value).length);
+    for (const pair of Object.entries(value)) for (const item of pair) yield* pieceByPiece(item);
+  } else yield encode(value);
+}
+
 /**
  * Decodes one item. Maps become objects without prototype, integers BigInts, byte strings views of the input.
  * The self-describing tag may be missing; other tags are refused, as are floats and indefinite lengths, which no

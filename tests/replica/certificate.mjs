@@ -2,9 +2,9 @@
 // Rules: IC interface spec, "Certification", certificate and delegation.
 //
 // A BLS signature takes milliseconds of the only thread. So a version of the state is signed once and serves every
-// certificate until the state changes or the version gets old, and calls that finish together share one.
+// certificate until the state changes or the version gets old, and calls that finish together share one. A reply of 2 MiB goes into its certificate uncopied.
 
-import { encodeTagged } from './cbor.mjs';
+import { encodeInPieces, encodeTagged } from './cbor.mjs';
 import { leb128, STATE_ROOT } from './hash.mjs';
 import { leaf, level, witness } from './tree.mjs';
 
@@ -18,7 +18,7 @@ export function rangeShards(ranges) {
 const signTree = (key, tree) => key.sign(Buffer.concat([STATE_ROOT, tree.hash]));
 
 const encodeCertificate = (tree, signature, delegation) =>
-  encodeTagged(delegation ? { tree: tree.cbor, signature, delegation } : { tree: tree.cbor, signature });
+  encodeInPieces(delegation ? { tree: tree.cbor, signature, delegation } : { tree: tree.cbor, signature });
 
 /**
  * The root subnet's word for the subnet's key and canister ids: the `delegation` field of certificates, in each form
@@ -44,7 +44,7 @@ export class Delegations {
     const signature = signTree(keys.root, tree);
     const form = (...more) => {
       const paths = [['time'], ['subnet', id, 'public_key'], ...more];
-      return { subnet_id: id, certificate: encodeCertificate(witness(tree, paths), signature) };
+      return { subnet_id: id, certificate: encodeCertificate(witness(tree, paths), signature).toBytes() };
     };
     this.#shards = ranges.map(([low, high]) => ({ low, high, delegation: form(['canister_ranges', id, low]) }));
     this.#flat = form(['subnet', id, 'canister_ranges']);
@@ -92,6 +92,7 @@ export class Certifier {
    * @param {Uint8Array[][]} paths
    * @param {object} delegation  of Delegations
    * @param {object|null} [wrong] what a fault has otherwise: { time?, key?, request?, alter? }; such a version is not kept
+   * @returns {Encoded}
    */
   certify(paths, delegation, wrong = null) {
     const { tree, signature } = wrong === null ? this.#current() : this.#make(wrong);

@@ -4,6 +4,7 @@
 //   intercept(rule, exchange)                 instead of executing it; false: go on after all
 //   deliveries                                how often it is executed
 //   isForeign                                 another subnet answers
+//   rejection(rule)                           instead of executing it: the RejectError of its outcome
 //   reply(rule, bytes)                        the canister's reply to a query, before it is signed
 //   signature(rule, signature)                the node's { timestamp, signature, identity }
 //   time(rule, ns)                            the time that signatures and certificates carry
@@ -16,6 +17,7 @@
 
 import { constants } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RejectError } from './engine/reject.mjs';
 import { write, writePaced } from './pace.mjs';
 
 const NS = 1_000_000_000n;
@@ -236,6 +238,14 @@ export const KINDS = {
 
   // --- what is signed ---
 
+  // The call or query is rejected with { code, message }, certified or signed as any other outcome, and not executed: what
+  // the network answers when it is busy (IC0210), or when the canister does. Never at random.
+  reject: {
+    at: () => false,
+    rejection({ code = 'IC0210', message = 'injected' }) {
+      return new RejectError(Number(/[1-9]/.exec(code)[0]), code, message); // the first nonzero digit is the reject code
+    },
+  },
   // The node's signature does not fit.
   wrong_node_signature: {
     at: queries,

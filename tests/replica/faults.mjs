@@ -65,6 +65,11 @@ export class Faults {
     return this.#kind(rule).isForeign ?? false;
   }
 
+  /** @returns {RejectError|null} null: it is executed */
+  rejection(rule) {
+    return this.#kind(rule).rejection?.(rule) ?? null;
+  }
+
   alterReply(rule, reply) {
     return this.#kind(rule).reply?.(rule, reply) ?? reply;
   }

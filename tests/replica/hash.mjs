@@ -1,7 +1,7 @@
 // Hashing: SHA-256, the representation-independent hash of maps, request ids, domain separators.
 // Rules: IC interface spec, "Representation-independent hashing of structured data" and "Request ids".
 
-import { hash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 
 /** A domain separator: one byte of length, then the name. */
 export const domain = (name) => Buffer.concat([Uint8Array.of(name.length), Buffer.from(name)]);
@@ -13,6 +13,9 @@ export const STATE_ROOT = domain('ic-state-root');
 
 /** SHA-256, native, in one go. */
 export const sha256 = (bytes) => hash('sha256', bytes, 'buffer');
+/** SHA-256 of two parts, one after the other; a long one is not copied. */
+export const sha256Of = (first, second) =>
+  second.length < 65536 ? sha256(Buffer.concat([first, second])) : createHash('sha256').update(first).update(second).digest();
 export const sha224 = (bytes) => hash('sha224', bytes, 'buffer');
 
 /** Unsigned LEB128 of a BigInt. */

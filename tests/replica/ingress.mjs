@@ -1,5 +1,6 @@
 // Ingress messages by request id: what became of each update call, for as long as the network remembers.
-// A message that waits for its block is known here, and not in the state.
+// A message that waits for its block is known here, and not in the state. When the replies kept become too many bytes, the
+// oldest are dropped and their status is `done`.
 // Rules: IC interface spec, "Request status" and "Synchronous/asynchronous call".
 
 import { RejectError } from './engine/reject.mjs';
@@ -15,7 +16,7 @@ class Ingress {
   constructor(given) {
     Object.assign(this, given);
     this.status = null; // until a block holds it: the state does not know it yet
-    this.outcome = null; // { reply } or { error: RejectError }
+    this.outcome = null; // { reply } or { error: RejectError }; {} when the reply was dropped
     this.waiting = false; // a synchronous call waits for the outcome
     this.forgetAt = null;
     this.subtree = null;
@@ -27,7 +28,7 @@ class Ingress {
   }
 
   #details() {
-    if (this.outcome === null) return [];
+    if (this.outcome === null || this.status === 'done') return [];
     if (this.outcome.reply !== undefined) return [['reply', leaf(this.outcome.reply)]];
     const { rejectCode, errorCode, message } = this.outcome.error;
     return [
@@ -40,13 +41,17 @@ class Ingress {
 
 export class IngressHistory {
   #entries = new Map();
+  #replied = new Set(); // those with a reply, in the order of their replies
+  #bytes = 0; // of these replies
   #now;
   #changed;
+  #options;
 
-  /** @param {object} given { now(): bigint, changed(): what the state tree says is different } */
-  constructor({ now, changed }) {
+  /** @param {object} given { now(): bigint, changed(): what the state tree says is different, options: historyBytes } */
+  constructor({ now, changed, options }) {
     this.#now = now;
     this.#changed = changed;
+    this.#options = options;
   }
 
   find(requestId) {
@@ -108,13 +113,30 @@ export class IngressHistory {
       const kept = this.#now() + KEEP_NS;
       entry.forgetAt = entry.expiry > kept ? entry.expiry : kept;
     }
+    if (status === 'replied') this.#keepReply(entry);
     this.#changed();
+  }
+
+  #keepReply(entry) {
+    this.#replied.add(entry);
+    this.#bytes += entry.outcome.reply.length;
+    for (const oldest of this.#replied) {
+      if (this.#bytes <= this.#options.historyBytes || oldest === entry) return;
+      this.#dropReply(oldest);
+      Object.assign(oldest, { status: 'done', outcome: {}, subtree: null });
+    }
+  }
+
+  #dropReply(entry) {
+    if (this.#replied.delete(entry)) this.#bytes -= entry.outcome.reply.length;
   }
 
   #forget() {
     const now = this.#now();
     for (const [key, entry] of this.#entries) {
-      if (entry.forgetAt !== null && entry.forgetAt < now) this.#entries.delete(key);
+      if (entry.forgetAt === null || entry.forgetAt >= now) continue;
+      this.#entries.delete(key);
+      this.#dropReply(entry);
     }
   }
 }

@@ -28,6 +28,7 @@ What a subnet does:
   --block-ms MS       a block of update calls every so often (default 1000; 0: they execute at once)
   --block-bytes SIZE  how much of them a block takes (default 4M)
   --queue-bytes SIZE  update calls that wait beyond this get HTTP 503 (default 64M)
+  --history-bytes SIZE  replies that are kept for read_state; beyond them the oldest become done (default 256M)
   --query-ms MS       latency of queries
   --update-ms MS      latency of updates, before a block may take them
   --call-timeout-ms MS  a synchronous call that takes longer is answered with 202 (default 10000)
@@ -87,6 +88,7 @@ const COMMAND = {
   'block-ms': [parseNumber, '1000'],
   'block-bytes': [parseSize, '4M'],
   'queue-bytes': [parseSize, '64M'],
+  'history-bytes': [parseSize, '256M'],
   'query-ms': [parseNumber, '0'],
   'update-ms': [parseNumber, '0'],
   'call-timeout-ms': [parseNumber, '10000'],

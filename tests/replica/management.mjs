@@ -24,7 +24,8 @@ const rejected = (text) => new RejectError(4, 'IC0406', text);
 /**
  * Methods. argument and result: Candid types, null for none. control: a controller must call. sees: a visibility that lets
  * others call too. query: a query may. from: 'canister' when users may not call. target: the argument's field that names
- * the canister. run({ canisters, canister, caller, call, origin }, argument) changes call.cycles when it takes some.
+ * the canister. run({ canisters, canister, caller, call, origin }, argument) changes call.cycles when it takes some. encode: of
+ * what run() returns, instead of the result's type.
  */
 const METHODS = {
   __proto__: null,
@@ -243,7 +244,8 @@ function prepare(canisters, call, isQuery) {
     else canister.requireController(caller);
   }
   const origin = isCanister ? { canister: caller, version: values.sender_canister_version } : { user: caller };
-  return async () => encode(entry.result, await entry.run({ canisters, canister, caller, call, origin }, values));
+  const encoded = entry.encode ?? ((value) => encode(entry.result, value));
+  return async () => encoded(await entry.run({ canisters, canister, caller, call, origin }, values));
 }
 
 /** @throws {RejectError} when the call is refused before it is executed */

@@ -28,6 +28,7 @@ export const OPTIONS = {
   blockMs: 0, // a block every so often, of at most so many bytes; see blocks.mjs
   blockBytes: 4 * 2 ** 20,
   queueBytes: 64 * 2 ** 20, // update calls that wait beyond this get HTTP 503
+  historyBytes: 256 * 2 ** 20, // replies kept for read_state; beyond them the oldest become `done`
   callTimeoutMs: 10_000, // a synchronous call that takes longer is answered with 202
   maxConcurrent: 0, // more requests at once get HTTP 429; 0 = no limit
   rateLimit: 0, // requests per second of one client address, beyond them HTTP 429; 0 = no limit
@@ -99,7 +100,7 @@ class Network {
     this.#keys = keys;
     this.#subnets = subnetTrees(keys, RANGES);
     const changed = () => this.certifier.changed();
-    this.ingress = new IngressHistory({ now, changed });
+    this.ingress = new IngressHistory({ now, changed, options: this.options });
     this.scheduler = new Scheduler(this);
     this.canisters = new Canisters(this.#world(keys, changed));
     this.system = new SystemCanisters(this);
@@ -121,7 +122,7 @@ class Network {
       options: this.options,
       log: (text) => process.stderr.write(`${text}\n`),
       dataCertificate: (id) =>
-        this.certifier.certify([['canister', id, 'certified_data']], this.delegations.find('sharded', id)),
+        this.certifier.certify([['canister', id, 'certified_data']], this.delegations.find('sharded', id)).toBytes(),
       deliver: (call) => this.#deliver(call),
       find: (id) => this.canisters.find(id),
       requireMemory: (bytes) => this.#requireMemory(bytes),

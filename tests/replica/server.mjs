@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isHosted } from './canisters.mjs';
-import { encodeTagged } from './cbor.mjs';
+import { encodeInPieces, encodeTagged } from './cbor.mjs';
 import { Connections } from './connection.mjs';
 import { RejectError } from './engine/reject.mjs';
 import { openEnvelope } from './envelope.mjs';
@@ -244,8 +244,10 @@ export class Server {
     const signed = () => ({ requestId, timestamp: this.#faults.signedTime(rule, this.#network.now()) });
     const alter = (signature) => this.#faults.alterSignature(rule, signature);
     const message = { method: content.method_name, arg: content.arg, caller: sender };
+    const rejection = this.#faults.rejection(rule);
     let buffers;
     try {
+      if (rejection !== null) throw rejection;
       buffers = await this.#network.query(content.canister_id, message, (reply) => {
         const [head, arg] = signer.replied(signed(), this.#faults.alterReply(rule, reply), alter);
         return [head, Buffer.from(arg)]; // the canister's next message overwrites the reply
@@ -262,7 +264,7 @@ export class Server {
     const { content, sender, mayReach, scope, form, effectiveId } = request;
     const reader = { scope, flat: form === 'flat', effectiveId, sender, mayReach };
     const paths = readablePaths(content.paths, reader, this.#network);
-    return [200, CBOR, [encodeTagged({ certificate: await this.#certificate(request, paths) })]];
+    return [200, CBOR, encodeInPieces({ certificate: await this.#certificate(request, paths) }).pieces];
   }
 
   async _call(request) {
@@ -279,14 +281,15 @@ export class Server {
       }
       blocks.requireRoom(size);
       const canisterId = new Uint8Array(content.canister_id);
+      const rejection = this.#faults.rejection(request.rule);
       entry = ingress.submit({ requestId, sender, canisterId, effectiveId, expiry: content.ingress_expiry }, (steps) =>
-        this.#network.update(canisterId, message, size, steps),
+        this.#network.update(canisterId, message, size, rejection === null ? steps : rejecting(steps, rejection)),
       );
     }
     if (version === 2) return [202, TEXT, []];
     if (!(await this.#outcome(request, entry))) return [202, TEXT, []];
     const certificate = await this.#certificate(request, [['request_status', requestId]]);
-    return [200, CBOR, [encodeTagged({ status: 'replied', certificate })]];
+    return [200, CBOR, encodeInPieces({ status: 'replied', certificate }).pieces];
   }
 
   /** Waits for the outcome of a call; one request at a time does. @returns {Promise<boolean>} whether it is there */
@@ -337,6 +340,15 @@ const saidStatus = (requestId, status) => ({
   requestId,
   subtree: status === 'absent' ? null : level([['status', leaf(status)]]),
 });
+
+/** The steps of a call that a fault rejects when its turn comes. */
+function rejecting(steps, rejection) {
+  const begin = () => {
+    steps.begin();
+    throw rejection;
+  };
+  return { ...steps, begin };
+}
 
 function refusal({ rejectCode, errorCode, message }, version) {
   const map = { reject_code: rejectCode, reject_message: message, error_code: errorCode };

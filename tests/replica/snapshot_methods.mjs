@@ -2,9 +2,11 @@
 // Rules: IC interface spec, "IC method take_canister_snapshot" and those after it; refusals as the execution environment
 // words them. Viewers whom the setting snapshot_visibility allows may list and read, and nothing else.
 
+import { IDL } from '@icp-sdk/core/candid';
 import * as types from './candid_types.mjs';
 import { toBytes } from './candid_types.mjs';
 import { RejectError } from './engine/reject.mjs';
+import { leb128 } from './hash.mjs';
 import { hexOf, textOf } from './principal.mjs';
 import { ownerOf, refused } from './snapshots.mjs';
 
@@ -62,13 +64,14 @@ export const SNAPSHOT_METHODS = {
   read_canister_snapshot_data: {
     argument: types.ReadSnapshotData,
     result: types.SnapshotData,
+    encode: encodeChunk,
     control: true,
     sees: 'snapshot_visibility',
     run(context, { snapshot_id: id, kind }) {
       const snapshot = own(context, id);
       const [[name, { hash, offset, size }]] = Object.entries(kind);
       const part = PARTS[name];
-      return { chunk: part === 'chunk' ? snapshot.readChunk(toBytes(hash)) : snapshot.read(part, offset, size) };
+      return part === 'chunk' ? snapshot.readChunk(toBytes(hash)) : snapshot.read(part, offset, size);
     },
   },
 
@@ -124,6 +127,13 @@ function requireLoadable(snapshot, owner, canister, caller) {
   if (canister.isCheckpointed(snapshot.changedAt)) return;
   const when = 'Try again later. The call should succeed if you wait sufficiently long (usually ten minutes).';
   throw refused(`Snapshot ${id} is not currently loadable on the specified canister ${canister.name}. ${when}`);
+}
+
+/** A reply of SnapshotData without the copies that IDL.encode makes: its bytes with no chunk end in the chunk's length. */
+const NO_CHUNK = new Uint8Array(IDL.encode([types.SnapshotData], [{ chunk: [] }]));
+
+function encodeChunk(chunk) {
+  return Buffer.concat([NO_CHUNK.subarray(0, -1), leb128(chunk.length), chunk]);
 }
 
 const shown = ({ id, takenAt, size }) => ({ id, taken_at_timestamp: takenAt, total_size: size });

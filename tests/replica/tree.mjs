@@ -1,7 +1,7 @@
 // Hash trees: the state as a labelled tree, its root hash, and witnesses that reveal some of its paths.
 // Rules: IC interface spec, "Certification", Merkle trees and lookup.
 
-import { domain, sha256 } from './hash.mjs';
+import { domain, sha256, sha256Of } from './hash.mjs';
 
 const EMPTY = domain('ic-hashtree-empty');
 const FORK = domain('ic-hashtree-fork');
@@ -40,7 +40,7 @@ class Labeled {
 class Leaf {
   constructor(value) {
     this.value = value;
-    this.hash = sha256(Buffer.concat([LEAF, value]));
+    this.hash = sha256Of(LEAF, value);
   }
   get cbor() {
     return [3, this.value];

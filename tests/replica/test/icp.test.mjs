@@ -1,14 +1,13 @@
 // The `icp` command of DFINITY against the network, as a user would run it.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { install } from '../demo.mjs';
 import { uleb } from '../engine/cursor.mjs';
-import { buildCanisters, scratch } from './engine_fixture.mjs';
+import { buildCanisters } from './engine_fixture.mjs';
+import { makeIcp } from './icp_fixture.mjs';
 import { hex, makeIdentity, nat64s, network, Principal } from './wire_fixture.mjs';
 
 const net = await network();
@@ -19,34 +18,10 @@ const id = await install(net, owner.sender, build('sample'));
 await net.callAs(owner.sender, id, 'seed', nat64s(100_000, 0));
 const canister = Principal.fromUint8Array(id).toText();
 
-const home = scratch();
-const packageFile = createRequire(import.meta.url).resolve('@icp-sdk/icp-cli-linux-x64/package.json');
-const binary = join(dirname(packageFile), 'bin/icp');
-
-/** Runs icp with a home of its own. Returns { code, out, err }. */
-function icp(...args) {
-  const env = { PATH: process.env.PATH, HOME: home, ICP_HOME: join(home, 'icp'), DO_NOT_TRACK: '1', NO_COLOR: '1' };
-  return new Promise((resolve) => {
-    execFile(binary, args, { env, cwd: home, timeout: 60_000 }, (error, out, err) => {
-      resolve({ code: error ? error.code : 0, out, err });
-    });
-  });
-}
-
-async function good(...args) {
-  const { code, out, err } = await icp(...args);
-  assert.equal(code, 0, `icp ${args.join(' ')}: ${err}`);
-  return out;
-}
-
-const target = (identity) => ['-n', net.url, '-k', hex(net.rootKeyDer), '--identity', identity];
+const { icp, good, target, home, addIdentity } = makeIcp(net);
 const calling = (method, arg, ...more) => ['canister', 'call', canister, method, arg, ...more];
-
-for (const [name, { pem }] of Object.entries({ owner, stranger })) {
-  const file = join(home, `${name}.pem`);
-  writeFileSync(file, pem, { mode: 0o600 });
-  await good('identity', 'import', name, '--from-pem', file, '--storage', 'plaintext');
-}
+await addIdentity('owner', owner);
+await addIdentity('stranger', stranger);
 
 test('network ping', async () => {
   assert.match(await good('network', 'ping', net.url), /"replica_health_status": "healthy"/);
@@ -69,9 +44,7 @@ test('call as update, for the controller', async () => {
 test('every kind of key: a canister of its own, called and asked', async () => {
   for (const kind of ['secp256k1', 'p256']) {
     const identity = makeIdentity(kind);
-    const file = join(home, `${kind}.pem`);
-    writeFileSync(file, identity.pem, { mode: 0o600 });
-    await good('identity', 'import', kind, '--from-pem', file, '--storage', 'plaintext');
+    await addIdentity(kind, identity);
     const principal = (await good('identity', 'principal', '--identity', kind)).trim();
     assert.equal(principal, Principal.fromUint8Array(identity.sender).toText());
     const own = Principal.fromUint8Array(await install(net, identity.sender, build('sample'))).toText();

@@ -6,7 +6,7 @@ import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Random } from '../../mount/random.mjs';
-import { decode, encode, encodeTagged, head } from '../cbor.mjs';
+import { decode, encode, encodeInPieces, encodeTagged, head } from '../cbor.mjs';
 import { openEnvelope } from '../envelope.mjs';
 import { hashOfMap } from '../hash.mjs';
 import { makeKeys, makeSecret } from '../keys.mjs';
@@ -51,6 +51,18 @@ test('principals: one text each', () => {
   for (const text of ['ryjl3-tyaaa-aaaaa-aaaba-caj', 'ryjl3tyaaaaaaaaaaabacai', 'ryjl3', '', '../..']) {
     assert.equal(fromText(text), null, text);
   }
+});
+
+test('CBOR in pieces: the same bytes, and long byte strings uncopied', () => {
+  const long = new Uint8Array(70_000).fill(7);
+  for (const value of [{}, [], { a: [1, new Uint8Array(3), 'x', []], b: {} }, { tree: [2, long, [3, long]], last: long }]) {
+    assert.equal(hex(encodeInPieces(value).toBytes()), hex(encodeTagged(value)));
+  }
+  const inner = encodeInPieces({ reply: long, rest: 'x' });
+  const outer = encodeInPieces({ certificate: inner });
+  assert.equal(hex(outer.toBytes()), hex(encodeTagged({ certificate: inner.toBytes() })));
+  assert.equal(outer.length, outer.toBytes().length);
+  assert.equal(outer.pieces.filter((piece) => piece === long).length, 1);
 });
 
 test('CBOR: what is not exactly one well-formed item is refused', () => {

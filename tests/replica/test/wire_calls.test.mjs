@@ -244,3 +244,25 @@ test('the state directory: keys, canisters, data, controllers and status come ba
   assert.ok(![running, blank].some((old) => hex(old) === hex(fresh)));
   assert.notEqual(hex((await network()).rootKeyDer), hex(second.rootKeyDer));
 });
+
+test('replies beyond what is remembered: the oldest are done, the last one is kept', async () => {
+  const small = await network({ historyBytes: 2500 });
+  const id = await install(small, owner.sender, build('sample'));
+  await small.callAs(owner.sender, id, 'seed', nat64s(4096, 1));
+  const calls = [];
+  for (let i = 0; i < 4; i++) {
+    const reading = { canister: id, method: 'stable_read', arg: nat64s(0, i === 3 ? 3000 : 1000), identity: owner };
+    const answer = await call(small, reading);
+    assert.ok(outcome(answer, small.rootKeyDer).reply);
+    calls.push(answer.requestId);
+    const told = [];
+    for (const requestId of calls) {
+      const { body } = await readState(small, id, [['request_status', requestId]], { identity: owner });
+      const { tree } = openCertificate(body.certificate, small.rootKeyDer);
+      const [status, reply] = ['status', 'reply'].map((field) => lookup(tree, ['request_status', requestId, field]));
+      assert.equal(reply instanceof Uint8Array, `${Buffer.from(status)}` === 'replied');
+      told.push(`${Buffer.from(status)}`);
+    }
+    assert.deepEqual(told, [['replied'], ['replied', 'replied'], ['done', 'replied', 'replied'], ['done', 'done', 'done', 'replied']][i]);
+  }
+});

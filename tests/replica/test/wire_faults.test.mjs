@@ -255,6 +255,15 @@ const SEEN = {
       assert.equal(`${Buffer.from(lookup(tree, ['request_status', requestId, 'status']))}`, 'replied');
     },
   },
+  reject: {
+    rule: { code: 'IC0305', message: 'not there' },
+    async see() {
+      const answer = await ask();
+      const { status, reject_code: code, error_code: error, reject_message: text } = answer.body;
+      assert.deepEqual([status, code, error, text], ['rejected', 3n, 'IC0305', 'not there']);
+      checkNodeSignature(answer, keys);
+    },
+  },
   late: {
     rule: { ms: 300 },
     async see() {
@@ -320,6 +329,16 @@ describe('calls', () => {
     faults.replace([{ kind: 'refuse', endpoint: 'call' }]);
     await assert.rejects(call(net, grow()));
     faults.replace([]);
+    assert.equal(pages(outcome(await call(net, grow()), net.rootKeyDer)), before + 1);
+  });
+
+  test('rejected: certified, and not executed', async () => {
+    const before = pages(outcome(await call(net, grow()), net.rootKeyDer));
+    faults.replace([{ kind: 'reject', endpoint: 'call', method: 'stable_grow', to: 2 }]);
+    for (let i = 0; i < 2; i++) {
+      const { code, error, message: text } = outcome(await call(net, grow()), net.rootKeyDer);
+      assert.deepEqual([code, error, text], [2, 'IC0210', 'injected']);
+    }
     assert.equal(pages(outcome(await call(net, grow()), net.rootKeyDer)), before + 1);
   });
 
