@@ -44,7 +44,8 @@ static int raw_open(void *arg, uint64_t index, struct source **out)
     return fs_chunks_open_source(arg, index, FS_FORM_RAW, out);
 }
 
-static const struct fs_listing_ops raw_ops = {raw_count, raw_name, raw_find, raw_open};
+static const struct fs_listing_ops raw_ops = {
+    .count = raw_count, .name = raw_name, .find = raw_find, .open = raw_open};
 
 /* --- inspect/NAME/: each file in two forms --- */
 
@@ -82,8 +83,8 @@ static int rendered_open(void *arg, uint64_t index, struct source **out)
     return fs_chunks_open_source(arg, index / 2, form_of(index), out);
 }
 
-static const struct fs_listing_ops rendered_ops = {rendered_count, rendered_name, rendered_find,
-                                                   rendered_open};
+static const struct fs_listing_ops rendered_ops = {
+    .count = rendered_count, .name = rendered_name, .find = rendered_find, .open = rendered_open};
 
 /* --- backup/candid.did --- */
 

@@ -48,21 +48,25 @@ int fs_tree_new(struct fs_tree **out, const struct fs_tree_config *config)
     return 0;
 }
 
-static void free_entries(struct fs_entry *entry)
+/* Take everything below an entry apart, and put it into a list with it. Entries nest as deep as the
+ * program has directories in each other. */
+static struct fs_entry *gather(struct fs_entry *entry, struct fs_entry *list)
 {
-    while (entry) {
-        struct fs_entry *next = entry->next_sibling;
-        free_entries(entry->first_child);
-        struct fs_entry *file;
-        struct fs_entry *next_file;
-        HASH_ITER(hh, entry->files, file, next_file)
-        {
-            HASH_DEL(entry->files, file);
-            fs_tree_free_entry(file);
-        }
-        fs_tree_free_entry(entry);
-        entry = next;
+    struct fs_entry *child = entry->first_child;
+    while (child) {
+        struct fs_entry *next = child->next_sibling;
+        list = gather(child, list);
+        child = next;
     }
+    struct fs_entry *listed;
+    struct fs_entry *next_listed;
+    HASH_ITER(hh, entry->files, listed, next_listed)
+    {
+        HASH_DEL(entry->files, listed);
+        list = gather(listed, list);
+    }
+    entry->next_sibling = list;
+    return entry;
 }
 
 void fs_tree_free(struct fs_tree *tree)
@@ -76,7 +80,7 @@ void fs_tree_free(struct fs_tree *tree)
         HASH_DEL(tree->nodes, node);
         free(node);
     }
-    free_entries(tree->root);
+    fs_tree_free_entries(tree->root ? gather(tree->root, NULL) : NULL);
     pthread_mutex_destroy(&tree->lock);
     free(tree);
 }
@@ -140,19 +144,17 @@ int fs_tree_add_listing(struct fs_tree *tree, struct fs_entry *parent, const cha
     return 0;
 }
 
-int fs_tree_find_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out)
+int fs_tree_get_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out)
 {
-    pthread_mutex_lock(&tree->lock);
-    struct fs_node *node = fs_tree_find_node_locked(tree, ino);
-    int result = 0;
-    if (!node)
-        result = -ENOENT;
-    else if (node->entry->kind != FS_ENTRY_DIR)
-        result = -ENOTDIR;
-    else
-        *out = node->entry;
-    pthread_mutex_unlock(&tree->lock);
-    return result;
+    struct fs_entry *entry = fs_tree_get_entry(tree, ino);
+    if (!entry)
+        return -ENOENT;
+    if (entry->kind != FS_ENTRY_DIR) {
+        fs_tree_put_entry(tree, entry);
+        return -ENOTDIR;
+    }
+    *out = entry;
+    return 0;
 }
 
 struct fs_entry *fs_tree_find_child(struct fs_entry *dir, const char *name)
@@ -163,17 +165,24 @@ struct fs_entry *fs_tree_find_child(struct fs_entry *dir, const char *name)
     return entry;
 }
 
+static int get_listed(struct fs_tree *tree, struct fs_entry *dir, const char *name,
+                      const struct source_io *io, struct fs_entry **out)
+{
+    uint64_t index;
+    int result = dir->listing->learn ? dir->listing->learn(dir->listing_arg, name, io) : 0;
+    if (result == 0)
+        result = dir->listing->find(dir->listing_arg, name, &index);
+    return result < 0 ? result : fs_tree_get_listed(tree, dir, index, out);
+}
+
 /* An entry by name, with a reference. */
 static int get_child(struct fs_tree *tree, struct fs_entry *dir, const char *name,
-                     struct fs_entry **out)
+                     const struct source_io *io, struct fs_entry **out)
 {
     if (strlen(name) >= FS_NAME_SIZE)
         return -ENAMETOOLONG;
-    if (dir->listing) {
-        uint64_t index;
-        int result = dir->listing->find(dir->listing_arg, name, &index);
-        return result < 0 ? result : fs_tree_get_listed(tree, dir, index, out);
-    }
+    if (dir->listing)
+        return get_listed(tree, dir, name, io, out);
     struct fs_entry *entry = fs_tree_find_child(dir, name);
     if (!entry)
         return -ENOENT;
@@ -188,7 +197,7 @@ static int look_up_entry(struct fs_tree *tree, struct fs_entry *entry, pid_t cal
                          const struct source_io *io, struct fuse_entry_param *out)
 {
     struct source_stat stat = {0};
-    int result = entry->kind == FS_ENTRY_FILE ? fs_tree_refresh(tree, entry, caller, io, &stat) : 0;
+    int result = entry->source ? fs_tree_refresh(tree, entry, caller, io, &stat) : 0;
     if (result < 0)
         return result;
     pthread_mutex_lock(&tree->lock);
@@ -212,13 +221,15 @@ int fs_tree_lookup(struct fs_tree *tree, fuse_ino_t parent, const char *name, pi
 {
     struct fs_entry *dir;
     struct fs_entry *entry;
-    int result = fs_tree_find_dir(tree, parent, &dir);
-    if (result == 0)
-        result = get_child(tree, dir, name, &entry);
+    int result = fs_tree_get_dir(tree, parent, &dir);
     if (result < 0)
         return result;
-    result = look_up_entry(tree, entry, caller, io, out);
-    fs_tree_put_entry(tree, entry);
+    result = get_child(tree, dir, name, io, &entry);
+    if (result == 0) {
+        result = look_up_entry(tree, entry, caller, io, out);
+        fs_tree_put_entry(tree, entry);
+    }
+    fs_tree_put_entry(tree, dir);
     return result;
 }
 
@@ -235,7 +246,7 @@ void fs_tree_forget(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_lookup)
             unused = fs_tree_drop_node_locked(tree, node);
     }
     pthread_mutex_unlock(&tree->lock);
-    fs_tree_free_entry(unused);
+    fs_tree_free_entries(unused);
 }
 
 /* Is it an inode whose attributes move? */
@@ -358,19 +369,24 @@ int fs_tree_opendir(struct fs_tree *tree, fuse_ino_t ino, const struct source_io
                     uint64_t *ret_n_listed)
 {
     struct fs_entry *dir;
-    int result = fs_tree_find_dir(tree, ino, &dir);
+    int result = fs_tree_get_dir(tree, ino, &dir);
     if (result < 0)
         return result;
     *ret_n_listed = 0;
-    return dir->listing ? dir->listing->count(dir->listing_arg, io, ret_n_listed) : 0;
+    if (dir->listing)
+        result = dir->listing->count(dir->listing_arg, io, ret_n_listed);
+    fs_tree_put_entry(tree, dir);
+    return result;
 }
 
 /* A name that was never looked up is listed like any other, and nobody is asked about it. */
 static void list_file(struct fs_tree *tree, struct fs_entry *dir, uint64_t index,
                       struct fs_dirent *out)
 {
+    void *arg;
     dir->listing->name(dir->listing_arg, index, out->name);
-    out->stat.st_mode = S_IFREG;
+    out->skip = dir->listing->has && !dir->listing->has(dir->listing_arg, index);
+    out->stat.st_mode = fs_tree_listing_of(dir, index, &arg) ? S_IFDIR : S_IFREG;
     pthread_mutex_lock(&tree->lock);
     const struct fs_entry *entry = fs_tree_find_listed_locked(dir, index);
     out->stat.st_ino = entry && entry->current ? entry->current->ino : UNKNOWN_INO;
@@ -396,13 +412,9 @@ static int list_entry(struct fs_tree *tree, struct fs_entry *entry, const char *
     return 1;
 }
 
-int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uint64_t index,
+static int read_dir(struct fs_tree *tree, struct fs_entry *dir, uint64_t n_listed, uint64_t index,
                     const struct source_io *io, struct fs_dirent *out)
 {
-    struct fs_entry *dir;
-    int result = fs_tree_find_dir(tree, ino, &dir);
-    if (result < 0)
-        return result;
     memset(out, 0, sizeof(*out));
     if (index == 0)
         return list_entry(tree, dir, ".", io, out);
@@ -419,6 +431,18 @@ int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uin
     for (; entry && index > 0; index--)
         entry = entry->next_sibling;
     return entry ? list_entry(tree, entry, entry->name, io, out) : 0;
+}
+
+int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uint64_t index,
+                    const struct source_io *io, struct fs_dirent *out)
+{
+    struct fs_entry *dir;
+    int result = fs_tree_get_dir(tree, ino, &dir);
+    if (result < 0)
+        return result;
+    result = read_dir(tree, dir, n_listed, index, io, out);
+    fs_tree_put_entry(tree, dir);
+    return result;
 }
 
 void fs_tree_outdate(struct fs_tree *tree)

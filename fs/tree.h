@@ -1,12 +1,12 @@
 /* Names and inodes.
  *
- * An *entry* is a name in a directory. Entries are added before the mount serves and stay; only the
- * files of a directory with a *listing* come and go: their entries are made when they are looked up
- * and end when nobody knows them any more. A *node* is an inode: an entry at one version of its
- * content. The kernel shares cached pages between all
- * handles of an inode, so a versioned file gets a new node whenever its version moves; the old one
- * keeps its attributes until the kernel forgets it, and opening it answers ESTALE, on which the
- * kernel looks the name up again (fuse-practice.md, M29).
+ * An *entry* is a name in a directory. Entries are added before the mount serves and stay; only
+ * what is in a directory with a *listing* comes and goes, files and further such directories: their
+ * entries are made when they are looked up and end when nobody knows them any more. A *node* is an
+ * inode: an entry at one version of its content. The kernel shares cached pages between all handles
+ * of an inode, so a versioned file gets a new node whenever its version moves; the old one keeps
+ * its attributes until the kernel forgets it, and opening it answers ESTALE, on which the kernel
+ * looks the name up again (fuse-practice.md, M29).
  *
  * Thread safety: once the last entry is added every function may be called from any thread.
  * Locks: the tree lock guards nodes, listed entries and the remembered attributes; it is never held
@@ -40,8 +40,8 @@ typedef int (*fs_write_fn)(void *arg, const char *text, size_t len);
 
 #define FS_NAME_SIZE 256 /* bytes of the longest name, with its NUL; statfs says so, too */
 
-/* A directory whose names change: files by index, 0 to count - 1. Every function is called with no
- * lock held and by any number of threads at once. */
+/* A directory whose names change: files, and directories, by index, 0 to count - 1. Every function
+ * is called with no lock held and by any number of threads at once. */
 struct fs_listing_ops {
     /* The number of names now: asked when the directory is opened for reading, before any name.
      * Returns 0 or -errno, which is what opendir(3) comes to. May block on the network. */
@@ -55,12 +55,27 @@ struct fs_listing_ops {
      * never is a file of that name. Never blocks. */
     int (*find)(void *arg, const char *name, uint64_t *out);
 
-    /* Make the source of the index-th file. It says by -ENOENT from source_stat that there is no
-     * such file. It is closed when the kernel knows no inode of the file any more, no handle is
+    /* Make the source of the index-th file; of a directory it tells whether it is there, its mtime
+     * and size, and is never read. It says by -ENOENT from source_stat that there is no such file.
+     * It is closed when the kernel knows no inode of the file any more, no handle is
      * open and no call under way; several may be open for one index at a time. Inode numbers are
      * made of index and version: what one source of an index calls version 7 is what any other, now
      * or later, calls so. Returns 0 or -errno. Never blocks. */
     int (*open)(void *arg, uint64_t index, struct source **out);
+
+    /* Those that follow may be NULL. */
+
+    /* A name is looked up: learn what find must know. Returns 0 or -errno; never -ENOENT. May block
+     * on the network. NULL: find knows without. */
+    int (*learn)(void *arg, const char *name, const struct source_io *io);
+
+    /* Is the index-th name there now? What is not is left out of the directory. NULL: all are.
+     * Never blocks. */
+    bool (*has)(void *arg, uint64_t index);
+
+    /* The listing of the index-th name, if that is a directory; it and ret_arg must outlive the
+     * tree. Returns NULL for a file. NULL: all are files. Never blocks. */
+    const struct fs_listing_ops *(*dir)(void *arg, uint64_t index, void **ret_arg);
 };
 
 struct fs_tree_config {

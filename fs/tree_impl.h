@@ -29,9 +29,9 @@
 struct fs_entry {
     /* immutable once it can be found */
     struct fs_entry *parent; /* the root is its own parent */
-    const char *name;        /* NULL for a listed file: the listing tells */
+    const char *name;        /* NULL when listed: the listing tells */
     enum fs_entry_kind kind;
-    struct source *source;
+    struct source *source; /* FILE; of a listed DIR: tells whether it is there */
     bool optional;
     bool has_places; /* DIR: something in it can be restored */
     fs_render_fn render;
@@ -43,14 +43,15 @@ struct fs_entry {
     struct fs_entry *next_sibling;
     const struct fs_listing_ops *listing; /* DIR: whose names change; NULL for any other */
     void *listing_arg;
-    uint64_t listing_number; /* DIR with a listing: 1, 2, ... */
-    bool is_listed;          /* a file in such a directory ... */
+    uint64_t listing_number; /* DIR with a listing: 1, 2, ...; when listed itself, a mix */
+    bool is_listed;          /* it is in such a directory ... */
     uint64_t index;          /* ... and which */
 
     /* guarded by tree lock */
     UT_hash_handle hh;      /* is_listed: in `files` of the parent */
     struct fs_entry *files; /* listing: those that somebody knows, by index */
-    uint64_t n_refs;        /* nodes, open handles and calls under way; is_listed: 0 ends it */
+    uint64_t n_refs;        /* nodes, open handles, calls under way, and listed entries in it;
+                               is_listed: 0 ends it */
 
     /* guarded by tree lock: the answer of the source to the youngest question */
     struct source_stat stat;
@@ -75,7 +76,7 @@ struct fs_node {
 
 /* The failure of a listed file that has no entry. */
 struct fs_tree_failure {
-    const struct fs_entry *dir;
+    uint64_t listing_number;
     uint64_t index;
     int failure;
     int64_t failed_at_ns; /* monotonic; 0: the slot is free */
@@ -102,8 +103,8 @@ static inline int64_t fs_tree_clock_ns(clockid_t id)
 
 /* --- tree.c --- */
 
-/* Directories live as long as the tree: no reference is needed. Returns 0, -ENOENT, -ENOTDIR. */
-int fs_tree_find_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out);
+/* A directory with a reference, to be put. Returns 0, -ENOENT, -ENOTDIR. */
+int fs_tree_get_dir(struct fs_tree *tree, fuse_ino_t ino, struct fs_entry **out);
 
 /* The child of that name of a directory without a listing, or NULL. */
 struct fs_entry *fs_tree_find_child(struct fs_entry *dir, const char *name);
@@ -112,6 +113,9 @@ struct fs_entry *fs_tree_find_child(struct fs_entry *dir, const char *name);
 
 /* The number that a version of a listed file gets, unless something else has it. */
 uint64_t fs_tree_listed_ino(uint64_t listing_number, uint64_t index, uint64_t version);
+
+/* That of the listing which the index-th name of another is. */
+uint64_t fs_tree_listed_number(uint64_t listing_number, uint64_t index);
 
 struct fs_node *fs_tree_find_node_locked(struct fs_tree *tree, fuse_ino_t ino);
 
@@ -156,23 +160,28 @@ bool fs_tree_take_for_open(struct fs_tree *tree, struct fs_entry *entry, pid_t c
 
 /* --- tree_listed.c: entries that come and go --- */
 
+/* The listing of a name in a directory with one, as fs_listing_ops.dir tells. */
+const struct fs_listing_ops *fs_tree_listing_of(const struct fs_entry *dir, uint64_t index,
+                                                void **ret_arg);
+
 /* The entry of an inode with a reference, to be put; NULL when there is no such inode. */
 struct fs_entry *fs_tree_get_entry(struct fs_tree *tree, fuse_ino_t ino);
 
-/* The entry of a file in a directory with a listing, made unless somebody knows it, with
- * a reference, to be put. Returns 0, -ENOMEM or what opening the source came to. */
+/* The entry of a file or directory in one with a listing, made unless somebody knows it, with
+ * a reference, to be put. The caller has one to the directory. Returns 0, -ENOMEM or what opening
+ * the source came to. */
 int fs_tree_get_listed(struct fs_tree *tree, struct fs_entry *dir, uint64_t index,
                        struct fs_entry **out);
 
 /* The same if somebody knows it, without a reference; or NULL. */
 struct fs_entry *fs_tree_find_listed_locked(struct fs_entry *dir, uint64_t index);
 
-/* Give a reference back. May block: the last one to a listed file closes its source. */
+/* Give a reference back. May block: the last one to what is listed closes its source. */
 void fs_tree_put_entry(struct fs_tree *tree, struct fs_entry *entry);
 
 /* The same in two steps: what this returns must be freed once the lock is given up. NULL: nothing.
  */
 struct fs_entry *fs_tree_unref_locked(struct fs_tree *tree, struct fs_entry *entry);
-void fs_tree_free_entry(struct fs_entry *entry);
+void fs_tree_free_entries(struct fs_entry *unused);
 
 #endif

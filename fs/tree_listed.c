@@ -1,9 +1,9 @@
-/* Entries that come and go: the files of directories with a listing.
+/* Entries that come and go: the files of directories with a listing, and directories in them.
  *
- * Such an entry is made when its name is looked up. It is counted who needs it: the nodes of the
- * file, the handles that are open (the kernel may forget an inode before our RELEASE is done), and
- * the calls that are under way. With the last of them it is taken out of its directory, and its
- * source is closed once the tree lock is given up; whoever looks the name up meanwhile makes
+ * Such an entry is made when its name is looked up. It is counted who needs it: its nodes, the
+ * handles that are open (the kernel may forget an inode before our RELEASE is done), the calls that
+ * are under way, and the entries in it. With the last of them it is taken out of its directory, and
+ * its source is closed once the tree lock is given up; whoever looks the name up meanwhile makes
  * another entry. References to other entries are counted alike but end nothing.
  *
  * A failed lookup leaves no entry, only its failure, in one of a fixed number of slots.
@@ -31,7 +31,7 @@ static void leave_failure_locked(struct fs_tree *tree, const struct fs_entry *en
         if (tree->failures[i].failed_at_ns < oldest->failed_at_ns)
             oldest = &tree->failures[i];
     *oldest = (struct fs_tree_failure){
-        .dir = entry->parent,
+        .listing_number = entry->parent->listing_number,
         .index = entry->index,
         .failure = entry->failure,
         .failed_at_ns = entry->failed_at_ns,
@@ -43,13 +43,20 @@ static void take_failure_locked(struct fs_tree *tree, struct fs_entry *entry)
 {
     for (int i = 0; i < FS_TREE_N_FAILURES; i++) {
         struct fs_tree_failure *left = &tree->failures[i];
-        if (left->dir != entry->parent || left->index != entry->index)
+        if (left->failed_at_ns == 0 || left->index != entry->index ||
+            left->listing_number != entry->parent->listing_number)
             continue;
         entry->failure = left->failure;
         entry->failed_at_ns = left->failed_at_ns;
         *left = (struct fs_tree_failure){0};
         return;
     }
+}
+
+const struct fs_listing_ops *fs_tree_listing_of(const struct fs_entry *dir, uint64_t index,
+                                                void **ret_arg)
+{
+    return dir->listing->dir ? dir->listing->dir(dir->listing_arg, index, ret_arg) : NULL;
 }
 
 static int open_listed(struct fs_entry *dir, uint64_t index, struct fs_entry **out)
@@ -63,10 +70,13 @@ static int open_listed(struct fs_entry *dir, uint64_t index, struct fs_entry **o
         return result;
     }
     entry->parent = dir;
-    entry->kind = FS_ENTRY_FILE;
     entry->optional = true;
     entry->is_listed = true;
     entry->index = index;
+    entry->listing = fs_tree_listing_of(dir, index, &entry->listing_arg);
+    entry->kind = entry->listing ? FS_ENTRY_DIR : FS_ENTRY_FILE;
+    if (entry->listing)
+        entry->listing_number = fs_tree_listed_number(dir->listing_number, index);
     *out = entry;
     return 0;
 }
@@ -76,6 +86,7 @@ static bool add_listed_locked(struct fs_tree *tree, struct fs_entry *entry)
     HASH_ADD(hh, entry->parent->files, index, sizeof(entry->index), entry);
     if (!entry->hh.tbl)
         return false;
+    entry->parent->n_refs++;
     take_failure_locked(tree, entry);
     return true;
 }
@@ -104,7 +115,7 @@ int fs_tree_get_listed(struct fs_tree *tree, struct fs_entry *dir, uint64_t inde
         entry->n_refs++;
     pthread_mutex_unlock(&tree->lock);
     if (entry != opened)
-        fs_tree_free_entry(opened);
+        fs_tree_free_entries(opened);
     if (!entry)
         return -ENOMEM;
     *out = entry;
@@ -124,21 +135,29 @@ struct fs_entry *fs_tree_get_entry(struct fs_tree *tree, fuse_ino_t ino)
 
 struct fs_entry *fs_tree_unref_locked(struct fs_tree *tree, struct fs_entry *entry)
 {
-    assert(entry->n_refs > 0);
-    entry->n_refs--;
-    if (entry->n_refs > 0 || !entry->is_listed)
-        return NULL;
-    HASH_DEL(entry->parent->files, entry);
-    leave_failure_locked(tree, entry);
-    return entry;
+    struct fs_entry *unused = NULL;
+    for (;;) {
+        assert(entry->n_refs > 0);
+        entry->n_refs--;
+        if (entry->n_refs > 0 || !entry->is_listed)
+            return unused;
+        struct fs_entry *dir = entry->parent;
+        HASH_DEL(dir->files, entry);
+        leave_failure_locked(tree, entry);
+        entry->next_sibling = unused;
+        unused = entry;
+        entry = dir;
+    }
 }
 
-void fs_tree_free_entry(struct fs_entry *entry)
+void fs_tree_free_entries(struct fs_entry *unused)
 {
-    if (!entry)
-        return;
-    source_close(entry->source);
-    free(entry);
+    while (unused) {
+        struct fs_entry *next = unused->next_sibling;
+        source_close(unused->source);
+        free(unused);
+        unused = next;
+    }
 }
 
 void fs_tree_put_entry(struct fs_tree *tree, struct fs_entry *entry)
@@ -146,5 +165,5 @@ void fs_tree_put_entry(struct fs_tree *tree, struct fs_entry *entry)
     pthread_mutex_lock(&tree->lock);
     struct fs_entry *unused = fs_tree_unref_locked(tree, entry);
     pthread_mutex_unlock(&tree->lock);
-    fs_tree_free_entry(unused);
+    fs_tree_free_entries(unused);
 }

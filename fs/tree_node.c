@@ -3,7 +3,7 @@
  * A directory and a generated file have one node for the life of the mount, and so has a file whose
  * source is not versioned: there every open pins a fresh version for the handle, and the kernel
  * drops the inode's pages (keep_cache = 0). A versioned file has one node per version that was
- * looked up. A listed file's node lives as long as the kernel knows it.
+ * looked up. A listed node lives as long as the kernel knows it.
  */
 #include "fs/tree_impl.h"
 
@@ -36,6 +36,11 @@ uint64_t fs_tree_listed_ino(uint64_t listing_number, uint64_t index, uint64_t ve
 {
     uint64_t mixed = mix(mix(mix(0, listing_number), index), version);
     return LISTED_INO_BIT | (mixed & (LISTED_INO_BIT - 1));
+}
+
+uint64_t fs_tree_listed_number(uint64_t listing_number, uint64_t index)
+{
+    return mix(mix(0, listing_number), index);
 }
 
 /* Listed files are forgotten by the kernel all the time. What is the same file at the same version
@@ -147,6 +152,10 @@ void fs_tree_fill_attr_locked(const struct fs_tree *tree, const struct fs_node *
         mode_t mode = entry->has_places ? 0755 : 0555;
         out->st_mode = S_IFDIR | (mode & ~tree->config.umask);
         out->st_nlink = 2;
+        if (entry->source) {
+            out->st_size = (off_t)node->stat.size;
+            mtime_ns = node->stat.mtime_ns;
+        }
     } else {
         mode_t mode = fs_tree_is_restorable(entry) ? 0644 : 0444;
         out->st_mode = S_IFREG | (mode & ~tree->config.umask);
@@ -178,13 +187,13 @@ double fs_tree_attr_timeout_s(const struct fs_tree *tree, const struct fs_node *
 
 /* Not at all where a restore changes what a name stands for: whoever looks after it must see it.
  *
- * Directories and generated files stay for ever: while the lookup of a file waits for the network,
- * others in its directory may wait behind it (ops_init), and status and control must be there all
- * the same. */
+ * Directories that do not come and go, and generated files stay for ever: while the lookup of a
+ * file waits for the network, others in its directory may wait behind it (ops_init), and status and
+ * control must be there all the same. */
 double fs_tree_entry_timeout_s(const struct fs_tree *tree, const struct fs_entry *entry)
 {
     if (fs_tree_is_restorable(entry))
         return 0;
-    bool is_lasting = entry->kind != FS_ENTRY_FILE;
+    bool is_lasting = !entry->source;
     return is_lasting ? LASTING_S : (double)tree->config.attr_timeout_ns / 1e9;
 }

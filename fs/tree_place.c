@@ -65,8 +65,12 @@ int fs_tree_find_place_in(struct fs_tree *tree, fuse_ino_t parent, const char *n
     struct fs_entry *dir;
     if (strlen(name) >= FS_NAME_SIZE)
         return -ENAMETOOLONG;
-    int result = fs_tree_find_dir(tree, parent, &dir);
-    return result < 0 ? result : place_in(dir, name, out);
+    int result = fs_tree_get_dir(tree, parent, &dir);
+    if (result < 0)
+        return result;
+    result = place_in(dir, name, out);
+    fs_tree_put_entry(tree, dir);
+    return result;
 }
 
 int fs_tree_parse_place(struct fs_tree *tree, const char *path, struct fs_place *out)
@@ -118,8 +122,13 @@ static void format(const struct fs_entry *entry, const char *last, char path[FS_
     *at = '\0';
     if (last)
         at = prepend(at, buf, last);
-    for (; entry->parent != entry; entry = entry->parent)
-        at = prepend(at, buf, entry->name);
+    for (; entry->parent != entry; entry = entry->parent) {
+        const struct fs_entry *dir = entry->parent;
+        char listed[FS_NAME_SIZE];
+        if (entry->is_listed)
+            dir->listing->name(dir->listing_arg, entry->index, listed);
+        at = prepend(at, buf, entry->is_listed ? listed : entry->name);
+    }
     snprintf(path, FS_PLACE_PATH_MAX, "%s", at);
 }
 
@@ -135,10 +144,12 @@ void fs_tree_format_place(const struct fs_place *place, char path[FS_PLACE_PATH_
 int fs_tree_format_dir(struct fs_tree *tree, fuse_ino_t ino, char path[FS_PLACE_PATH_MAX])
 {
     struct fs_entry *dir;
-    int result = fs_tree_find_dir(tree, ino, &dir);
-    if (result == 0)
-        format(dir, NULL, path);
-    return result;
+    int result = fs_tree_get_dir(tree, ino, &dir);
+    if (result < 0)
+        return result;
+    format(dir, NULL, path);
+    fs_tree_put_entry(tree, dir);
+    return 0;
 }
 
 const struct fs_restorable *fs_tree_restorable_of(const struct fs_place *place)
@@ -149,11 +160,18 @@ const struct fs_restorable *fs_tree_restorable_of(const struct fs_place *place)
 bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir)
 {
     struct fs_entry *entry;
-    return fs_tree_find_dir(tree, dir, &entry) == 0 && entry->has_places;
+    if (fs_tree_get_dir(tree, dir, &entry) < 0)
+        return false;
+    bool has_places = entry->has_places;
+    fs_tree_put_entry(tree, entry);
+    return has_places;
 }
 
 bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino)
 {
     struct fs_entry *entry;
-    return fs_tree_find_dir(tree, ino, &entry) == 0;
+    if (fs_tree_get_dir(tree, ino, &entry) < 0)
+        return false;
+    fs_tree_put_entry(tree, entry);
+    return true;
 }
