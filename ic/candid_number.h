@@ -1,5 +1,5 @@
 /* Numbers of Candid in decimal: of any size, and floats in the fewest digits. Private to
- * ic/candid*.c. Nothing here depends on the locale. */
+ * ic/. Nothing here depends on the locale. */
 #ifndef CANISTERFS_IC_CANDID_NUMBER_H
 #define CANISTERFS_IC_CANDID_NUMBER_H
 
