@@ -45,9 +45,11 @@ struct source_stat {
     uint64_t version; /* serial, >= 1 */
     int64_t mtime_ns; /* wall clock, nanoseconds since 1970; a function of the version */
     size_t max_io;    /* largest read that one remote call carries now, bytes; 0 = no preference */
-    size_t preferred_io; /* what tools should read at a time (st_blksize), bytes; never 0 */
-    bool versioned;      /* false: "live, unversioned": the version moves at every open */
-    bool immutable;      /* true: the content never changes */
+    unsigned max_inflight; /* remote calls of one reader that should run at once; 0 = as many as
+                              the program runs */
+    size_t preferred_io;   /* what tools should read at a time (st_blksize), bytes; never 0 */
+    bool versioned;        /* false: "live, unversioned": the version moves at every open */
+    bool immutable;        /* true: the content never changes */
 };
 
 /* What a source implements; NULL means "not offered" where the comment allows it. The arguments

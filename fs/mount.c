@@ -121,6 +121,8 @@ static int build_tree(struct fs_mount *mount)
         result = add_memories(mount);
     if (result == 0 && mount->backup)
         result = fs_backup_add(mount->backup, mount->tree);
+    if (result == 0 && mount->snapshots)
+        result = fs_snapshots_add(mount->snapshots, mount->tree);
     if (result == 0)
         result = add_generated(mount);
     return result;
@@ -203,6 +205,7 @@ static void outdate(void *arg)
     struct fs_mount *mount = arg;
     fs_tree_outdate(mount->tree);
     fs_backup_outdate(mount->backup);
+    fs_snapshots_outdate(mount->snapshots);
 }
 
 static int add_restorables(struct fs_mount *mount)
@@ -250,16 +253,27 @@ static int start_stages(struct fs_mount *mount, char *message, size_t message_si
     return result;
 }
 
+static int start_snapshots(struct fs_mount *mount)
+{
+    const struct fs_snapshots_config config = {
+        .target = &mount->target,
+        .cache = mount->cache,
+    };
+    return fs_snapshots_open(&mount->snapshots, &config);
+}
+
 static int start_cache(struct fs_mount *mount, char *message, size_t message_size)
 {
     const struct cache_config config = {
         .budget = mount->options->cache_size - backup_share(mount),
+        .n_workers = mount->options->nosnapshots ? 0 : FS_SNAPSHOTS_INFLIGHT,
         .prefetch_timeout_ns = (int64_t)mount->options->timeout_ns,
     };
     int result = cache_open(&mount->cache, &config);
-    if (result < 0)
-        return result;
-    result = build_tree(mount);
+    if (result == 0 && !mount->options->nosnapshots)
+        result = start_snapshots(mount);
+    if (result == 0)
+        result = build_tree(mount);
     if (result == 0 && mount->options->rw)
         result = add_restorables(mount);
     if (result == 0 && mount->options->rw)
@@ -337,6 +351,7 @@ void fs_mount_close(struct fs_mount *mount)
     fs_ops_free(mount->ops);
     fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);
+    fs_snapshots_close(mount->snapshots);
     fs_restorables_close(mount->restorables);
     fs_backup_close(mount->backup);
     fs_lease_close(mount->lease);

@@ -13,6 +13,7 @@
 #include "fs/ops.h"
 #include "fs/option.h"
 #include "fs/restorables.h"
+#include "fs/snapshots.h"
 #include "fs/stable.h"
 #include "fs/stages.h"
 #include "fs/target.h"
@@ -31,10 +32,11 @@ struct fs_mount {
     struct cache *cache;
     struct fs_facts *facts;
     struct fs_discovery discovery;
-    struct fs_mount_file *files;   /* owned: one for each memory of the discovery */
-    struct fs_backup *backup;      /* NULL: there are no collections */
-    struct fs_target lease_target; /* its agent is stopped last: a canister must not stay paused */
-    struct fs_lease *lease;        /* NULL: the canister has none, or it is not wanted */
+    struct fs_mount_file *files;    /* owned: one for each memory of the discovery */
+    struct fs_backup *backup;       /* NULL: there are no collections */
+    struct fs_target lease_target;  /* its agent is stopped last: a canister must not stay paused */
+    struct fs_snapshots *snapshots; /* NULL: not wanted */
+    struct fs_lease *lease;         /* NULL: the canister has none, or it is not wanted */
     struct fs_restorables *restorables; /* NULL: mounted read-only, as `stages` then is */
     struct fs_stages *stages;
     struct fs_jobs *jobs;

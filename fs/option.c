@@ -117,6 +117,9 @@ static const struct option_row option_table[] = {
     {"maintenance", OPTION_CHOICE, AT(maintenance), "off|manual|auto", "manual", 0, 0,
      "pause the canister, where it has the methods: never, by command, or also while it is "
      "restored or read"},
+    {"nosnapshots", OPTION_FLAG, AT(nosnapshots), NULL, NULL, 0, 0,
+     "no directory snapshots/: listing and reading snapshots are update calls, which the canister "
+     "pays for"},
     {"log_level", OPTION_LOG_LEVEL, AT(log_level), "LEVEL", "info", 0, 0,
      "error, warning, info, debug (each remote call) or trace (each kernel request); SIGUSR2 moves "
      "it "

@@ -77,6 +77,7 @@ struct fs_options {
     uint64_t shrink;      /* enum fs_shrink */
     uint64_t maintenance; /* enum fs_maintenance (lease.h) */
     bool force;
+    bool nosnapshots;
     char *kernel_options; /* comma-separated words for mount(2), "" when none */
 };
 

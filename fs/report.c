@@ -203,6 +203,18 @@ static json_t *report_backup(const struct fs_mount *mount)
     return backup;
 }
 
+static json_t *report_snapshots(const struct fs_mount *mount)
+{
+    struct fs_snapshots_info info;
+    if (!mount->snapshots)
+        return json_null();
+    fs_snapshots_describe(mount->snapshots, &info);
+    json_t *snapshots = json_object();
+    set(snapshots, "listed", info.is_listed ? number(info.n) : json_null());
+    set(snapshots, "problem", info.problem[0] ? text_or_note(info.problem) : json_null());
+    return snapshots;
+}
+
 static const char *const job_states[] = {
     [FS_JOB_QUEUED] = "queued",
     [FS_JOB_RUNNING] = "running",
@@ -289,6 +301,7 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "module_hash", fact(mount, FS_FACT_MODULE_HASH));
     set(root, "stable_memory", report_stable(mount));
     set(root, "backup", report_backup(mount));
+    set(root, "snapshots", report_snapshots(mount));
     set(root, "restores", mount->stages ? fs_report_restores(mount->stages) : json_array());
     if (mount->stages)
         set(root, "dryrun", json_boolean(fs_stages_is_dry_run(mount->stages)));

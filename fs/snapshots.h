@@ -1,0 +1,70 @@
+/* The snapshots of the canister as directories, in the layout that `icp canister snapshot download`
+ * writes:
+ *
+ *     snapshots/<id in hex>/metadata.json
+ *                           wasm_module.bin   wasm_memory.bin      not there when they are empty
+ *                           stable_memory.bin
+ *                           wasm_chunk_store/<SHA-256 in hex>.bin
+ *
+ * Listing and reading are update calls, which the canister pays for, so nothing is asked before
+ * somebody looks: for the list when snapshots/ is opened or something in it looked up (good for
+ * FS_SNAPSHOTS_LISTED_NS), for the metadata when a snapshot is opened, for bytes when they are
+ * read. What was learned of a snapshot is kept for good, as snapshots do not change.
+ *
+ * A snapshot that was deleted is not there at the next listing. What is open of it is read on as
+ * far as it is cached, beyond that -ESTALE.
+ *
+ * Where the identity may not list snapshots opening the directory is -EACCES: it never looks empty.
+ *
+ * Thread safety: every function but open and close may be called from any thread.
+ */
+#ifndef CANISTERFS_FS_SNAPSHOTS_H
+#define CANISTERFS_FS_SNAPSHOTS_H
+
+#include "cache/cache.h"
+#include "fs/target.h"
+#include "fs/tree.h"
+#include "ic/snapshot.h"
+
+struct fs_snapshots;
+
+#define FS_SNAPSHOTS_LISTED_NS INT64_C(60000000000)
+
+/* Blocks of the cache that one call brings: as many as fit the slice that the network allows. */
+#define FS_SNAPSHOTS_SLICE                                                                         \
+    (IC_SNAPSHOT_SLICE_MAX / CACHE_BLOCK_SIZE * CACHE_BLOCK_SIZE) /* bytes                         \
+                                                                   */
+
+/* Calls that read one file ahead at once. */
+#define FS_SNAPSHOTS_INFLIGHT 64
+
+struct fs_snapshots_config {
+    const struct fs_target *target; /* borrowed */
+    struct cache *cache;            /* borrowed */
+};
+
+/* Returns 0 or -ENOMEM. No I/O. */
+int fs_snapshots_open(struct fs_snapshots **out, const struct fs_snapshots_config *config)
+    __attribute__((warn_unused_result, nonnull));
+
+/* The tree must be gone, the cache must not be. NULL is fine. */
+void fs_snapshots_close(struct fs_snapshots *snapshots);
+
+/* Building: add the directory. It lasts as long as the tree. Returns 0 or -ENOMEM. */
+int fs_snapshots_add(struct fs_snapshots *snapshots, struct fs_tree *tree)
+    __attribute__((warn_unused_result, nonnull));
+
+/* There may be others now: the list is asked for anew when somebody looks. NULL is fine. */
+void fs_snapshots_outdate(struct fs_snapshots *snapshots);
+
+/* For people. */
+struct fs_snapshots_info {
+    bool is_listed;    /* the list was had */
+    size_t n;          /* snapshots in it */
+    char problem[300]; /* why it was not, the last time; "" */
+};
+
+void fs_snapshots_describe(struct fs_snapshots *snapshots, struct fs_snapshots_info *out)
+    __attribute__((nonnull));
+
+#endif
