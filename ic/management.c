@@ -6,9 +6,9 @@
 
 #include <errno.h>
 
-/* Replies are short, but for chunks of a snapshot, which are one value and take no memory: views
- * into the reply. */
-static const struct ic_candid_limits limits = {.max_values = 256 << 10, .max_memory = 8 << 20};
+/* Replies are short, but for chunks of a snapshot, whose bytes count as values and take no memory:
+ * they stay where they are. */
+static const struct ic_candid_limits limits = {.max_values = 4 << 20, .max_memory = 8 << 20};
 
 void ic_management_reply_fini(struct ic_management_reply *reply)
 {

@@ -144,7 +144,7 @@ static void put_digits(struct json *j, const struct digits *d, bool is_single)
         put_zeros(j, -d->point);
         put_format(j, "%.*s", d->n, d->at);
     } else {
-        put_format(j, "%.1s%s%.*se%d", d->at, d->n > 1 ? "." : "", d->n - 1, d->at + 1,
+        put_format(j, "%.1s%s%.*se%+d", d->at, d->n > 1 ? "." : "", d->n - 1, d->at + 1,
                    d->point - 1);
     }
 }

@@ -4,7 +4,7 @@
  * Two spaces to a level, empty lists as [], no newline at the end. Bytes are lists of numbers. A
  * v128 is the list of its 32-bit limbs, least significant first, without zeros at its end. Floats
  * are the shortest that read back as the same, whole ones with ".0", very large and small ones with
- * an exponent (1e16, 1.5e-7); what JSON cannot say (NaN, infinities) is null.
+ * an exponent (1e+16, 1.5e-7); what JSON cannot say (NaN, infinities) is null.
  *
  * Source: measured with icp 1.5.0; its serialiser is serde_json.
  */
