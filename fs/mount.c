@@ -36,10 +36,18 @@ static int add_memory(struct fs_mount *mount, struct fs_entry *parent, const cha
         file->stable = NULL;
         return result;
     }
-    return fs_tree_add_file(mount->tree, parent, name, cached, false);
+    result = fs_tree_add_file(mount->tree, parent, name, cached, false);
+    if (result < 0 || memory->has_id)
+        return result;
+    /* One memory may hold others, which are files of the same names as memories with ids. */
+    result = fs_vmem_open(&mount->vmem, cached, mount->log, name);
+    return result < 0
+               ? result
+               : fs_tree_add_listing(mount->tree, NULL, "vmem", &fs_vmem_listing, mount->vmem);
 }
 
-/* One memory is `stable_memory`; memories with ids are files of that number in vmem/. */
+/* One memory is `stable_memory`, beside vmem/ when it holds virtual memories; memories with ids are
+ * files of that number in vmem/. */
 static int add_memories(struct fs_mount *mount)
 {
     const struct fs_discovery *discovery = &mount->discovery;
@@ -352,6 +360,7 @@ void fs_mount_close(struct fs_mount *mount)
     fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);
     fs_snapshots_close(mount->snapshots);
+    fs_vmem_close(mount->vmem);
     fs_restorables_close(mount->restorables);
     fs_backup_close(mount->backup);
     fs_lease_close(mount->lease);

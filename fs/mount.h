@@ -18,6 +18,7 @@
 #include "fs/stages.h"
 #include "fs/target.h"
 #include "fs/tree.h"
+#include "fs/vmem.h"
 
 /* A memory that is shown. */
 struct fs_mount_file {
@@ -33,6 +34,7 @@ struct fs_mount {
     struct fs_facts *facts;
     struct fs_discovery discovery;
     struct fs_mount_file *files;    /* owned: one for each memory of the discovery */
+    struct fs_vmem *vmem;           /* in `stable_memory`; NULL: there is none */
     struct fs_backup *backup;       /* NULL: there are no collections */
     struct fs_target lease_target;  /* its agent is stopped last: a canister must not stay paused */
     struct fs_snapshots *snapshots; /* NULL: not wanted */

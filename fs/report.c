@@ -104,6 +104,27 @@ static json_t *report_file(const struct fs_memory *memory, const struct fs_mount
     return file;
 }
 
+static json_t *report_vmem(struct fs_vmem *vmem)
+{
+    static const char *const words[] = {
+        [FS_VMEM_UNKNOWN] = "not looked at yet",
+        [FS_VMEM_NONE] = "none: no memory manager's header",
+        [FS_VMEM_UNFIT] = "not shown",
+        [FS_VMEM_SHOWN] = "shown",
+    };
+    struct fs_vmem_info info;
+    fs_vmem_describe(vmem, &info);
+    json_t *report = json_object();
+    set(report, "state", json_string(words[info.verdict]));
+    if (info.why[0])
+        set(report, "error", text_or_note(info.why));
+    if (info.verdict == FS_VMEM_SHOWN) {
+        set(report, "memories", number(info.n_memories));
+        set(report, "bucket_size", number(info.bucket_size));
+    }
+    return report;
+}
+
 static json_t *report_anyone(enum fs_anyone anyone)
 {
     return anyone == FS_ANYONE_UNKNOWN ? json_null() : json_boolean(anyone == FS_ANYONE_CAN_READ);
@@ -127,6 +148,8 @@ static json_t *report_stable(const struct fs_mount *mount)
     for (size_t i = 0; i < discovery->n_memories; i++)
         json_array_append_new(files, report_file(&discovery->memories[i], &mount->files[i]));
     set(stable, "files", files);
+    if (mount->vmem)
+        set(stable, "vmem", report_vmem(mount->vmem));
     return stable;
 }
 

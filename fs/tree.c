@@ -193,11 +193,19 @@ static int get_child(struct fs_tree *tree, struct fs_entry *dir, const char *nam
     return 0;
 }
 
+/* What has no listing is there. */
+static int check_dir(const struct fs_entry *dir, const struct source_io *io)
+{
+    bool is_asked = dir->listing && dir->listing->exists;
+    return is_asked ? dir->listing->exists(dir->listing_arg, io) : 0;
+}
+
 static int look_up_entry(struct fs_tree *tree, struct fs_entry *entry, pid_t caller,
                          const struct source_io *io, struct fuse_entry_param *out)
 {
     struct source_stat stat = {0};
-    int result = entry->source ? fs_tree_refresh(tree, entry, caller, io, &stat) : 0;
+    int result =
+        entry->source ? fs_tree_refresh(tree, entry, caller, io, &stat) : check_dir(entry, io);
     if (result < 0)
         return result;
     pthread_mutex_lock(&tree->lock);
@@ -405,8 +413,9 @@ static int list_entry(struct fs_tree *tree, struct fs_entry *entry, const char *
     int result = is_known ? 0 : fs_tree_ask(tree, entry, 0, io, &stat);
     if (result < 0 && result != -ENOENT)
         return result;
+    bool is_no_dir = check_dir(entry, io) == -ENOENT;
     pthread_mutex_lock(&tree->lock);
-    out->skip = entry->is_absent;
+    out->skip = entry->is_absent || is_no_dir;
     out->stat.st_ino = entry->current ? entry->current->ino : UNKNOWN_INO;
     pthread_mutex_unlock(&tree->lock);
     return 1;

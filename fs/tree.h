@@ -76,6 +76,10 @@ struct fs_listing_ops {
     /* The listing of the index-th name, if that is a directory; it and ret_arg must outlive the
      * tree. Returns NULL for a file. NULL: all are files. Never blocks. */
     const struct fs_listing_ops *(*dir)(void *arg, uint64_t index, void **ret_arg);
+
+    /* Is there such a directory at all? Once it was there it stays. Returns 0, -ENOENT, or another
+     * -errno: then it may be, and is listed. May block on the network. NULL: it is there. */
+    int (*exists)(void *arg, const struct source_io *io);
 };
 
 struct fs_tree_config {

@@ -328,7 +328,12 @@ static int items_open(void *arg, uint64_t index, struct source **out)
     return 0;
 }
 
-static const struct fs_listing_ops items_ops = {items_count, items_name, items_find, items_open};
+static const struct fs_listing_ops items_ops = {
+    .count = items_count,
+    .name = items_name,
+    .find = items_find,
+    .open = items_open,
+};
 
 /* --- the mount --- */
 
