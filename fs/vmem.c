@@ -102,12 +102,12 @@ static int get_header(struct fs_vmem *vmem, uint64_t version, uint64_t memory_si
     uint8_t *bytes = malloc(FS_VMEM_HEADER_SIZE);
     if (!bytes)
         return -ENOMEM;
-    struct fs_vmem_layout *layout = NULL;
+    struct fs_vmem_layout *layout;
     int result = source_read(vmem->memory, version, 0, bytes, FS_VMEM_HEADER_SIZE, io);
     if (result == 0)
         result = fs_vmem_layout_parse(bytes, memory_size, &layout, why, why_size);
     free(bytes);
-    if (result < 0)
+    if (result != 0)
         return result;
     *out = keep_header(vmem, version, layout);
     return *out ? 0 : -ENOMEM;
@@ -176,7 +176,7 @@ static int vmem_stat(struct source *source, const struct source_io *io, struct s
     struct header *header;
     bool is_unfit;
     int result = look(self->vmem, io, out, &header, &is_unfit);
-    if (result < 0)
+    if (result != 0)
         return result;
     out->size = header->layout->sizes[self->id];
     put_header(self->vmem, header);
@@ -263,7 +263,7 @@ static int vmem_readv(struct source *source, uint64_t version, uint64_t off,
     struct header *header;
     /* Its stat was a success, so the header fits the memory at this version. */
     int result = get_header(self->vmem, version, UINT64_MAX, io, &header, why, sizeof(why));
-    if (result < 0)
+    if (result != 0)
         return result == -ENOENT ? -ESTALE : result;
     uint64_t size = header->layout->sizes[self->id];
     bool is_there = off <= size && len <= size - off;
