@@ -8,6 +8,7 @@
 
 #define PATIENCE_NS (120 * IC_NS_PER_SEC)
 #define SETTLE_NS   (300 * IC_NS_PER_SEC)
+#define LAG_NS      (15 * IC_NS_PER_SEC)
 
 #define HASHED_MAX ((size_t)64 << 20)   /* by one query */
 #define READ_MAX   ((size_t)47 * 65536) /* in one reply of just under 3 MiB */
@@ -70,7 +71,7 @@ void memory_summarize(struct memory_commit *commit, const char *format, ...)
 
 /* --- checks --- */
 
-static int look(void *arg, const atomic_bool *stop, struct ic_error *err)
+int memory_look_once(void *arg, const atomic_bool *stop, struct ic_error *err)
 {
     struct memory_commit *commit = arg;
     const struct memory_restorer *owner = commit->owner;
@@ -82,7 +83,7 @@ static int look(void *arg, const atomic_bool *stop, struct ic_error *err)
 
 int memory_look(struct memory_commit *commit, struct ic_error *err)
 {
-    return memory_once(commit, 0, look, commit, err);
+    return memory_once(commit, 0, memory_look_once, commit, err);
 }
 
 int memory_check_base(struct memory_commit *commit, struct ic_error *err)
@@ -188,6 +189,7 @@ static int init(struct memory_commit *commit, struct ic_error *err)
 
 static void forget_plan(struct memory_commit *commit)
 {
+    memory_verify_fini(commit);
     memory_plan_fini(&commit->plan);
     free(commit->hashes);
     commit->hashes = NULL;
@@ -290,6 +292,7 @@ int fs_restore_memory_open(struct fs_restorer **out, const struct fs_restore_mem
     owner->n_inflight = config->n_inflight < MEMORY_CREW_MAX ? config->n_inflight : MEMORY_CREW_MAX;
     owner->patience_ns = config->patience_ns > 0 ? config->patience_ns : PATIENCE_NS;
     owner->settle_ns = config->settle_ns > 0 ? config->settle_ns : SETTLE_NS;
+    owner->lag_ns = config->lag_ns > 0 ? config->lag_ns : LAG_NS;
     *out = &owner->restorer;
     return 0;
 }

@@ -8,6 +8,7 @@
  *   restore_memory_stream.c   comparing and sending at once
  *   restore_memory_staged.c   the staged way: begin, chunks, commit
  *   restore_memory_session.c  its methods
+ *   restore_memory_verify.c   seeing afterwards whether it was made
  *   restore_memory_plain.c    the plain way: grow, write, compare again
  *   restore_memory_crew.c     threads for all of these
  *
@@ -27,6 +28,7 @@ struct fs_restore_memory_config {
     unsigned n_inflight;
     int64_t patience_ns; /* without any progress; 0: 120 s */
     int64_t settle_ns;   /* how long a call whose outcome is unknown may still begin; 0: 300 s */
+    int64_t lag_ns;      /* how far behind a node may be that answers queries; 0: 15 s */
 };
 
 /* Returns 0 or -ENOMEM. No I/O.

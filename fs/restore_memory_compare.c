@@ -336,6 +336,11 @@ enum memory_take memory_comparison_take(struct memory_comparison *compare, struc
     enum memory_take taken = MEMORY_TAKE_NONE;
     pthread_mutex_lock(&compare->lock);
     uint64_t window = compare->how == MEMORY_COMPARE_HASHES ? window_at(compare->next) : 1;
+    struct memory_run run;
+    if (compare->only)
+        compare->next = memory_plan_find(compare->only, compare->next * MEMORY_PIECE_PAGES, 1, &run)
+                            ? run.first / MEMORY_PIECE_PAGES
+                            : compare->commit->n_pieces;
     uint64_t left = compare->commit->n_pieces - compare->next;
     if (left > 0)
         taken = compare->n_running < most_at_once(compare->commit) ? MEMORY_TAKE_TASK
@@ -399,14 +404,15 @@ static int compare_work(void *arg, const struct memory_task *task, uint8_t *buff
     return memory_comparison_work(arg, task, stop, err);
 }
 
-int memory_compare(struct memory_commit *commit, enum memory_compare how, bool keeps_zeros,
-                   struct ic_error *err)
+int memory_compare(struct memory_commit *commit, enum memory_compare how,
+                   const struct memory_plan *only, bool keeps_zeros, struct ic_error *err)
 {
     struct memory_comparison compare;
     struct memory_crew crew = memory_crew_of(commit, most_at_once(commit));
     int result = memory_comparison_init(&compare, commit, how, keeps_zeros, err);
     if (result < 0)
         return result;
+    compare.only = only;
     crew.take = compare_take;
     crew.work = compare_work;
     crew.arg = &compare;

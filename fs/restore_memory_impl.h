@@ -23,6 +23,35 @@ enum memory_note {
     MEMORY_NOTE_STEP,                       /* restore_memory_step.c: and further ones, by kind */
 };
 
+/* What a page holds after a restore. */
+enum memory_seen {
+    MEMORY_SEEN_NOTHING, /* it was not looked at */
+    MEMORY_SEEN_BEFORE,  /* what it held before */
+    MEMORY_SEEN_SENT,    /* what was sent */
+    MEMORY_SEEN_OTHER,
+};
+
+/* A page that a restore changes. */
+struct memory_witness {
+    uint64_t page;
+    enum memory_seen seen;
+    uint8_t before[IC_SHA256_LEN]; /* hash of what it held */
+    uint8_t sent[IC_SHA256_LEN];   /* and of what it is to hold */
+};
+
+/* Most of them, of each restore. */
+#define MEMORY_WITNESSES 32
+
+/* What is needed to see whether a restore was made. */
+struct memory_verify {
+    struct memory_plan sent; /* of this attempt */
+    uint64_t version;        /* before it */
+    size_t n_witnesses;
+    /* Each is used by the thread whose task it is. */
+    struct memory_witness witnesses[MEMORY_WITNESSES];
+    char words[200]; /* what was seen; "": nothing was looked at */
+};
+
 struct memory_restorer {
     struct fs_restorer restorer;
     const struct fs_target *target;
@@ -30,6 +59,7 @@ struct memory_restorer {
     unsigned n_inflight;
     int64_t patience_ns;
     int64_t settle_ns;
+    int64_t lag_ns;
 };
 
 /* One commit. */
@@ -54,6 +84,7 @@ struct memory_commit {
     uint8_t digest[IC_SHA256_LEN]; /* of the stage alone: the same when it was not changed */
 
     struct memory_plan plan; /* what is to be sent */
+    struct memory_verify verify;
     _Atomic uint64_t n_hash_queries;
     _Atomic uint64_t n_read_queries;
     struct fs_limit hash_limit; /* bytes hashed by one query */
@@ -102,15 +133,18 @@ enum memory_compare {
 
 /* Plan what is to be sent, and complete the hashes.
  *
+ * only         look near these pages alone; NULL: everywhere. Near them others may be found, too
  * keeps_zeros  what lies beyond the end of the present memory need not be sent where it is zero
  *
  * Hashes that turn out not to be had are replaced by reading. Queries only. */
-int memory_compare(struct memory_commit *commit, enum memory_compare how, bool keeps_zeros,
-                   struct ic_error *err) __attribute__((warn_unused_result));
+int memory_compare(struct memory_commit *commit, enum memory_compare how,
+                   const struct memory_plan *only, bool keeps_zeros, struct ic_error *err)
+    __attribute__((warn_unused_result));
 
 /* The same in tasks of a crew. Any number of threads, between init and fini. */
 struct memory_comparison {
     struct memory_commit *commit;
+    const struct memory_plan *only; /* NULL: everywhere */
     bool keeps_zeros;
     _Atomic int how; /* enum memory_compare: hashes that are not to be had make it BYTES */
 
@@ -234,7 +268,28 @@ int memory_abort_staged(struct memory_commit *commit, struct ic_error *err)
 int memory_check_base(struct memory_commit *commit, struct ic_error *err)
     __attribute__((warn_unused_result));
 
-/* Ask for size and version again. */
+/* --- restore_memory_verify.c --- */
+
+/* Before what is planned is sent: remember it, and look at some of it. Queries only. Returns 0 or
+ * -ENOMEM; what cannot be read is not looked at. */
+int memory_verify_prepare(struct memory_commit *commit, struct ic_error *err)
+    __attribute__((warn_unused_result));
+void memory_verify_fini(struct memory_commit *commit);
+
+/* The canister says that it has made the restore: is it there? Queries only; fills verify.words.
+ * Returns 0 also when that could not be found out, or -EIO: the memory, or a part of it, holds what
+ * it held before. Takes the owner's lag_ns or a little more to find that. */
+int memory_verify(struct memory_commit *commit, struct ic_error *err)
+    __attribute__((warn_unused_result));
+
+/* Look until the version is another one, and the size is not too small, for lag_ns at most. Fills
+ * commit->present. *out: whether that is so. Returns 0, or the errno of looking. */
+int memory_verify_moved(struct memory_commit *commit, uint64_t version, bool *out,
+                        struct ic_error *err) __attribute__((warn_unused_result));
+
+/* Ask for size and version again; memory_look_once: as the work of memory_once. */
+int memory_look_once(void *commit, const atomic_bool *stop, struct ic_error *err)
+    __attribute__((warn_unused_result));
 int memory_look(struct memory_commit *commit, struct ic_error *err)
     __attribute__((warn_unused_result));
 

@@ -245,7 +245,7 @@ static int finish(struct plain *plain, struct ic_error *err)
 static int compare(struct plain *plain, struct ic_error *err)
 {
     struct memory_commit *commit = plain->commit;
-    return memory_compare(commit, memory_compare_choose(commit),
+    return memory_compare(commit, memory_compare_choose(commit), NULL,
                           commit->owner->memory.write.grow[0] != '\0', err);
 }
 

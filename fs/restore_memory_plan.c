@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define WORD_BITS 64
 
@@ -10,6 +11,16 @@ int memory_plan_init(struct memory_plan *plan, uint64_t n_pages)
     *plan = (struct memory_plan){.n_pages = n_pages};
     plan->words = calloc((size_t)(n_pages / WORD_BITS + 1), sizeof(*plan->words));
     return plan->words ? 0 : -ENOMEM;
+}
+
+int memory_plan_copy(struct memory_plan *out, const struct memory_plan *plan)
+{
+    int result = memory_plan_init(out, plan->n_pages);
+    if (result < 0)
+        return result;
+    memcpy(out->words, plan->words, (size_t)(plan->n_pages / WORD_BITS + 1) * sizeof(*out->words));
+    out->n_set = plan->n_set;
+    return 0;
 }
 
 void memory_plan_fini(struct memory_plan *plan)

@@ -27,6 +27,9 @@ struct memory_run {
 /* Nothing is to be sent. Returns 0 or -ENOMEM. */
 int memory_plan_init(struct memory_plan *plan, uint64_t n_pages)
     __attribute__((warn_unused_result, nonnull));
+/* The same pages. Returns 0 or -ENOMEM. */
+int memory_plan_copy(struct memory_plan *out, const struct memory_plan *plan)
+    __attribute__((warn_unused_result, nonnull));
 void memory_plan_fini(struct memory_plan *plan);
 
 /* What lies beyond the last page is left out. */

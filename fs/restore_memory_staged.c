@@ -145,7 +145,8 @@ static int plan(struct memory_session *session, unsigned attempt, bool is_stream
         commit->is_versioned && (!is_thorough(commit, attempt) || !commit->is_complete);
     session->base_version = session->has_base ? commit->present.version : 0;
     const struct method method = choose_method(session, attempt);
-    int result = is_streamed ? 0 : memory_compare(commit, method.how, method.keeps_zeros, err);
+    int result =
+        is_streamed ? 0 : memory_compare(commit, method.how, NULL, method.keeps_zeros, err);
     return result < 0 ? result : memory_content_hash(commit, session->sha256, err);
 }
 
@@ -226,6 +227,16 @@ static bool is_declared(const struct memory_session *session, const struct sessi
            memcmp(session->sha256, note->sha256, IC_SHA256_LEN) == 0;
 }
 
+/* A commit that was not made is not asked for again: the next one begins anew. */
+static int verify(struct memory_session *session, struct ic_error *err)
+{
+    struct ic_error ignored = {0};
+    int result = memory_verify(session->commit, err);
+    if (result < 0)
+        (void)!note_session(session, false, &ignored);
+    return result;
+}
+
 static int try_once(struct memory_session *session, const struct session_note *earlier,
                     unsigned attempt, struct ic_error *err)
 {
@@ -237,6 +248,10 @@ static int try_once(struct memory_session *session, const struct session_note *e
     session->refusal = FS_REFUSAL_NONE;
     int result = plan(session, attempt, is_streamed, err);
     if (result < 0 || commit->run->dry_run)
+        return result;
+    if (!is_streamed) /* what of it the canister has already is taken from the plan below */
+        result = memory_verify_prepare(commit, err);
+    if (result < 0)
         return result;
     if (earlier && !is_declared(session, earlier)) {
         give_up(session, earlier->session);
@@ -252,13 +267,15 @@ static int try_once(struct memory_session *session, const struct session_note *e
         result = note_session(session, false, err);
     if (result == 0)
         result = is_streamed ? stream(session, attempt, err) : send_plan(session, err);
+    if (result == 0 && is_streamed) /* now the plan is known, and the memory is as it was */
+        result = memory_verify_prepare(commit, err);
     if (result == 0)
         result = note_session(session, true, err);
     if (result == 0)
         result = memory_session_commit(session, err);
     if (result < 0 && session->refusal == FS_REFUSAL_CORRUPT)
         result = mend(session, err);
-    return result;
+    return result < 0 ? result : verify(session, err);
 }
 
 /* Is a second attempt, which relies on nothing, worth it? */
@@ -294,6 +311,18 @@ static int settle_others(struct memory_session *session, struct session_note *no
     return result;
 }
 
+/* The canister says that an earlier commit of this stage was made. If its version is still the one
+ * before that, this commit begins anew: also when there was nothing to be done, it does no harm. */
+static enum earlier believe(struct memory_session *session, const struct session_note *note)
+{
+    struct ic_error ignored = {0};
+    bool has_moved = true;
+    if (!note->has_base ||
+        memory_verify_moved(session->commit, note->base_version, &has_moved, &ignored) < 0)
+        return EARLIER_DONE;
+    return has_moved ? EARLIER_DONE : EARLIER_NONE;
+}
+
 static int run(struct memory_session *session, struct ic_error *err)
 {
     struct memory_commit *commit = session->commit;
@@ -305,6 +334,8 @@ static int run(struct memory_session *session, struct ic_error *err)
         note = own;
         result = settle_earlier(session, &note, &earlier, err);
     }
+    if (result == 0 && earlier == EARLIER_DONE)
+        earlier = believe(session, &note);
     if (result < 0 || earlier == EARLIER_DONE)
         return result;
     result = memory_check_base(commit, err);
@@ -333,7 +364,8 @@ int memory_commit_staged(struct memory_commit *commit, struct ic_error *err)
     if (result == 0)
         result = run(&session, err);
     if (result == 0)
-        memory_summarize(commit, "%s", commit->run->dry_run ? "" : ", checked by the canister");
+        memory_summarize(commit, "%s%s%s", commit->run->dry_run ? "" : ", checked by the canister",
+                         commit->verify.words[0] ? "; " : "", commit->verify.words);
     memory_session_fini(&session);
     return result;
 }

@@ -10,10 +10,12 @@
  *   commit, abort   run the restorer; without either the stage is only written
  *   dry, shrink, force
  *   lie=PATH        stable_hashes gives the hashes of this file: a node that lags behind
+ *   lag=N           N times after the commit, the version is told by a node that lags behind
+ *   blind           after the commit, no query is answered
  *   lose=N          the lease is lost after N update calls
  *   cancel=N        the user cancels after N
  *   kill=N          the process kills itself after N, and kill_ms=N later
- *   settle_ms=N, patience_ms=N, inflight=N
+ *   settle_ms=N, patience_ms=N, lag_ms=N, inflight=N
  *
  * The lease is a pretended one. Exits with 0 when it printed the line. */
 #include "fs/discovery.h"
@@ -50,7 +52,10 @@ struct driver {
     bool aborts;
     const char *lie;             /* file; NULL: none */
     uint64_t lose, cancel, kill; /* after so many calls; 0: never */
-    uint64_t kill_ms, settle_ms, patience_ms, inflight;
+    uint64_t lag;                /* versions */
+    bool is_blind;
+    uint64_t old_version; /* as it was told first */
+    uint64_t kill_ms, settle_ms, patience_ms, lag_ms, inflight;
 
     atomic_bool cancelled;
     atomic_bool is_over;
@@ -91,6 +96,20 @@ static void lie(uint64_t off, uint64_t piece, struct ic_view hashes)
     free(buffer);
 }
 
+/* A version as it was before the commit. */
+static void lag(const struct ic_value *version, bool is_after)
+{
+    struct ic_value *number;
+    const struct ic_value *found = ic_value_field(version, "version");
+    memcpy(&number, &found, sizeof(number)); /* it is the reply's own memory */
+    if (driver.old_version == 0)
+        driver.old_version = number->as.nat;
+    if (!is_after || driver.lag == 0)
+        return;
+    driver.lag--;
+    number->as.nat = driver.old_version;
+}
+
 int __real_fs_query(const struct fs_target *target, const char *method, const struct ic_value *args,
                     size_t n_args, const struct ic_io *io, struct fs_answer *out,
                     struct ic_error *err);
@@ -101,8 +120,13 @@ int __wrap_fs_query(const struct fs_target *target, const char *method, const st
                     size_t n_args, const struct ic_io *io, struct fs_answer *out,
                     struct ic_error *err)
 {
+    bool is_after = atomic_load(&driver.progress.phase) == FS_RESTORE_APPLYING;
+    if (is_after && driver.is_blind)
+        return ic_fail(err, IC_E_UNREACHABLE, "nobody answers");
     int result = __real_fs_query(target, method, args, n_args, io, out, err);
     struct ic_view hashes;
+    if (result == 0 && strcmp(method, "stable_version") == 0)
+        lag(fs_answer_value(out, 0), is_after);
     if (result == 0 && driver.lie && strcmp(method, "stable_hashes") == 0 &&
         ic_value_blob(fs_answer_value(out, 0), &hashes) == 0)
         lie(args[0].as.nat, args[1].as.nat, hashes);
@@ -215,22 +239,21 @@ static bool take_flag(const char *word)
     const struct {
         const char *name;
         bool *flag;
-    } flags[] = {{"commit", &driver.commits},
-                 {"abort", &driver.aborts},
-                 {"dry", &driver.run.dry_run},
-                 {"shrink", &driver.run.shrink_zero},
-                 {"force", &driver.run.force}};
+    } flags[] = {{"commit", &driver.commits},  {"abort", &driver.aborts},
+                 {"dry", &driver.run.dry_run}, {"shrink", &driver.run.shrink_zero},
+                 {"force", &driver.run.force}, {"blind", &driver.is_blind}};
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         if (strcmp(word, flags[i].name) == 0) {
             *flags[i].flag = true;
             return true;
         }
     }
-    return take_number(word, "lose", &driver.lose) || take_number(word, "cancel", &driver.cancel) ||
-           take_number(word, "kill", &driver.kill) ||
+    return take_number(word, "lose", &driver.lose) || take_number(word, "lag", &driver.lag) ||
+           take_number(word, "cancel", &driver.cancel) || take_number(word, "kill", &driver.kill) ||
            take_number(word, "kill_ms", &driver.kill_ms) ||
            take_number(word, "settle_ms", &driver.settle_ms) ||
            take_number(word, "patience_ms", &driver.patience_ms) ||
+           take_number(word, "lag_ms", &driver.lag_ms) ||
            take_number(word, "inflight", &driver.inflight);
 }
 
@@ -267,6 +290,7 @@ static int run(struct ic_error *err)
         .n_inflight = (unsigned)driver.inflight,
         .patience_ns = (int64_t)driver.patience_ms * IC_NS_PER_MS,
         .settle_ns = (int64_t)driver.settle_ms * IC_NS_PER_MS,
+        .lag_ns = (int64_t)driver.lag_ms * IC_NS_PER_MS,
     };
     pthread_t thread;
     if (config.memory->write.style == FS_WRITE_NONE)

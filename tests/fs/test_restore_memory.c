@@ -54,6 +54,13 @@ static void test_plan(void)
     memory_plan_clear(&plan, 5, UINT64_MAX);
     TAP_INT((int64_t)plan.n_set, 5, "all but five");
     TAP_OK(!memory_plan_has(&plan, N) && !memory_plan_has(&plan, UINT64_MAX), "nothing beyond");
+    struct memory_plan copy;
+    TAP_INT(memory_plan_copy(&copy, &plan), 0, "a copy");
+    memory_plan_clear(&plan, 0, 2);
+    TAP_OK(copy.n_set == 5 && memory_plan_has(&copy, 0) && !memory_plan_has(&copy, 5) &&
+               plan.n_set == 3,
+           "is its own");
+    memory_plan_fini(&copy);
     memory_plan_fini(&plan);
     TAP_INT(memory_plan_init(&plan, 0), 0, "an empty one");
     struct memory_run run;

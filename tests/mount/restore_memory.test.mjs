@@ -128,7 +128,7 @@ describe('a staged restore', () => {
       assert.equal(line.acked, line.to_send);
     });
     assert.ok(log.filter(({ method }) => method === 'stable_hashes').length <= 6, 'few questions');
-    assert.ok(log.filter(({ method }) => method === 'stable_read_at').length <= 2, 'nothing is read, but to find out that it can be');
+    assert.ok(log.filter(({ method }) => method === 'stable_read_at').length <= 2 + 6, 'what changes is read before and after; and to find out that it can be');
     await same(canister, bytes);
   });
 
@@ -349,6 +349,102 @@ describe('a staged restore', () => {
     truncateSync(path, 3 * 1024 * MIB);
     const line = await succeed(canister, place(), [`file=${path}`, 'dry', 'commit']);
     assert.match(line.summary, new RegExp(`^would send ${PAGE} of ${3 * 1024 * MIB} bytes in about 1 calls`));
+  });
+});
+
+// The canisters of tests/canisters/liar.c answer ok to restore_commit.
+describe('a commit that is answered ok and was not made', () => {
+  const STAGED = '[stable_memory]\nread = stable_read\nsize = stable_size\nrestore = restore\n';
+  const WAYS = [
+    ['versions and hashes', '', ''],
+    ['a version and no hashes', 'version = stable_version\nread_at = stable_read_at\n', STAGED],
+    ['hashes and no version', 'hashes = stable_hashes\n', STAGED],
+    ['neither', '', STAGED],
+  ];
+  // A liar never takes a content over: it is written as users' data are.
+  const makeLiar = async (module, bytes) => {
+    const canister = await makeCanister(Buffer.alloc(0), module);
+    await client.update(canister, 'stable_grow', new Uint8Array(IDL.encode([IDL.Nat64], [BigInt(bytes.length / PAGE)])));
+    for (let at = 0; at < bytes.length; at += MIB) await client.stableWrite(canister, at, bytes.subarray(at, at + MIB));
+    await eventually(async () => (await holds(canister, bytes.length)).equals(bytes));
+    return canister;
+  };
+  const LIES = [
+    ['liar1', 'nothing is applied'],
+    ['liar2', 'nothing is applied, and the version moves'],
+    ['liar3', 'a part is applied'],
+  ];
+  const REFUSED = /the canister answers ok, but of \d+ pages that were looked at \d+ hold what they held before/;
+  for (const [module, what] of LIES) {
+    for (const [with_, lines, head] of WAYS) {
+      test(`${what}, with ${with_}: EIO, and the stage is kept`, async () => {
+        const before = randomBytes(6 * MIB);
+        const canister = await makeLiar(module, before);
+        const bytes = randomBytes(6 * MIB);
+        const dir = place();
+        const options = head ? ['-o', `map=${put(head + lines)}`] : [];
+        await fail('EIO', REFUSED, canister, dir, [`file=${put(bytes)}`, 'lag_ms=1500', 'commit'], options);
+        if (module !== 'liar3') await same(canister, before);
+        await fail('EIO', REFUSED, canister, dir, ['lag_ms=1500', 'commit'], options);
+      });
+    }
+  }
+
+  test('of one page, and of growth alone', async () => {
+    const before = randomBytes(2 * MIB);
+    const canister = await makeLiar('liar2', before);
+    const bytes = Buffer.from(before);
+    bytes[MIB + 5] ^= 1;
+    await fail('EIO', /of 1 pages that were looked at 1 hold/, canister, place(), [`file=${put(bytes)}`, 'lag_ms=1000', 'commit']);
+    await fail('EIO', new RegExp(`has ${2 * MIB} bytes instead of ${3 * MIB}`), canister, place(), ['size=' + 3 * MIB, 'lag_ms=1000', 'commit']);
+    await same(canister, before);
+  });
+
+  test('its reply is lost first: still not believed', async () => {
+    const before = randomBytes(3 * MIB);
+    const canister = await makeLiar('liar1', before);
+    const dir = place();
+    // begin, two chunks, commit
+    await drive(canister, dir, [`file=${put(randomBytes(3 * MIB))}`, 'kill=4', 'kill_ms=500', 'inflight=1', 'lag_ms=1000', 'commit']);
+    await fail('EIO', /answers ok, but/, canister, dir, ['lag_ms=1000', 'commit']);
+    await same(canister, before);
+  });
+
+  test('nothing was to be changed: it may say ok', async () => {
+    const bytes = randomBytes(2 * MIB);
+    const canister = await makeLiar('liar1', bytes);
+    const log = await network.requestsDuring(() => succeed(canister, place(), [`file=${put(bytes)}`, 'commit']));
+    assert.ok(log.length < 30, 'and nobody waits for a change');
+  });
+});
+
+describe('what is seen after a commit', () => {
+  test('all of it by hashes, some pages without', async () => {
+    const canister = await makeCanister(randomBytes(4 * MIB));
+    const bytes = randomBytes(4 * MIB);
+    let line = await succeed(canister, place(), [`file=${put(bytes)}`, 'commit']);
+    assert.match(line.summary, /, checked by the canister; seen by its hashes$/);
+    bytes[PAGE] ^= 1;
+    bytes[3 * MIB] ^= 1;
+    line = await succeed(canister, place(), [`file=${put(bytes)}`, 'commit']);
+    assert.match(line.summary, /, checked by the canister; seen in 2 pages$/);
+    await same(canister, bytes);
+  });
+
+  test('nothing, when nobody answers any more: it is restored all the same', async () => {
+    const canister = await makeCanister(randomBytes(MIB));
+    const bytes = randomBytes(MIB);
+    const line = await succeed(canister, place(), [`file=${put(bytes)}`, 'blind', 'lag_ms=1000', 'commit']);
+    assert.match(line.summary, /checked by the canister; it could not be looked at: no progress for 1 s: nobody answers/);
+    await same(canister, bytes);
+  });
+
+  test('a node that lags behind is asked again', async () => {
+    const canister = await makeCanister(randomBytes(MIB));
+    const bytes = randomBytes(MIB);
+    const line = await succeed(canister, place(), [`file=${put(bytes)}`, 'lag=3', 'commit']);
+    assert.match(line.summary, /, checked by the canister; seen in 16 pages$/);
+    await same(canister, bytes);
   });
 });
 
