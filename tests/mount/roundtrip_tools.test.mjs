@@ -206,4 +206,71 @@ describe('files of a collection', { concurrency: 3 }, () => {
     await sh(`rsync -a saved/ ${files}/; cp saved/* ${files}/; cp -r ${files} again; diff -r saved again`, dir);
     await mount.unmount();
   });
+
+  // A canister whose items differ from those in ./saved in each of the files, and a mount.
+  async function touched(...options) {
+    const canister = await ShapedCanister.install(client.agent, 'items', { size: 100, seed: BigInt(++names) });
+    const mount = await mountOf(canister, 'chunk_items=20', ...options);
+    const dir = await place();
+    const was = await canister.actor.backup_items_chunk(0n, 100n);
+    await sh(`cp -r ${mount.path('backup', 'items')} saved; chmod -R u+w saved`, dir);
+    for (const i of [0n, 25n, 47n, 66n, 99n]) await canister.actor.touch(i);
+    const now = await canister.actor.backup_items_chunk(0n, 100n);
+    assert.notDeepEqual(now, was);
+    return { canister, mount, dir, was, now };
+  }
+
+  const stagedIn = async (mount, state) => {
+    await eventually(async () => (await mount.json('status')).restores.every((restore) => restore.state === state));
+    return (await mount.json('status')).restores;
+  };
+
+  // By command, one after the other.
+  async function order(mount, verb, restores) {
+    for (const { id } of restores) {
+      const command = `restore ${verb} ${id}`;
+      await sh(`echo ${command} > ${mount.path('.canisterfs', 'control')}`);
+      const job = async () => (await mount.json('status')).jobs.findLast((other) => other.command === command);
+      await eventually(async () => ['done', 'failed'].includes((await job()).state));
+      const { state, error } = await job();
+      assert.equal(state, 'done', `${command}: ${error?.message}`);
+    }
+  }
+
+  test('dryrun: every file is refused with ECANCELED, nothing is given, and each can be resumed', async () => {
+    const { canister, mount, dir, was, now } = await touched();
+    await sh(`echo dryrun on > ${mount.path('.canisterfs', 'control')}`);
+    const { stderr } = await sh(`cp saved/* ${mount.path('backup', 'items')}/ || true`, dir);
+    assert.equal(stderr.match(/Operation canceled/g)?.length, 5, stderr);
+    assert.deepEqual(await canister.actor.restored(), { calls: 0n, items: 0n, notes: 0n });
+    const restores = await stagedIn(mount, 'waiting');
+    assert.equal(restores.length, 5);
+    for (const { file, message } of restores) assert.match(message, /^dry run, nothing was sent: .*20 items/, file);
+    assert.deepEqual(await canister.actor.backup_items_chunk(0n, 100n), now);
+    await sh(`echo dryrun off > ${mount.path('.canisterfs', 'control')}`);
+    await order(mount, 'resume', restores);
+    assert.deepEqual(await canister.actor.backup_items_chunk(0n, 100n), was);
+    assert.deepEqual((await mount.json('status')).restores, []);
+    await mount.unmount();
+  });
+
+  test('commit=manual: nothing is given until a command says so, also by the next mount', async () => {
+    const { canister, mount, dir, was, now } = await touched('commit=manual');
+    await sh(`cp saved/* ${mount.path('backup', 'items')}/`, dir);
+    const [first, ...rest] = await stagedIn(mount, 'waiting');
+    assert.equal(rest.length, 4);
+    assert.deepEqual(await canister.actor.backup_items_chunk(0n, 100n), now);
+    await order(mount, 'commit', [first]);
+    assert.equal((await canister.actor.restored()).items, 20n);
+    await mount.unmount();
+    assert.equal((await canister.actor.restored()).items, 20n, 'not by unmounting');
+    const again = await mountOf(canister, 'chunk_items=20');
+    assert.deepEqual((await stagedIn(again, 'found')).map(({ id, file }) => [id, file]), rest.map(({ id, file }) => [id, file]));
+    assert.equal((await canister.actor.restored()).items, 20n, 'nor by mounting');
+    await order(again, 'resume', rest);
+    assert.deepEqual(await canister.actor.backup_items_chunk(0n, 100n), was);
+    assert.equal((await canister.actor.restored()).items, 100n);
+    assert.deepEqual((await again.json('status')).restores, []);
+    await again.unmount();
+  });
 });

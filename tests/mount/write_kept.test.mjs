@@ -148,7 +148,7 @@ describe('a crash', () => {
     const mount = await begin();
     await mount.script('slow 60000');
     const writing = put(mount);
-    await eventually(async () => (await mount.restores()).some(({ state }) => state === 'committing'));
+    await eventually(async () => (await mount.restores()).some(({ state, phase }) => state === 'committing' && phase === 'sending'));
     await mount.kill();
     await writing;
     const again = await begin([], mount.top);
@@ -177,7 +177,7 @@ describe('a crash', () => {
     const mount = await begin();
     await mount.script('slow 60000');
     const writing = put(mount);
-    await eventually(async () => (await mount.restores()).some(({ state }) => state === 'committing'));
+    await eventually(async () => (await mount.restores()).some(({ state, phase }) => state === 'committing' && phase === 'sending'));
     const began = Date.now();
     mount.child.kill('SIGTERM');
     await mount.exited;
@@ -271,7 +271,7 @@ describe('what is expected', () => {
     await mount.script('slow 60000');
     assert.equal(await command(mount, `expect ${SIZE} ${sha256(NEW)}`), 'done');
     const writing = put(mount);
-    await eventually(async () => (await mount.restores()).some(({ state }) => state === 'committing'));
+    await eventually(async () => (await mount.restores()).some(({ state, phase }) => state === 'committing' && phase === 'sending'));
     await mount.kill();
     await writing;
     const again = await begin([], mount.top);
