@@ -170,7 +170,7 @@ static int open_and_read(struct stage_journal *journal,
                          int (*each)(void *arg, const struct stage_record *record, uint64_t off),
                          void *arg)
 {
-    uint64_t size;
+    uint64_t size = 0;
     int result = read_head(journal->fd, &size, &journal->salt);
     if (result < 0)
         return result;
@@ -201,8 +201,8 @@ int stage_journal_open(struct stage_journal *journal, int dir_fd, const char *na
 
 int stage_journal_wake(struct stage_journal *journal, int dir_fd, const char *name)
 {
-    uint64_t size;
-    uint32_t salt;
+    uint64_t size = 0;
+    uint32_t salt = 0;
     int fd = open_file(dir_fd, name);
     if (fd < 0)
         return fd;

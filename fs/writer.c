@@ -28,6 +28,7 @@ struct process_stat {
 static int read_file(const char *path, char *buf, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    buf[0] = '\0';
     if (fd < 0)
         return -errno;
     size_t used = 0;
