@@ -12,7 +12,8 @@
  *   restore_memory_plain.c    the plain way: grow, write, compare again
  *   restore_memory_crew.c     threads for all of these
  *
- * Memory: 100 bytes for each MiB that is restored, and three times the size of each call in flight.
+ * Memory: 100 bytes for each MiB that is restored, three times the size of each call in flight, and
+ * 2 MiB for each query by which something is compared.
  */
 #ifndef CANISTERFS_FS_RESTORE_MEMORY_H
 #define CANISTERFS_FS_RESTORE_MEMORY_H

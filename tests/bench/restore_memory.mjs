@@ -42,7 +42,7 @@ const sampleOf = (stage, size) => stage.network([...MODELLED, '--demo', '--demo-
 // --- how many calls at once ---
 
 const INFLIGHTS = [1, 2, 4, 8, 16];
-const SCANNED = 64 * MIB;
+const SCANNED = 32 * MIB;
 // ms until a block may take a call.
 const LATENCIES = [200, 1000, 2000, 3000];
 
