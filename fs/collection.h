@@ -47,6 +47,7 @@ struct fs_restore_partner {
     char reason[FS_REASON_MAX];      /* then: why, in words */
     const struct ic_type *arg;       /* its argument's declared type, of the interface */
     bool can_split;                  /* a file may be given to it in pieces */
+    bool any_order;                  /* and these in any order */
     /* How the argument is made of the reply: see struct ic_piece_form. */
     unsigned n_opts;
     struct ic_piece_field fields[FS_RESTORE_FIELDS_MAX];

@@ -42,6 +42,8 @@
  *                                     ; part, wrap = content: all of the reply, or the items
  *     split = yes                     ; may a file be given to it in pieces? no: never. Without it:
  *                                     ; those of style items, if too large for one call
+ *     order = any                     ; may these pieces come in any order? Then several are sent
+ *                                     ; at once. kept: no. Without it: no
  *
  *     [backup]
  *     version = backup_version        ; () -> (record {version; mtime_ns; ...}): of all collections

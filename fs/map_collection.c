@@ -22,6 +22,7 @@ enum {
     KEY_RESTORE,
     KEY_WRAP,
     KEY_SPLIT,
+    KEY_ORDER,
     N_KEYS,
 };
 
@@ -30,6 +31,7 @@ const char *const map_collection_keys[N_KEYS + 1] = {
     [KEY_ITEMS] = "items",     [KEY_BYTES] = "bytes", [KEY_TOTAL] = "total",
     [KEY_LATEST] = "latest",   [KEY_COUNT] = "count", [KEY_ID] = "id",
     [KEY_RESTORE] = "restore", [KEY_WRAP] = "wrap",   [KEY_SPLIT] = "split",
+    [KEY_ORDER] = "order",
 };
 
 #define BIT(key) (UINT32_C(1) << (key))
@@ -120,6 +122,16 @@ static bool set_split(struct fs_map_collection *c, const char *value)
     return true;
 }
 
+static bool set_order(struct fs_map_collection *c, const char *value)
+{
+    static const struct map_word words[] = {{"kept", 0}, {"any", 1}, {NULL, 0}};
+    int word;
+    if (!map_find_word(words, value, strlen(value), &word))
+        return false;
+    c->collection.restore.any_order = word == 1;
+    return true;
+}
+
 bool map_set_collection(struct fs_map_collection *c, size_t key, const char *value)
 {
     struct fs_collection *collection = &c->collection;
@@ -148,6 +160,8 @@ bool map_set_collection(struct fs_map_collection *c, size_t key, const char *val
         return set_wrap(c, value);
     case KEY_SPLIT:
         return set_split(c, value);
+    case KEY_ORDER:
+        return set_order(c, value);
     default:
         return map_parse_number(value, UINT64_MAX, &collection->id);
     }
@@ -178,8 +192,8 @@ static bool has_two_meanings(const struct fs_map_collection *c)
 
 const char *map_judge_collection(struct fs_map_collection *c, uint32_t seen)
 {
-    static const uint32_t always =
-        BIT(KEY_METHOD) | BIT(KEY_STYLE) | BIT(KEY_RESTORE) | BIT(KEY_WRAP) | BIT(KEY_SPLIT);
+    static const uint32_t always = BIT(KEY_METHOD) | BIT(KEY_STYLE) | BIT(KEY_RESTORE) |
+                                   BIT(KEY_WRAP) | BIT(KEY_SPLIT) | BIT(KEY_ORDER);
     static const struct {
         uint32_t keys;
         const char *words;

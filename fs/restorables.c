@@ -132,6 +132,7 @@ static int add_collection(struct fs_restorables *restorables, struct fs_tree *tr
     const struct fs_restore_items_config config = {
         .target = restorables->config.target,
         .collection = described,
+        .n_inflight = restorables->config.n_inflight,
         .get_hash = get_hash,
         .arg = fs_backup_find(restorables->config.backup, i),
     };

@@ -3,7 +3,9 @@
  * A file is one Candid message of what the backup method gives, or bytes. It goes to the
  * collection's restore partner (fs/restore_partner.h) in as few calls as the canister's limits
  * allow: halved when a call is too large or fails because of its items' number, which is
- * remembered for the other files (fs/item_limit.h), one call after the other.
+ * remembered for the other files (fs/item_limit.h). One call comes after the other, for a method
+ * that appends would else have the items in another order; several are under way at once where a
+ * map says that the order is free.
  *
  * Before the first call all of it is checked: it decodes to its last byte, its type is the backup
  * method's, the partner takes all of it, no item is larger than a call can be. Else -EINVAL or
@@ -13,8 +15,8 @@
  * sent (unless the user insists: run->force), for rsync writes files that are the same, too.
  *
  * Nobody promises that a restore method may get the same items twice. So before each call its
- * request id and items are noted in the stage, after it what became of it, and a repeat goes on
- * behind the last items that the canister certainly has. When the outcome of a call is not known,
+ * request id and items are noted in the stage, after it what became of it, and a repeat leaves out
+ * the items that the canister certainly has. When the outcome of a call is not known,
  * its certified status is asked for, then and at each repeat; it is made anew only when it is
  * certified that it did not run, or when the user says so (run->force). What was replied counts,
  * too: a variant err or Err and false are failures.
@@ -46,6 +48,7 @@ struct fs_restore_items;
 struct fs_restore_items_config {
     const struct fs_target *target;         /* borrowed, as all that follows */
     const struct fs_collection *collection; /* has a restore partner */
+    unsigned n_inflight;                    /* calls at once where the order is free; >= 1 */
     /* SHA-256 of what the canister gives for a file now. Returns 0 or -errno. Blocks. */
     int (*get_hash)(void *arg, uint64_t index, const struct source_io *io,
                     uint8_t out[IC_SHA256_LEN]);

@@ -32,6 +32,30 @@ int items_content_open(struct items_content *content, const struct fs_restore_it
     __attribute__((warn_unused_result));
 void items_content_close(struct items_content *content);
 
+/* --- which items are restored --- */
+
+struct items_range {
+    uint64_t start, end;
+};
+
+struct items_done {
+    struct items_range *ranges; /* in order, apart from each other */
+    size_t n, size;
+    uint64_t count; /* items in them */
+    bool has_any;   /* a call succeeded, perhaps one without items */
+};
+
+/* Returns 0 or -ENOMEM, then nothing of it is added. */
+int items_done_add(struct items_done *done, uint64_t start, uint64_t end)
+    __attribute__((warn_unused_result));
+
+/* The next items of [from, count) that are not restored, as many as follow on each other. False:
+ * there are none. */
+bool items_done_find_gap(const struct items_done *done, uint64_t from, uint64_t count,
+                         struct items_range *out);
+void items_done_clear(struct items_done *done);
+void items_done_fini(struct items_done *done);
+
 /* --- what the stage remembers --- */
 
 enum items_call_state {
@@ -40,7 +64,7 @@ enum items_call_state {
     ITEMS_CALL_FAILED,   /* certain: it has not */
 };
 
-/* The last call. Items [0, start) are restored. */
+/* A call for items [start, end). All notes are kept; the last of a request id counts. */
 struct items_note {
     struct stage *stage; /* where it is noted; borrowed */
     enum items_call_state state;
@@ -50,40 +74,71 @@ struct items_note {
     uint8_t request_id[IC_REQUEST_ID_LEN];
 };
 
-/* Returns 0 or -errno with err. */
+/* Returns 0 or -errno with err. Thread safety: any thread. */
 int items_note_write(const struct items_note *note, struct ic_error *err)
     __attribute__((warn_unused_result));
 
-/* Returns 0; -ENOENT: there is none, without words; -EPROTO: it cannot be read; -errno. */
-int items_note_read(struct stage *stage, struct items_note *out, struct ic_error *err)
+/* All notes of a stage. */
+struct items_history {
+    bool has_begun;          /* there is one */
+    struct items_done done;  /* of the file that the last of them is about, if it is this one */
+    struct items_note *open; /* SENT: what became of them is not known */
+    size_t n_open, size;
+};
+
+/* hash  of the file
+ *
+ * Returns 0; -EPROTO: the notes cannot be read; -errno. To be closed in any case. */
+int items_history_read(struct stage *stage, const uint8_t hash[IC_SHA256_LEN],
+                       struct items_history *out, struct ic_error *err)
     __attribute__((warn_unused_result));
+void items_history_close(struct items_history *history);
 
 /* --- calls --- */
 
-/* What a call is made for. */
+/* What calls are made for. */
 struct items_commit {
     struct fs_restore_items *items;
     uint64_t index; /* of the file */
     const struct fs_restore_run *run;
     struct items_content content;
-    uint64_t at;      /* items [0, at) are restored */
-    bool is_complete; /* all of them are; what has none takes a call, too */
-    uint64_t n_calls; /* that were made */
-    struct ic_error *err;
+    struct items_done done;   /* of content; while it is sent guarded by that one's lock */
+    _Atomic uint64_t n_calls; /* that were made */
 };
 
-/* Restore items [commit->at, end) with a call of this argument: noted before and after.
+/* Restore items [start, end) with a call of this argument: noted before and after. Thread safety:
+ * any thread.
  *
  * Returns 0; -errno with words of the canister or the network, nothing of these items being
  * restored, or not known to be: IC_E_UNKNOWN_OUTCOME; -EINTR: cancelled, the words say which. */
-int items_call_make(struct items_commit *commit, uint64_t end, const struct ic_buf *arg)
+int items_call_make(struct items_commit *commit, uint64_t start, uint64_t end,
+                    const struct ic_buf *arg, struct ic_error *err)
     __attribute__((warn_unused_result));
 
-/* What became of the last call, if nothing is noted of that. Fills commit->at and is_complete. When
- * this stage has sent none: what became of those of others.
+/* What became of earlier calls, if nothing is noted of that; of this stage, and of others. Fills
+ * commit->done.
  *
  * Returns 0 or -errno, as above; -EBUSY: another stage of the same content was given half-way. */
-int items_call_resume(struct items_commit *commit) __attribute__((warn_unused_result));
+int items_call_resume(struct items_commit *commit, struct ic_error *err)
+    __attribute__((warn_unused_result));
+
+/* --- all of them --- */
+
+/* Send what is not restored yet: one call after the other, or several at once where the order is
+ * free. After the first failure none is begun any more; those under way are waited for.
+ *
+ * Returns 0 or the failure, an unknown outcome before others; the words name the items. */
+int items_send(struct items_commit *commit, struct ic_error *err)
+    __attribute__((warn_unused_result));
+
+/* Which items a failure is about, in words. Those of what is not known say so themselves. */
+int items_explain(const struct items_commit *commit, const struct items_range *range, int result,
+                  struct ic_error *err) __attribute__((warn_unused_result));
+
+static inline bool items_is_complete(const struct items_commit *commit)
+{
+    return commit->done.has_any && commit->done.count == commit->content.count;
+}
 
 static inline bool items_is_cancelled(const struct fs_restore_run *run)
 {

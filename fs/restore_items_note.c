@@ -1,4 +1,4 @@
-/* What a stage remembers of the calls of a commit: see restore_items_impl.h.
+/* What a stage remembers of the calls of its commits: see restore_items_impl.h.
  *
  *     version 1 | state | hash 32 | start 8 | end 8 | expiry 8 | request id 32      little endian
  */
@@ -70,22 +70,84 @@ static bool decode(const uint8_t *bytes, size_t len, struct items_note *out)
     return out->start <= out->end;
 }
 
-int items_note_read(struct stage *stage, struct items_note *out, struct ic_error *err)
+/* --- all of them --- */
+
+struct reading {
+    struct items_history *out;
+    uint8_t hash[IC_SHA256_LEN]; /* of the file that the notes so far are about */
+};
+
+static int add_open(struct items_history *history, const struct items_note *note)
 {
-    void *bytes;
-    size_t len;
-    int result = stage_get_note(stage, KIND, &bytes, &len);
-    if (result == -ENOENT)
-        return result;
+    if (history->n_open == history->size) {
+        size_t size = history->size ? 2 * history->size : 8;
+        struct items_note *open = realloc(history->open, size * sizeof(*open));
+        if (!open)
+            return -ENOMEM;
+        history->open = open;
+        history->size = size;
+    }
+    history->open[history->n_open++] = *note;
+    return 0;
+}
+
+static void end_open(struct items_history *history, const struct items_note *note)
+{
+    for (size_t i = history->n_open; i-- > 0;)
+        if (memcmp(history->open[i].request_id, note->request_id, sizeof(note->request_id)) == 0) {
+            history->open[i] = history->open[--history->n_open];
+            return;
+        }
+}
+
+/* What was restored of one file does not count any more once another was begun. */
+static void turn_to(struct reading *reading, const uint8_t hash[IC_SHA256_LEN])
+{
+    if (memcmp(reading->hash, hash, sizeof(reading->hash)) == 0)
+        return;
+    items_done_clear(&reading->out->done);
+    memcpy(reading->hash, hash, sizeof(reading->hash));
+}
+
+static int take_note(void *arg, const void *bytes, size_t len)
+{
+    struct reading *reading = arg;
+    struct items_history *history = reading->out;
+    struct items_note note;
+    if (!decode(bytes, len, &note))
+        return -EPROTO;
+    history->has_begun = true;
+    turn_to(reading, note.hash);
+    if (note.state == ITEMS_CALL_SENT)
+        return add_open(history, &note);
+    end_open(history, &note);
+    return note.state == ITEMS_CALL_DONE ? items_done_add(&history->done, note.start, note.end) : 0;
+}
+
+int items_history_read(struct stage *stage, const uint8_t hash[IC_SHA256_LEN],
+                       struct items_history *out, struct ic_error *err)
+{
+    struct reading reading = {.out = out};
+    *out = (struct items_history){0};
+    int result = stage_for_each_note(stage, KIND, take_note, &reading);
+    if (result == -EPROTO)
+        return ic_fail(err, IC_E_MALFORMED,
+                       "the journal in the staging directory is not of this program");
+    if (result == -ENOMEM)
+        return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
     if (result < 0) {
         ic_fail(err, IC_E_CONFIG, "the journal in the staging directory cannot be read: %s",
                 strerror(-result));
         return result;
     }
-    bool is_good = decode(bytes, len, out);
-    free(bytes);
-    out->stage = stage;
-    return is_good ? 0
-                   : ic_fail(err, IC_E_MALFORMED,
-                             "the journal in the staging directory is not of this program");
+    turn_to(&reading, hash);
+    for (size_t i = 0; i < out->n_open; i++)
+        out->open[i].stage = stage;
+    return 0;
+}
+
+void items_history_close(struct items_history *history)
+{
+    items_done_fini(&history->done);
+    free(history->open);
 }

@@ -168,7 +168,11 @@ static int run(struct driver *driver, struct ic_error *err)
     if (!collection->restore.method[0])
         die("read-only", collection->restore.reason);
     const struct fs_restore_items_config config = {
-        .target = &driver->target, .collection = collection, .get_hash = get_hash};
+        .target = &driver->target,
+        .collection = collection,
+        .n_inflight = (unsigned)driver->options.restore_inflight,
+        .get_hash = get_hash,
+    };
     if (fs_restore_items_new(&items, &config) < 0 ||
         fs_restore_items_open_file(items, 0, &restorer) < 0 ||
         pthread_create(&thread, NULL, watch, driver) != 0)

@@ -152,8 +152,9 @@ static int arrive(const struct ic_update *update, struct ic_error *err)
 {
     unsigned id, n = rig_canister->n_calls++;
     memcpy(&id, update->request_id, sizeof(id));
-    enum rig_accident accident =
-        n == rig_canister->accident_at ? rig_canister->accident : NO_ACCIDENT;
+    unsigned n_accidents = rig_canister->n_accidents ? rig_canister->n_accidents : 1;
+    bool is_struck = n >= rig_canister->accident_at && n - rig_canister->accident_at < n_accidents;
+    enum rig_accident accident = is_struck ? rig_canister->accident : NO_ACCIDENT;
     if (accident == DIE_BEFORE)
         _exit(9);
     if (accident == LOSE_CALL)
@@ -243,7 +244,7 @@ static int get_hash(void *arg, uint64_t index, const struct source_io *io,
 }
 
 /* What follows is about files of this collection. */
-void rig_choose(const char *method)
+void rig_choose_at_once(const char *method, unsigned n_inflight)
 {
     char reason[FS_REASON_MAX] = "";
     struct fs_collection c;
@@ -255,14 +256,21 @@ void rig_choose(const char *method)
         printf("Bail out! %s: %s %s\n", method, reason, c.restore.reason);
         exit(1);
     }
+    c.restore.any_order = n_inflight > 1;
     collection = c;
     const struct fs_restore_items_config config = {
         .target = &target,
         .collection = &collection,
+        .n_inflight = n_inflight,
         .get_hash = get_hash,
     };
     if (fs_restore_items_new(&items, &config) < 0)
         exit(1);
+}
+
+void rig_choose(const char *method)
+{
+    rig_choose_at_once(method, 1);
 }
 
 /* Items [0, n), with bodies of len bytes, as the result of a method; total: what the record says.

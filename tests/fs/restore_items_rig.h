@@ -42,7 +42,7 @@ struct rig_canister {
     enum { NOT_SENT, HAS_RUN, WAS_REJECTED } states[RIG_CALLS];
     unsigned n_prepared;
     /* What is to happen. */
-    unsigned accident_at;
+    unsigned accident_at, n_accidents; /* to calls from this on; 0: to one */
     enum rig_accident accident;
     bool is_forgetful; /* does not know what became of calls */
     uint64_t limit;    /* items */
@@ -75,6 +75,8 @@ bool rig_was_given(uint64_t n, unsigned times);
 
 /* What follows is about files of this collection. */
 void rig_choose(const char *method);
+/* With so many calls at once, and thus in any order. */
+void rig_choose_at_once(const char *method, unsigned n_inflight);
 
 #define RIG_INDEX 3 /* of the file */
 

@@ -261,6 +261,30 @@ static void test_profiles(void)
     TAP_OK(fs_profile_find("none such") == NULL, "and no other");
 }
 
+/* How files are given back. Whatever is not said keeps them in order. */
+static void test_restores(void)
+{
+    static const struct {
+        const char *text;
+        bool can_split, any_order;
+    } cases[] = {
+        {"[backup.a]\nmethod = m\nrestore = r\n", false, false},
+        {"[backup.a]\nmethod = m\nsplit = yes\norder = kept\n", true, false},
+        {"[backup.a]\nmethod = m\nsplit = yes\norder = any\n", true, true},
+        {"[backup.a]\nmethod = m\nstyle = whole\norder = any\n", false, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fs_map map;
+        char message[200] = "";
+        int result =
+            fs_map_parse(&map, cases[i].text, strlen(cases[i].text), message, sizeof(message));
+        const struct fs_restore_partner *restore = &map.collections[0].collection.restore;
+        TAP_OK(result == 0 && restore->can_split == cases[i].can_split &&
+                   restore->any_order == cases[i].any_order,
+               *message ? message : strchr(cases[i].text, ' ') + 3);
+    }
+}
+
 int main(void)
 {
     test_defaults();
@@ -269,6 +293,7 @@ int main(void)
     test_many_collections();
     test_long_names();
     test_refusals();
+    test_restores();
     test_profiles();
     return tap_done();
 }

@@ -71,6 +71,7 @@ static void test_large(void)
     TAP_INT(out.result, 0, out.err.message);
     TAP_INT(rig_canister->n_calls, 5, "as many calls as 10 MB take");
     TAP_OK(rig_was_given(1000, 1), "every item once");
+    TAP_OK(rig_canister->n_backwards == 0 && rig_canister->most_at_once == 1, "in order");
     stage_remove(stage);
     ic_buf_fini(&file);
 }
