@@ -240,6 +240,49 @@ describe('items with knobs', () => {
     assert.ok(n >= 6, `killed ${n} times`);
   });
 
+  describe('in any order, as a map says', () => {
+    let options;
+
+    before(() => {
+      const map = put('[backup.items]\nmethod = backup_items_chunk\nrestore = restore_items_chunk\norder = any\n');
+      options = ['-o', `map=${map},restore_inflight=6`];
+    });
+
+    test('several calls at once', async () => {
+      const canister = await items(0, 'restore_above=20');
+      await network.options({ updateMs: 300 });
+      const at = Date.now();
+      const { calls } = await succeed(canister, WORDS(), { options });
+      const ms = Date.now() - at;
+      await network.options({ updateMs: 0 });
+      assert.ok(ms < 0.6 * 300 * calls, `${calls} calls of 300 ms took ${ms} ms`);
+      await assertRestored(canister, 'at once');
+    });
+
+    test('killed while several are under way: every item once', async () => {
+      for (const kill of [1, 4, 9, 14]) {
+        const canister = await items(0, 'restore_above=20');
+        const dir = place();
+        await network.options({ updateMs: 250 });
+        assert.ok((await drive(canister, [...WORDS(), `kill=${kill}`], { dir, options })).killed);
+        await network.options({ updateMs: 0 });
+        await succeed(canister, ['into=items'], { dir, options });
+        await assertRestored(canister, `killed at call ${kill}`);
+      }
+    });
+
+    test('lost replies: every item once', async () => {
+      const canister = await items(0, 'restore_above=20');
+      const dir = place();
+      await network.faults([4, 5, 6, 9].map((nth) => ({ endpoint: 'call', method: 'restore_items_chunk', kind: 'lost_reply', nth })));
+      let line = await drive(canister, WORDS(), { dir, options });
+      await network.faults([]);
+      for (let i = 0; line.result !== 'ok' && i < 3; i++) line = await drive(canister, ['into=items'], { dir, options });
+      assert.equal(line.result, 'ok', line.message);
+      await assertRestored(canister, 'lost replies');
+    });
+  });
+
   test('cancelled: EINTR, and a repeat goes on', async () => {
     const canister = await items(0, 'restore_above=100');
     const dir = place();
