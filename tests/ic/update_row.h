@@ -21,7 +21,7 @@ struct update_row {
     bool is_expired;      /* certified time is half a minute past the call's expiry */
     int patience_ms;      /* 0 = 20000 */
     enum ic_errc code;    /* IC_OK: the reply "done" */
-    unsigned n_calls;     /* requests */
+    unsigned n_calls;     /* requests; never more, and fewer only when patience_ms ended it early */
     unsigned n_asked;     /* ... ANY: not so important */
     const char *words;    /* in the message; may be NULL */
 };
@@ -39,7 +39,20 @@ struct update_row {
         0                                                                                          \
     }
 
-/* Make the update and check all but its time. Returns by how many ms it missed the deadline. */
+/* How often something was asked: never more than it should be. Fewer only when a deadline ended it
+ * early, is_hurried: returns false then, for a measurement that is to be made again. */
+static inline bool check_count(unsigned n, unsigned want, bool is_hurried, const char *what)
+{
+    bool is_missed = is_hurried && n < want;
+    if (is_missed)
+        printf("# %s: %u of %u before the deadline\n", what, n, want);
+    else
+        TAP_INT(n, want, what);
+    return !is_missed;
+}
+
+/* Make the update and check all but its time. Returns by how many ms it missed the deadline; more
+ * than any bound when the machine was too busy for all requests that belong before it. */
 static inline int64_t update_once_late(void *arg)
 {
     const struct update_row *row = arg;
@@ -69,11 +82,13 @@ static inline int64_t update_once_late(void *arg)
     TAP_OK(row->code == IC_OK ? reply.len == 4 && memcmp(reply.arg, "done", 4) == 0
                               : reply.arg == NULL && reply.certificate == NULL,
            what);
+    bool is_hurried = row->patience_ms != 0;
+    bool is_whole = true;
     snprintf(what, sizeof what, "%s: copies sent", row->what);
-    TAP_INT(asked(&net.n_calls), row->n_calls, what);
+    is_whole = check_count(asked(&net.n_calls), row->n_calls, is_hurried, what) && is_whole;
     snprintf(what, sizeof what, "%s: questions", row->what);
     if (row->n_asked != ANY)
-        TAP_INT(asked(&net.n_asked), row->n_asked, what);
+        is_whole = check_count(asked(&net.n_asked), row->n_asked, is_hurried, what) && is_whole;
     snprintf(what, sizeof what, "%s: in words", row->what);
     if (row->words != NULL)
         TAP_OK(strstr(err.message, row->words) != NULL, what);
@@ -82,7 +97,7 @@ static inline int64_t update_once_late(void *arg)
     ic_reply_fini(&reply);
     ic_agent_close(agent);
     set_nature((struct nature){0}); /* it points to the row's lists */
-    return late;
+    return is_whole ? late : INT64_MAX;
 }
 
 static inline void update_check(struct update_row *row)
