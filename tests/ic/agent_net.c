@@ -376,7 +376,7 @@ struct ic_agent *open_agent_as(const struct ic_agent_config *config)
     full.root_key_len = sizeof root_key;
     full.identity = anonymous;
     if (full.stall_ms == 0)
-        full.stall_ms = 2000;
+        full.stall_ms = 5000;
     if (ic_agent_open(&agent, &full, &err) != 0) {
         printf("Bail out! %s\n", err.message);
         exit(1);

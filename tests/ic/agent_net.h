@@ -129,7 +129,7 @@ const char *date_header(int64_t ahead_ns, char text[64]);
 struct ic_io within_ms(int64_t ms);
 int64_t ms_since(int64_t start_ns);
 
-/* config: url, key and identity are filled in, and a stall time of 2 s where it has none, so that a
+/* config: url, key and identity are filled in, and a stall time of 5 s where it has none, so that a
  * busy machine is not taken for a stall; may be NULL. Ends the program when it fails. */
 struct ic_agent *open_agent_as(const struct ic_agent_config *config);
 struct ic_agent *open_agent(void);

