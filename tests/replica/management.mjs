@@ -211,70 +211,88 @@ function installMode(mode) {
   return { mode: 'upgrade', skipPreUpgrade, memory: memory ? Object.keys(memory)[0] : null };
 }
 
-/** IDL.decode reads a view's buffer from its beginning: give it bytes that are a buffer of their own. */
-const whole = (view) => new Uint8Array(view);
-
-function decode({ argument }, name, arg) {
-  try {
-    return argument === null ? {} : IDL.decode([argument], whole(arg))[0];
-  } catch (error) {
-    throw new RejectError(4, 'IC0408', `Error decoding the argument of ${name}: ${error.message}`);
-  }
-}
-
 const targetOf = ({ target = 'canister_id' }, values) => values[target] ?? null;
 
-/**
- * Everything that can be refused without changing anything, in the network's order.
- * @param {object} call { method, arg, caller, cycles? } and isCanister when a canister calls
- * @returns {() => object} runs the prepared call: result or a promise of it
- * @throws {RejectError}
- */
-function prepare(canisters, call, isQuery) {
-  const { method, arg, caller, isCanister = false } = call;
-  const entry = METHODS[method];
-  if (isQuery && !entry?.query) throw new RejectError(5, 'IC0536', `Query method ${method} not found.`);
-  if (entry === undefined) throw new RejectError(4, 'IC0407', `Management canister has no method '${method}'`);
-  if (entry.from === 'canister' && !isCanister) throw rejected(`${method} cannot be called by a user.`);
-  const values = decode(entry, method, arg);
-  const id = targetOf(entry, values);
-  const canister = id === null ? null : canisters.get(bytesOf(id));
-  if (entry.control && !entry.isControlledBy?.(canister, caller)) {
-    if (entry.sees) canister.requireSight(caller, entry.sees);
-    else canister.requireController(caller);
+export class Management {
+  #canisters;
+  #decoded = new WeakMap(); // bytes of an argument -> { entry, values }: an upload of 2 MB is looked at thrice
+
+  constructor(canisters) {
+    this.#canisters = canisters;
   }
-  const origin = isCanister ? { canister: caller, version: values.sender_canister_version } : { user: caller };
-  const encoded = entry.encode ?? ((value) => encode(entry.result, value));
-  return async () => encoded(await entry.run({ canisters, canister, caller, call, origin }, values));
-}
 
-/** @throws {RejectError} when the call is refused before it is executed */
-export function checkManagementCall(canisters, message) {
-  prepare(canisters, message, false);
-}
+  /** @throws {RejectError} when the call is refused before it is executed */
+  check(message) {
+    this.#prepare(message, false);
+  }
 
-/** @param {object} call  its cycles become what is left of them @returns {Promise<Uint8Array>} the reply */
-export async function callManagement(canisters, call) {
-  return prepare(canisters, call, false)();
-}
+  /** @param {object} call  its cycles become what is left of them @returns {Promise<Uint8Array>} the reply */
+  async call(call) {
+    return this.#prepare(call, false)();
+  }
 
-/** @returns {Promise<Uint8Array>} */
-export async function queryManagement(canisters, message) {
-  return prepare(canisters, message, true)();
-}
+  /** @returns {Promise<Uint8Array>} */
+  async query(message) {
+    return this.#prepare(message, true)();
+  }
 
-/**
- * The canister a management call is about, which must be the effective canister id.
- * @returns {Uint8Array|null} null when any canister id of the subnet will do, or the argument cannot be read
- */
-export function effectiveCanister({ method, arg }) {
-  const entry = METHODS[method];
-  if (!entry?.argument) return null;
-  try {
-    const id = targetOf(entry, IDL.decode([entry.argument], whole(arg))[0]);
-    return id ? bytesOf(id) : null;
-  } catch {
-    return null;
+  /**
+   * The canister a management call is about, which must be the effective canister id.
+   * @returns {Uint8Array|null} null when any canister id of the subnet will do, or the argument cannot be read
+   */
+  effectiveCanister({ method, arg }) {
+    const entry = METHODS[method];
+    if (!entry?.argument) return null;
+    try {
+      const id = targetOf(entry, this.#decode(entry, arg));
+      return id ? bytesOf(id) : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** @throws {Error} of the Candid library */
+  #decode(entry, arg) {
+    if (entry.argument === null) return {};
+    const known = this.#decoded.get(arg);
+    if (known?.entry === entry) return known.values;
+    // IDL.decode reads a view's buffer from its beginning: it gets bytes that are a buffer of their own.
+    const [values] = IDL.decode([entry.argument], new Uint8Array(arg));
+    this.#decoded.set(arg, { entry, values });
+    return values;
+  }
+
+  /**
+   * Everything that can be refused without changing anything, in the network's order.
+   * @param {object} call { method, arg, caller, cycles? } and isCanister when a canister calls
+   * @returns {() => object} runs the prepared call: result or a promise of it
+   * @throws {RejectError}
+   */
+  #prepare(call, isQuery) {
+    const { method, caller, isCanister = false } = call;
+    const entry = METHODS[method];
+    if (isQuery && !entry?.query) throw new RejectError(5, 'IC0536', `Query method ${method} not found.`);
+    if (entry === undefined) throw new RejectError(4, 'IC0407', `Management canister has no method '${method}'`);
+    if (entry.from === 'canister' && !isCanister) throw rejected(`${method} cannot be called by a user.`);
+    const values = this.#argument(entry, call);
+    const id = targetOf(entry, values);
+    const canister = id === null ? null : this.#canisters.get(bytesOf(id));
+    if (entry.control && !entry.isControlledBy?.(canister, caller)) {
+      if (entry.sees) canister.requireSight(caller, entry.sees);
+      else canister.requireController(caller);
+    }
+    const origin = isCanister ? { canister: caller, version: values.sender_canister_version } : { user: caller };
+    const encoded = entry.encode ?? ((value) => encode(entry.result, value));
+    const context = { canisters: this.#canisters, canister, caller, call, origin };
+    return async () => encoded(await entry.run(context, values));
+  }
+
+  #argument(entry, { method, arg }) {
+    try {
+      return this.#decode(entry, arg);
+    } catch (error) {
+      throw new RejectError(4, 'IC0408', `Error decoding the argument of ${method}: ${error.message}`);
+    }
   }
 }
 

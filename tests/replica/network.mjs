@@ -12,7 +12,7 @@ import { Certifier, Delegations } from './certificate.mjs';
 import { RejectError } from './engine/reject.mjs';
 import { IngressHistory } from './ingress.mjs';
 import { makeKeys, makeNodes, makeOtherKeys, makeSecret } from './keys.mjs';
-import { callManagement, checkManagementCall, queryManagement } from './management.mjs';
+import { Management } from './management.mjs';
 import { ANONYMOUS, canisterId, hexOf, MANAGEMENT } from './principal.mjs';
 import { QuerySigner } from './query_reply.mjs';
 import { RateLimit } from './rate_limit.mjs';
@@ -103,6 +103,7 @@ class Network {
     this.ingress = new IngressHistory({ now, changed, options: this.options });
     this.scheduler = new Scheduler(this);
     this.canisters = new Canisters(this.#world(keys, changed));
+    this.management = new Management(this.canisters);
     this.system = new SystemCanisters(this);
     this.delegations = new Delegations(keys, RANGES, now());
     this.certifier = new Certifier({
@@ -169,7 +170,7 @@ class Network {
     try {
       if (callee.length > 0) return await this.#find(callee).receive(call);
       call.isCanister = true;
-      return { reply: await callManagement(this.canisters, call), refund: call.cycles };
+      return { reply: await this.management.call(call), refund: call.cycles };
     } catch (error) {
       return { error, refund: call.cycles };
     }
@@ -231,7 +232,7 @@ class Network {
 
   /** Refuses what never becomes an ingress message. @throws {RejectError} */
   accept(canisterId, message) {
-    if (canisterId.length === 0) checkManagementCall(this.canisters, message);
+    if (canisterId.length === 0) this.management.check(message);
     else this.#find(canisterId).inspect(message);
   }
 
@@ -244,7 +245,7 @@ class Network {
   async execute(canisterId, message, begin = () => {}) {
     if (canisterId.length === 0) {
       begin();
-      return callManagement(this.canisters, message);
+      return this.management.call(message);
     }
     return this.#find(canisterId).update(message, begin);
   }
@@ -255,7 +256,7 @@ class Network {
    */
   async query(canisterId, message, use) {
     if (this.options.queryMs > 0) await delay(this.options.queryMs);
-    if (canisterId.length === 0) return use(await queryManagement(this.canisters, message));
+    if (canisterId.length === 0) return use(await this.management.query(message));
     return this.#find(canisterId).query(message, use);
   }
 

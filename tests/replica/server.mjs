@@ -11,7 +11,6 @@ import { RejectError } from './engine/reject.mjs';
 import { openEnvelope } from './envelope.mjs';
 import { Faults } from './faults.mjs';
 import { HttpError } from './http_error.mjs';
-import { effectiveCanister } from './management.mjs';
 import { Line, writePaced } from './pace.mjs';
 import { equal, fromText, MANAGEMENT, textOf } from './principal.mjs';
 import { readablePaths } from './read_state.mjs';
@@ -212,7 +211,7 @@ export class Server {
     if (endpoint !== 'read_state') {
       const management = content.canister_id.length === 0;
       const target = management
-        ? effectiveCanister({ method: content.method_name, arg: content.arg })
+        ? this.#network.management.effectiveCanister({ method: content.method_name, arg: content.arg })
         : content.canister_id;
       if (target !== null && !equal(target, effectiveId)) {
         throw new HttpError(

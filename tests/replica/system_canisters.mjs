@@ -7,7 +7,6 @@ import { Principal } from '@icp-sdk/core/principal';
 import * as types from './candid_types.mjs';
 import { CYCLES_LEDGER, CYCLES_MINTING } from './canisters.mjs';
 import { faultToReject, noMethod, RejectError } from './engine/reject.mjs';
-import { callManagement } from './management.mjs';
 import { hexOf } from './principal.mjs';
 
 /** What everybody has in the ledger who was never seen there: this network mints what its users need. */
@@ -101,7 +100,7 @@ class CyclesLedger {
 
 const accountKey = (ledger, { owner, subaccount: [subaccount] }) => ledger.key(owner.toUint8Array(), subaccount);
 
-function makeCyclesLedger(ledger, canisters) {
+function makeCyclesLedger(ledger, { canisters, management }) {
   return new SystemCanister(CYCLES_LEDGER, {
     icrc1_balance_of: {
       query: true,
@@ -115,7 +114,7 @@ function makeCyclesLedger(ledger, canisters) {
     create_canister: {
       argument: [types.LedgerCreateArgs],
       result: [types.LedgerCreateResult],
-      run: ([args], { caller }) => createCanister(ledger, canisters, args, caller),
+      run: ([args], { caller }) => createCanister(ledger, management, args, caller),
     },
     deposit: {
       argument: [types.LedgerDepositArgs],
@@ -143,7 +142,7 @@ function makeCyclesLedger(ledger, canisters) {
   });
 }
 
-async function createCanister(ledger, canisters, { amount, from_subaccount: [subaccount], creation_args: [given] }, caller) {
+async function createCanister(ledger, management, { amount, from_subaccount: [subaccount], creation_args: [given] }, caller) {
   const key = ledger.key(caller, subaccount);
   if (ledger.balance(key) < amount + FEE) return { Err: { InsufficientFunds: { balance: ledger.balance(key) } } };
   // The creator controls the canister, not the ledger that makes it.
@@ -152,7 +151,7 @@ async function createCanister(ledger, canisters, { amount, from_subaccount: [sub
   const arg = encode([types.CreateCanister], [{ settings: [fullSettings({ ...settings, controllers })], sender_canister_version: [] }]);
   try {
     const call = { method: 'create_canister', arg, caller: CYCLES_LEDGER, cycles: amount, isCanister: true };
-    const [{ canister_id: id }] = IDL.decode([types.CanisterId], await callManagement(canisters, call));
+    const [{ canister_id: id }] = IDL.decode([types.CanisterId], await management.call(call));
     return { Ok: { block_id: ledger.add(key, -amount - FEE), canister_id: id } };
   } catch (error) {
     if (!(error instanceof RejectError)) throw error;
@@ -168,9 +167,9 @@ export class SystemCanisters {
   #ledger = new CyclesLedger();
   #all;
 
-  /** @param {object} network  subnetId, canisters */
-  constructor({ subnetId, canisters }) {
-    const all = [makeCyclesMinting(subnetId), makeCyclesLedger(this.#ledger, canisters)];
+  /** @param {object} network  subnetId, canisters, management */
+  constructor(network) {
+    const all = [makeCyclesMinting(network.subnetId), makeCyclesLedger(this.#ledger, network)];
     this.#all = new Map(all.map((canister) => [hexOf(canister.id), canister]));
   }
 

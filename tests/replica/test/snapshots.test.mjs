@@ -10,6 +10,7 @@ import { startNetwork } from '../network.mjs';
 import { buildCanisters, buildFixture, rejects, scratch, words } from './engine_fixture.mjs';
 import { assemble, globalSet, i32, i64 } from './engine_wasm.mjs';
 import { encode, hex, makeManager, nat64s, principal, readBlob } from './snapshot_fixture.mjs';
+import { call, makeIdentity, outcome } from './wire_fixture.mjs';
 
 const OWNER = Uint8Array.of(9, 8, 7, 2);
 const STRANGER = Uint8Array.of(6, 6, 2);
@@ -101,6 +102,18 @@ test('who may: controllers, and viewers to list and read', async () => {
   await manager.set(id, { snapshot_visibility: [{ public: null }] });
   for (const call of seeing(ANONYMOUS)) await call();
   await allRefused(changing(ANONYMOUS));
+});
+
+test('a viewer’s call is accepted, a stranger’s refused before it is one', async () => {
+  const id = await makeProbe();
+  const arg = encode(types.CanisterId, { canister_id: principal(id) });
+  const list = (identity) =>
+    call(net, { canister: EMPTY, method: 'list_canister_snapshots', arg, identity }, { effective: id });
+  const [viewer, stranger] = [makeIdentity(), makeIdentity()];
+  await manager.set(id, { snapshot_visibility: [{ allowed_viewers: [principal(viewer.sender)] }] });
+  assert.deepEqual(IDL.decode([types.SnapshotList], new Uint8Array(outcome(await list(viewer), net.rootKeyDer).reply)), [[]]);
+  const { body } = await list(stranger);
+  assert.deepEqual([body.status, body.error_code], ['non_replicated_rejection', 'IC0512']);
 });
 
 test('what is read is the canister as it was', async () => {
@@ -212,16 +225,33 @@ test('snapshots survive a restart', async () => {
   const one = makeManager(first, OWNER);
   const [gone, { id: snapshot }] = [await one.take(id), await one.take(id)];
   await one.delete(id, gone.id);
-  const before = [await one.metadata(id, snapshot), await one.list(id), await stateOf(id, first)];
+  const declared = await one.declare(id, {
+    wasm_module_size: 3n,
+    globals: [{ f64: -0 }, { f32: NaN }, { v128: 2n ** 127n + 1n }, { i64: -(2n ** 63n) }, { i32: -5 }],
+    wasm_memory_size: 65_536n,
+    stable_memory_size: 2n ** 40n / 4n,
+    certified_data: Uint8Array.of(1, 2, 255),
+    global_timer: [],
+    on_low_wasm_memory_hook_status: [{ executed: null }],
+  });
+  await one.upload(id, declared, { wasm_memory: { offset: 65_530n } }, Uint8Array.of(1, 2, 3));
+  const heapEnd = { wasm_memory: slice(65_528, 8) };
+  const before = [
+    ...[await one.metadata(id, snapshot), await one.metadata(id, declared), await one.read(id, declared, heapEnd)],
+    ...[await one.list(id), await stateOf(id, first)],
+  ];
   await first.callAs(OWNER, id, 'change', EMPTY);
   await first.save();
   await first.stop();
   const second = await startNetwork({ stateDir });
   try {
     const two = makeManager(second, OWNER);
-    assert.deepEqual([await two.metadata(id, snapshot), await two.list(id)], before.slice(0, 2));
+    const after = [await two.metadata(id, snapshot), await two.metadata(id, declared), await two.read(id, declared, heapEnd)];
+    assert.deepEqual([...after, await two.list(id)], before.slice(0, -1));
+    await two.upload(id, declared, { wasm_memory: { offset: 65_535n } }, Uint8Array.of(9));
+    assert.deepEqual([...(await two.read(id, declared, heapEnd))], [0, 0, 1, 2, 3, 0, 0, 9]);
     assert.deepEqual(await two.read(id, snapshot, { wasm_chunk: { hash: sha256(words(4)) } }), words(4));
-    assert.equal(hex((await two.take(id)).id).slice(0, 16), '0000000000000002');
+    assert.equal(hex((await two.take(id)).id).slice(0, 16), '0000000000000003');
     await two.load(id, snapshot);
     assert.deepEqual(await stateOf(id, second), before.at(-1));
   } finally {
