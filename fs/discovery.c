@@ -1,5 +1,6 @@
 #include "fs/discovery_impl.h"
 #include "fs/profile.h"
+#include "ic/snapshot.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -242,6 +243,25 @@ static int find_all(struct discovery_search *search, const struct named *named)
     return found < 0 ? found : discovery_find_collections(search, map, named->profile != NULL);
 }
 
+/* Nothing can be learned of the canister now, as `message` says: is there anything to mount it for?
+ */
+static enum fs_exit try_snapshots(struct discovery_search *search, const char *message)
+{
+    const struct fs_target *target = search->target;
+    struct ic_io io = fs_target_io(target, search->options->timeout_ns);
+    struct ic_snapshot_list list = {0};
+    if (search->options->nosnapshots ||
+        ic_snapshot_list(target->agent, &target->canister, &io, &list, NULL) < 0)
+        return FS_EXIT_NETWORK;
+    ic_snapshot_list_fini(&list);
+    fs_discovery_fini(search->out);
+    *search->out = (struct fs_discovery){0};
+    snprintf(search->out->basis, sizeof(search->out->basis), "not learned");
+    snprintf(search->out->unreadable, sizeof(search->out->unreadable), "%.299s", message);
+    fs_log_print(target->log, FS_LOG_WARNING, "mounted for its snapshots only: %s", message);
+    return FS_EXIT_OK;
+}
+
 static enum fs_exit run(struct discovery_search *search, struct fs_facts *facts, char *message,
                         size_t message_size)
 {
@@ -257,11 +277,11 @@ static enum fs_exit run(struct discovery_search *search, struct fs_facts *facts,
     if (find_all(search, &named) < 0) {
         snprintf(message, message_size, "asking canister %s what it offers: %s",
                  search->target->canister_text, search->err.message);
-        return FS_EXIT_NETWORK;
+        return search->err.reject_code != 0 ? try_snapshots(search, message) : FS_EXIT_NETWORK;
     }
-    enum fs_exit result = check_memory(search, message, message_size);
-    if (result == FS_EXIT_OK)
-        result = check_named(search, &named, message, message_size);
+    if (check_memory(search, message, message_size) != FS_EXIT_OK)
+        return try_snapshots(search, message);
+    enum fs_exit result = check_named(search, &named, message, message_size);
     if (result == FS_EXIT_OK)
         result = check_version(search, message, message_size);
     if (result == FS_EXIT_OK)

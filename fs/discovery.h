@@ -4,6 +4,10 @@
  * file or published by the canister, which is looked through for the known names; without any
  * interface the known names are asked for. Whatever was found is then tried, with a query that
  * reads nothing. No update method is ever called.
+ *
+ * A canister that does not answer because it is stopped, frozen or traps must not look like one
+ * that offers nothing, so the mount fails; but when its snapshots can be listed it is mounted for
+ * them (unreadable.h). To find that out is an update call, of the management canister.
  */
 #ifndef CANISTERFS_FS_DISCOVERY_H
 #define CANISTERFS_FS_DISCOVERY_H
@@ -40,6 +44,7 @@ struct fs_not_shown {
 
 /* Immutable after fs_discovery_run. */
 struct fs_discovery {
+    char unreadable[300];             /* why nothing was learned, in words; "": it was */
     char basis[160];                  /* what the finding rests on, in words */
     const char *profile;              /* name of the profile that fits; NULL: none, or a map */
     char prepare[FS_METHOD_NAME_MAX]; /* update to call before a backup, with nothing; "": none */

@@ -3,6 +3,7 @@
 #include "fs/command.h"
 #include "fs/report.h"
 #include "fs/staging_dir.h"
+#include "fs/unreadable.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -129,6 +130,8 @@ static int build_tree(struct fs_mount *mount)
         result = add_memories(mount);
     if (result == 0 && mount->backup)
         result = fs_backup_add(mount->backup, mount->tree);
+    if (result == 0 && mount->discovery.unreadable[0])
+        result = fs_unreadable_add(mount->tree);
     if (result == 0 && mount->snapshots)
         result = fs_snapshots_add(mount->snapshots, mount->tree);
     if (result == 0)

@@ -322,6 +322,8 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "canister", json_string(mount->target.canister_text));
     set(root, "subnet", fact(mount, FS_FACT_SUBNET));
     set(root, "module_hash", fact(mount, FS_FACT_MODULE_HASH));
+    const char *unreadable = mount->discovery.unreadable;
+    set(root, "unreadable", *unreadable ? text_or_note(unreadable) : json_null());
     set(root, "stable_memory", report_stable(mount));
     set(root, "backup", report_backup(mount));
     set(root, "snapshots", report_snapshots(mount));
