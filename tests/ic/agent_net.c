@@ -15,7 +15,7 @@ struct network net = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* --- requests, taken apart --- */
 
-/* The argument in an envelope: after the text "arg", a byte string of less than 64 KiB. */
+/* A field of an envelope: after its name a byte string of less than 64 KiB, or a short text. */
 static const uint8_t *find_field(const struct fake_request *request, const char *name, size_t *len)
 {
     uint8_t key[32];
@@ -27,7 +27,7 @@ static const uint8_t *find_field(const struct fake_request *request, const char 
         abort();
     p += n + 1;
     *len = *p & 31;
-    if (*p == 0x58)
+    if (*p == 0x58 || *p == 0x78)
         *len = *++p;
     else if (*p == 0x59)
         *len = (size_t)p[1] << 8 | p[2], p += 2;
