@@ -14,7 +14,8 @@
 
 /* The window of a run that just became one, and of a file read from its start in large pieces. */
 #define SIZE_RUN   (4 * MIB)
-#define SIZE_START (48 * MIB) /* sixteen full replies */
+#define SIZE_START (48 * MIB)          /* sixteen full replies */
+#define SIZE_FULL  (UINT64_C(1) << 60) /* cut to what the limits allow */
 
 /* How far from its place a read of a sequential reader may be: READs of one handle overtake each
  * other, as many as the kernel has in flight (fuse-practice.md M2 to M5, M9). */
@@ -103,13 +104,14 @@ static void account_random_locked(struct window *window, uint64_t off, uint64_t 
         turn_sequential_locked(window, SIZE_RUN);
 }
 
-static void account_locked(struct window *window, uint64_t off, uint64_t end) REQUIRES(window->lock)
+static void account_locked(struct window *window, uint64_t off, uint64_t end, bool is_slow)
+    REQUIRES(window->lock)
 {
     if (!window->started) {
         window->started = true;
         start_run_locked(window, off, end);
         if (off == 0 && end >= RUN_BYTES)
-            turn_sequential_locked(window, SIZE_START);
+            turn_sequential_locked(window, is_slow ? SIZE_FULL : SIZE_START);
     } else if (window->sequential) {
         account_sequential_locked(window, off, end);
     } else {
@@ -132,6 +134,8 @@ static uint64_t grow_locked(struct window *window, const struct window_limits *l
         window->grow_at = window->run_end + min_u64(window->size, max) / 8;
     }
     window->size = min_u64(window->size, max);
+    if (limits->is_slow)
+        return min_u64(load_max, max_u64(align_down(limits->budget / 4), CACHE_BLOCK_SIZE));
     return min_u64(load_max, max_u64(align_down(window->size / n), CACHE_BLOCK_SIZE));
 }
 
@@ -175,7 +179,7 @@ bool window_advance(struct window *window, uint64_t off, size_t len, uint64_t fi
 
     bool has_hint = false;
     lock_acquire(&window->lock);
-    account_locked(window, off, end);
+    account_locked(window, off, end, limits->is_slow);
     if (window->sequential) {
         uint64_t load = grow_locked(window, limits);
         has_hint = next_hint_locked(window, file_size, load, out);

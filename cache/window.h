@@ -22,8 +22,10 @@
  *   - The window grows fourfold each time an eighth of it has been consumed, until it holds
  *     n_inflight loads of max_io and a quarter more, which keeps n_inflight of them running while
  *     finished ones are being read; never beyond a quarter of the budget.
- *   - A load is the window over n_inflight, between one block and max_io, in whole blocks. Hints
- *     are block aligned, end at multiples of the load (except at the end of the file) and follow
+ *   - Of a slow source every load is a whole max_io, and a file read from its start gets the
+ * largest window at once.
+ *   - Else a load is the window over n_inflight, between one block and max_io, in whole blocks.
+ * Hints are block aligned, end at multiples of the load (except at the end of the file) and follow
  *     each other without gap or overlap as long as the reader does not seek and nothing is lost.
  *   - What was hinted may be gone when the reader comes to it: refused for want of room, failed,
  *     evicted while the reader paused. Then all that lies ahead is hinted again; the cache passes
@@ -59,6 +61,7 @@ struct window_limits {
     size_t max_io;       /* source_max_io(): bytes one remote call carries; 0 = 1 MiB */
     unsigned n_inflight; /* remote calls that run at once, >= 1 (0 counts as 1) */
     size_t budget;       /* bytes of the whole cache */
+    bool is_slow;        /* a call takes its time however little it brings */
 };
 
 struct window_hint {

@@ -319,6 +319,7 @@ static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *
         .max_io = source_max_io(opened->source),
         .n_inflight = n_inflight > 1 ? n_inflight - 1 : 1,
         .budget = config->cache_budget,
+        .is_slow = opened->stat.max_inflight > 0,
     };
     if (!source_has(opened->source, opened->stat.version, off))
         window_lost(&handle->window, off);

@@ -368,6 +368,40 @@ static void test_limits(void)
     window_fini(&w);
 }
 
+/* Calls that take their time however little they bring. */
+static void test_slow(void)
+{
+    static const struct window_limits slow = {
+        .max_io = 30 * CACHE_BLOCK_SIZE,
+        .n_inflight = 64,
+        .budget = 256 * MIB,
+        .is_slow = true,
+    };
+    struct window w;
+    struct window_hint hint;
+    window_init(&w);
+    TAP_OK(window_advance(&w, 0, 128 * KIB, GIB, &slow, &hint), "read from the start");
+    TAP_INT((int64_t)hint.load, (int64_t)(30 * BS), "in whole calls");
+    TAP_INT((int64_t)hint.len, (int64_t)(34 * 30 * BS - 2 * BS),
+            "a quarter of the cache at once, up to a whole call");
+    window_fini(&w);
+
+    window_init(&w);
+    TAP_OK(!window_advance(&w, GIB / 2, 128 * KIB, GIB, &slow, &hint), "read in the middle");
+    TAP_OK(!window_advance(&w, GIB / 2 + 128 * KIB, 64 * KIB, GIB, &slow, &hint), "and on");
+    TAP_OK(window_advance(&w, GIB / 2 + 192 * KIB, 64 * KIB, GIB, &slow, &hint), "in order");
+    TAP_INT((int64_t)hint.load, (int64_t)(30 * BS), "in whole calls");
+    TAP_OK(hint.len <= 4 * MIB, "the window of a run that just became one");
+    window_fini(&w);
+
+    window_init(&w);
+    struct window_limits small = slow;
+    small.budget = 4 * MIB;
+    TAP_OK(window_advance(&w, 0, 128 * KIB, GIB, &small, &hint), "with a small cache");
+    TAP_INT((int64_t)hint.load, (int64_t)(16 * BS), "a quarter of it in a call");
+    window_fini(&w);
+}
+
 int main(void)
 {
     test_random_readers();
@@ -377,5 +411,6 @@ int main(void)
     test_seek();
     test_lost();
     test_limits();
+    test_slow();
     return tap_done();
 }
