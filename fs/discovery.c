@@ -1,6 +1,6 @@
 #include "fs/discovery_impl.h"
 #include "fs/profile.h"
-#include "ic/snapshot.h"
+#include "fs/snapshots.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -250,7 +250,7 @@ static enum fs_exit try_snapshots(struct discovery_search *search, const char *m
     const struct fs_target *target = search->target;
     struct ic_io io = fs_target_io(target, search->options->timeout_ns);
     struct ic_snapshot_list list = {0};
-    if (search->options->nosnapshots ||
+    if (!fs_snapshots_is_wanted(target) ||
         ic_snapshot_list(target->agent, &target->canister, &io, &list, NULL) < 0)
         return FS_EXIT_NETWORK;
     ic_snapshot_list_fini(&list);

@@ -277,11 +277,11 @@ static int start_cache(struct fs_mount *mount, char *message, size_t message_siz
 {
     const struct cache_config config = {
         .budget = mount->options->cache_size - backup_share(mount),
-        .n_workers = mount->options->nosnapshots ? 0 : FS_SNAPSHOTS_INFLIGHT,
+        .n_workers = fs_snapshots_is_wanted(&mount->target) ? FS_SNAPSHOTS_INFLIGHT : 0,
         .prefetch_timeout_ns = (int64_t)mount->options->timeout_ns,
     };
     int result = cache_open(&mount->cache, &config);
-    if (result == 0 && !mount->options->nosnapshots)
+    if (result == 0 && fs_snapshots_is_wanted(&mount->target))
         result = start_snapshots(mount);
     if (result == 0)
         result = build_tree(mount);

@@ -232,6 +232,11 @@ int fs_snapshots_add(struct fs_snapshots *snapshots, struct fs_tree *tree)
 
 /* --- all of it --- */
 
+bool fs_snapshots_is_wanted(const struct fs_target *target)
+{
+    return !target->options->nosnapshots && !ic_identity_is_anonymous(target->identity);
+}
+
 int fs_snapshots_open(struct fs_snapshots **out, const struct fs_snapshots_config *config)
 {
     const struct store_config store = {.memory = CHUNK_MEMORY};

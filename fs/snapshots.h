@@ -38,6 +38,10 @@ struct fs_snapshots;
 /* Calls that read one file ahead at once. */
 #define FS_SNAPSHOTS_INFLIGHT 64
 
+/* Is there to be such a directory? Not with -o nosnapshots, nor for an anonymous caller, whom
+ * hardly a canister lets list: a copy of the whole mount would always fail at it. */
+bool fs_snapshots_is_wanted(const struct fs_target *target) __attribute__((nonnull));
+
 struct fs_snapshots_config {
     const struct fs_target *target; /* borrowed */
     struct cache *cache;            /* borrowed */
