@@ -41,7 +41,7 @@ static int add_memory(struct fs_mount *mount, struct fs_entry *parent, const cha
     if (result < 0 || memory->has_id)
         return result;
     /* One memory may hold others, which are files of the same names as memories with ids. */
-    result = fs_vmem_open(&mount->vmem, cached, mount->log, name);
+    result = fs_vmem_open(&mount->vmem, cached, mount->log, "the canister");
     return result < 0
                ? result
                : fs_tree_add_listing(mount->tree, NULL, "vmem", &fs_vmem_listing, mount->vmem);

@@ -10,7 +10,7 @@
 static const char *const part_names[] = {
     [SNAPSHOT_METADATA] = "metadata.json",       [SNAPSHOT_WASM_MODULE] = "wasm_module.bin",
     [SNAPSHOT_WASM_MEMORY] = "wasm_memory.bin",  [SNAPSHOT_STABLE_MEMORY] = "stable_memory.bin",
-    [SNAPSHOT_CHUNK_STORE] = "wasm_chunk_store",
+    [SNAPSHOT_CHUNK_STORE] = "wasm_chunk_store", [SNAPSHOT_VMEM] = "vmem",
 };
 
 /* --- what it is made of --- */
@@ -89,8 +89,18 @@ uint64_t snapshot_size_of(const struct snapshot *snapshot, enum snapshot_part pa
     return sizes[part];
 }
 
+int snapshot_open_vmem(struct snapshot *snapshot)
+{
+    int result = snapshot_open_part(snapshot, SNAPSHOT_STABLE_MEMORY, &snapshot->memory);
+    return result < 0 ? result
+                      : fs_vmem_open(&snapshot->vmem, snapshot->memory,
+                                     snapshot->owner->config.target->log, snapshot->name);
+}
+
 void snapshot_free(struct snapshot *snapshot)
 {
+    fs_vmem_close(snapshot->vmem);
+    source_close(snapshot->memory);
     for (int i = 0; i < SNAPSHOT_N_BLOBS; i++)
         source_close(snapshot->blobs[i]);
     ic_snapshot_metadata_fini(&snapshot->metadata);
@@ -181,6 +191,8 @@ static void parts_name(void *arg, uint64_t index, char *name)
 /* As icp leaves them out. */
 static bool parts_has(void *arg, uint64_t index)
 {
+    if (index == SNAPSHOT_VMEM)
+        return false;
     bool may_be_missing = index == SNAPSHOT_WASM_MODULE || index == SNAPSHOT_WASM_MEMORY;
     return !may_be_missing ||
            (is_known(arg) && snapshot_size_of(arg, (enum snapshot_part)index) > 0);
@@ -205,8 +217,11 @@ static int parts_open(void *arg, uint64_t index, struct source **out)
 
 static const struct fs_listing_ops *parts_dir(void *arg, uint64_t index, void **ret_arg)
 {
-    *ret_arg = arg;
-    return index == SNAPSHOT_CHUNK_STORE ? &chunks_ops : NULL;
+    struct snapshot *snapshot = arg;
+    *ret_arg = index == SNAPSHOT_VMEM ? (void *)snapshot->vmem : snapshot;
+    return index == SNAPSHOT_VMEM          ? &fs_vmem_listing
+           : index == SNAPSHOT_CHUNK_STORE ? &chunks_ops
+                                           : NULL;
 }
 
 const struct fs_listing_ops snapshot_dir_ops = {

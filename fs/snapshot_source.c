@@ -277,7 +277,7 @@ static const struct source_ops itself_ops = {
     .close = part_close,
 };
 
-static const struct source_ops store_ops = {
+static const struct source_ops dir_ops = {
     .stat = text_stat,
     .readv = no_readv,
     .close = part_close,
@@ -306,8 +306,9 @@ int snapshot_open_itself(struct snapshot *snapshot, struct source **out)
 
 int snapshot_open_part(struct snapshot *snapshot, enum snapshot_part part, struct source **out)
 {
-    const struct source_ops *ops = part == SNAPSHOT_METADATA      ? &text_ops
-                                   : part == SNAPSHOT_CHUNK_STORE ? &store_ops
-                                                                  : &part_ops;
+    bool is_dir = part == SNAPSHOT_CHUNK_STORE || part == SNAPSHOT_VMEM;
+    const struct source_ops *ops = part == SNAPSHOT_METADATA ? &text_ops
+                                   : is_dir                  ? &dir_ops
+                                                             : &part_ops;
     return open_part(snapshot, part, ops, out);
 }

@@ -69,6 +69,11 @@ static int add_locked(struct fs_snapshots *self, const struct ic_snapshot *liste
     snapshot->is_there = true;
     for (size_t i = 0; i < listed->id.len; i++)
         snprintf(snapshot->name + 2 * i, 3, "%02x", listed->id.bytes[i]);
+    int result = snapshot_open_vmem(snapshot);
+    if (result < 0) {
+        snapshot_free(snapshot);
+        return result;
+    }
     self->items[self->n_items++] = snapshot;
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "cache/store.h"
 #include "fs/flight.h"
 #include "fs/snapshots.h"
+#include "fs/vmem.h"
 #include "ic/wait.h"
 
 /* What is in a snapshot's directory; also the index there. */
@@ -18,6 +19,7 @@ enum snapshot_part {
     SNAPSHOT_WASM_MEMORY,
     SNAPSHOT_STABLE_MEMORY,
     SNAPSHOT_CHUNK_STORE,
+    SNAPSHOT_VMEM,
     SNAPSHOT_N_PARTS,
 };
 
@@ -38,6 +40,8 @@ struct snapshot {
     uint64_t index;
     int64_t taken_at_ns;
     uint64_t total_size;
+    struct source *memory; /* what the tree sees of its stable memory ... */
+    struct fs_vmem *vmem;  /* ... and what is in that */
 
     /* guarded by the owner's lock */
     bool is_there; /* by the last list, and nothing since says otherwise */
@@ -95,6 +99,10 @@ int snapshot_learn(struct snapshot *snapshot, const struct source_io *io);
 /* The bytes of a part; 0 of a directory. The metadata are known. */
 uint64_t snapshot_size_of(const struct snapshot *snapshot, enum snapshot_part part);
 
+/* What is immutable of it is set. Returns 0 or -ENOMEM. */
+int snapshot_open_vmem(struct snapshot *snapshot);
+
+/* Also one that was only begun. */
 void snapshot_free(struct snapshot *snapshot);
 
 /* --- snapshot_source.c --- */

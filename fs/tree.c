@@ -204,8 +204,9 @@ static int look_up_entry(struct fs_tree *tree, struct fs_entry *entry, pid_t cal
                          const struct source_io *io, struct fuse_entry_param *out)
 {
     struct source_stat stat = {0};
-    int result =
-        entry->source ? fs_tree_refresh(tree, entry, caller, io, &stat) : check_dir(entry, io);
+    int result = entry->source ? fs_tree_refresh(tree, entry, caller, io, &stat) : 0;
+    if (result == 0)
+        result = check_dir(entry, io);
     if (result < 0)
         return result;
     pthread_mutex_lock(&tree->lock);

@@ -27,7 +27,7 @@ struct header {
 struct fs_vmem {
     struct source *memory; /* immutable */
     struct fs_log *log;    /* immutable */
-    const char *path;      /* immutable */
+    const char *whose;     /* immutable */
 
     pthread_mutex_t lock;
     struct header *kept[N_KEPT];  /* guarded by lock: a ring */
@@ -134,9 +134,9 @@ static void learn(struct fs_vmem *vmem, const struct fs_vmem_layout *layout)
 static void complain(struct fs_vmem *vmem, const char *why)
 {
     fs_log_print_about(vmem->log, FS_LOG_WARNING, "vmem",
-                       "%s begins like a memory manager's, but its virtual memories cannot be "
-                       "shown: %s",
-                       vmem->path, why);
+                       "stable memory of %s begins like a memory manager's, but its virtual "
+                       "memories cannot be shown: %s",
+                       vmem->whose, why);
     pthread_mutex_lock(&vmem->lock);
     snprintf(vmem->info.why, sizeof(vmem->info.why), "%s", why);
     pthread_mutex_unlock(&vmem->lock);
@@ -419,7 +419,7 @@ const struct fs_listing_ops fs_vmem_listing = {
 
 /* --- the whole --- */
 
-int fs_vmem_open(struct fs_vmem **out, struct source *memory, struct fs_log *log, const char *path)
+int fs_vmem_open(struct fs_vmem **out, struct source *memory, struct fs_log *log, const char *whose)
 {
     struct fs_vmem *vmem = calloc(1, sizeof(*vmem));
     if (!vmem)
@@ -427,7 +427,7 @@ int fs_vmem_open(struct fs_vmem **out, struct source *memory, struct fs_log *log
     pthread_mutex_init(&vmem->lock, NULL);
     vmem->memory = memory;
     vmem->log = log;
-    vmem->path = path;
+    vmem->whose = whose;
     *out = vmem;
     return 0;
 }

@@ -35,10 +35,10 @@ struct fs_vmem_info {
 
 /* memory  borrowed; must not be used after its source is closed, but for fs_vmem_close
  * log     borrowed
- * path    what the log calls the memory; borrowed
+ * whose   memory it is, for the log; borrowed
  *
  * Returns 0 or -ENOMEM. No I/O. */
-int fs_vmem_open(struct fs_vmem **out, struct source *memory, struct fs_log *log, const char *path)
+int fs_vmem_open(struct fs_vmem **out, struct source *memory, struct fs_log *log, const char *whose)
     __attribute__((warn_unused_result, nonnull));
 
 /* After the tree with its listing. NULL is fine. */

@@ -236,7 +236,7 @@ static void open_world(struct world *w)
 {
     open_memory(&w->memory);
     TAP_INT(fs_log_open(&w->log, FS_LOG_ERROR), 0, "a log");
-    TAP_INT(fs_vmem_open(&w->vmem, &w->memory.source, w->log, "stable_memory"), 0, "a world");
+    TAP_INT(fs_vmem_open(&w->vmem, &w->memory.source, w->log, "a test"), 0, "a world");
 }
 
 static void close_world(struct world *w)
@@ -362,7 +362,7 @@ static void test_cached(void)
     TAP_INT(cache_open(&cache, &config), 0, "a cache");
     TAP_INT(cached_open(&cached, cache, &memory.source), 0, "a cached memory");
     TAP_INT(fs_log_open(&log, FS_LOG_ERROR), 0, "a log");
-    TAP_INT(fs_vmem_open(&vmem, cached, log, "stable_memory"), 0, "its virtual memories");
+    TAP_INT(fs_vmem_open(&vmem, cached, log, "a test"), 0, "its virtual memories");
     struct source *file = NULL;
     TAP_INT(fs_vmem_listing.open(vmem, 0, &file), 0, "a file");
     struct source_stat stat;

@@ -6,7 +6,9 @@ import { open, readdir, readFile, rename, stat, truncate, unlink, writeFile } fr
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Actor } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
+import { Principal } from '@icp-sdk/core/principal';
 import { output } from './chunks.mjs';
 import { Client } from './client.mjs';
 import { errnoName, eventually, pread, run, seedBytes, Stage } from './harness.mjs';
@@ -22,6 +24,18 @@ const attributesAreOld = () => sleep(200);
 const padded = (bytes) => Buffer.concat([bytes, Buffer.alloc(-bytes.length & (PAGE - 1))]);
 const sqlite = (path, words) => output('sqlite3', '-readonly', `file:${path}?immutable=1`, words);
 const reads = (log) => log.filter(({ method }) => /^stable_read/.test(method));
+
+const SnapshotId = IDL.Vec(IDL.Nat8);
+const Snapshots = () =>
+  IDL.Service({ take_canister_snapshot: IDL.Func([IDL.Record({ canister_id: IDL.Principal })], [IDL.Record({ id: SnapshotId })], []) });
+
+// The name of its directory.
+async function takeSnapshot(agent, canister) {
+  const effectiveCanisterId = Principal.fromText(canister);
+  const ic = Actor.createActor(Snapshots, { agent, canisterId: Principal.managementCanister(), effectiveCanisterId });
+  const { id } = await ic.take_canister_snapshot({ canister_id: effectiveCanisterId });
+  return Buffer.from(id).toString('hex');
+}
 
 async function errnoOf(promise) {
   try {
@@ -106,7 +120,7 @@ describe('virtual memories', () => {
 
       test('mounting asks nothing for them; they are beside the whole memory', async () => {
         assert.equal((await mount.json('status')).stable_memory.vmem.state, 'not looked at yet');
-        assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', 'stable_memory', 'vmem']);
+        assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', 'snapshots', 'stable_memory', 'vmem']);
         assert.deepEqual((await readdir(vmem())).sort(), ['000', '101', '254']);
         assert.deepEqual((await mount.json('status')).stable_memory.vmem, {
           state: 'shown',
@@ -215,7 +229,7 @@ describe('virtual memories', () => {
     const first = await network.requestsDuring(() => readdir(mount.point));
     assert.equal(reads(first).length, 1);
     const log = await network.requestsDuring(async () => {
-      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', 'stable_memory']);
+      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', 'snapshots', 'stable_memory']);
       assert.equal(await errnoOf(stat(mount.path('vmem'))), 'ENOENT');
     });
     assert.deepEqual(log, []);
@@ -252,7 +266,7 @@ describe('virtual memories', () => {
       await grow(canister, manager.size / PAGE);
       await write(canister, 0, header);
       const mount = await stage.mount(network, canister);
-      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', 'stable_memory']);
+      assert.deepEqual((await readdir(mount.point)).sort(), ['.canisterfs', 'canister', 'snapshots', 'stable_memory']);
       const { vmem } = (await mount.json('status')).stable_memory;
       assert.equal(vmem.state, 'not shown');
       assert.match(vmem.error, words);
@@ -279,6 +293,23 @@ describe('virtual memories', () => {
     await attributesAreOld();
     assert.equal(await sqlite(mount.path('vmem', '000'), 'PRAGMA integrity_check'), 'ok\n');
     assert.equal((await mount.json('status')).stable_memory.vmem.error, undefined);
+  });
+
+  test('those in a snapshot, whatever the canister has now', async () => {
+    const { canister, image, manager } = await fill(1);
+    const id = await takeSnapshot(client.agent, canister);
+    await write(canister, 0, seedBytes(1n, 0, PAGE));
+    const plain = await takeSnapshot(client.agent, canister);
+    const mount = await stage.mount(network, canister, ['-o', `identity=${network.identity}`]);
+    const vmem = (...names) => mount.path('snapshots', id, 'vmem', ...names);
+    assert.equal(await sqlite(vmem('000'), 'PRAGMA integrity_check'), 'ok\n');
+    assert.deepEqual((await readdir(vmem())).sort(), ['000', '101', '254']);
+    assert.ok((await readFile(vmem('000'))).equals(image));
+    const whole = await readFile(mount.path('snapshots', id, 'stable_memory.bin'));
+    assert.equal(whole.length, manager.size);
+    assert.ok(!(await readdir(mount.path('snapshots', id))).includes('vmem'), 'a copy is what icp makes');
+    assert.equal(await errnoOf(stat(mount.path('snapshots', plain, 'vmem'))), 'ENOENT');
+    assert.equal(await errnoOf(stat(mount.path('vmem'))), 'ENOENT');
   });
 
   test('they cannot be written to', async () => {
