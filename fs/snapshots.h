@@ -7,8 +7,8 @@
  *                           wasm_chunk_store/<SHA-256 in hex>.bin
  *                           vmem/<number>
  *
- * vmem/ (vmem.h) is there when it is looked up, but not listed: to find out would be another call
- * for every listing, and a copy of the directory is to be what icp makes, with no byte twice.
+ * vmem/ (vmem.h) is there when it is looked up, but not listed: a copy of the directory is what icp
+ * makes.
  *
  * Listing and reading are update calls, which the canister pays for, so nothing is asked before
  * somebody looks: for the list when snapshots/ is opened or something in it looked up (good for

@@ -414,9 +414,8 @@ static int list_entry(struct fs_tree *tree, struct fs_entry *entry, const char *
     int result = is_known ? 0 : fs_tree_ask(tree, entry, 0, io, &stat);
     if (result < 0 && result != -ENOENT)
         return result;
-    bool is_no_dir = check_dir(entry, io) == -ENOENT;
     pthread_mutex_lock(&tree->lock);
-    out->skip = entry->is_absent || is_no_dir;
+    out->skip = entry->is_absent;
     out->stat.st_ino = entry->current ? entry->current->ino : UNKNOWN_INO;
     pthread_mutex_unlock(&tree->lock);
     return 1;
@@ -440,7 +439,12 @@ static int read_dir(struct fs_tree *tree, struct fs_entry *dir, uint64_t n_liste
     struct fs_entry *entry = dir->first_child;
     for (; entry && index > 0; index--)
         entry = entry->next_sibling;
-    return entry ? list_entry(tree, entry, entry->name, io, out) : 0;
+    if (!entry)
+        return 0;
+    int result = list_entry(tree, entry, entry->name, io, out);
+    if (entry->listing && entry->listing->exists)
+        out->skip = true; /* to find out may need the network, which a listing never asks */
+    return result;
 }
 
 int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uint64_t index,

@@ -77,8 +77,9 @@ struct fs_listing_ops {
      * tree. Returns NULL for a file. NULL: all are files. Never blocks. */
     const struct fs_listing_ops *(*dir)(void *arg, uint64_t index, void **ret_arg);
 
-    /* Is there such a directory at all? Once it was there it stays. Returns 0, -ENOENT, or another
-     * -errno: then it may be, and is listed. May block on the network. NULL: it is there. */
+    /* Is there such a directory at all? Asked when its name is looked up; it is never listed. Once
+     * it was there it stays. Returns 0, -ENOENT or another -errno. May block on the network. NULL:
+     * it is there, and listed. */
     int (*exists)(void *arg, const struct source_io *io);
 };
 

@@ -7,8 +7,10 @@
  * header is that of the moment when the file was opened; a memory that grows meanwhile does no
  * harm, for buckets are only ever added.
  *
- * Nothing is read before somebody looks. When the memory then begins with something else there is
- * no such directory, for good; while the memory is empty it is looked at again.
+ * Nothing is read before somebody looks the directory up, and it is not listed: a listing asks
+ * nothing, and whoever copies the whole mount or snapshot gets no byte twice. When the memory then
+ * begins with something else there is no such directory, for good; while the memory is empty it is
+ * looked at again.
  */
 #ifndef CANISTERFS_FS_VMEM_H
 #define CANISTERFS_FS_VMEM_H
