@@ -111,29 +111,30 @@ static int open_blob(struct snapshot *snapshot, enum snapshot_part part, struct 
     return result;
 }
 
-/* The cached source of a blob, made by whoever asks first. */
-static int find_blob(struct snapshot *snapshot, enum snapshot_part part, struct source **out)
+/* Keep a cached source unless there is one already. Takes it; NULL: only look. */
+static struct source *keep_first(struct snapshot *snapshot, enum snapshot_part part,
+                                 struct source *opened)
 {
     struct source **slot = &snapshot->blobs[part - SNAPSHOT_WASM_MODULE];
-    struct source *opened = NULL;
     pthread_mutex_lock(&snapshot->owner->lock);
-    struct source *known = *slot;
-    pthread_mutex_unlock(&snapshot->owner->lock);
-    if (!known) {
-        int result = open_blob(snapshot, part, &opened);
-        if (result < 0)
-            return result;
-        pthread_mutex_lock(&snapshot->owner->lock);
-        if (!*slot) {
-            *slot = opened;
-            opened = NULL;
-        }
-        known = *slot;
-        pthread_mutex_unlock(&snapshot->owner->lock);
-        source_close(opened); /* another was faster */
+    if (!*slot) {
+        *slot = opened;
+        opened = NULL;
     }
-    *out = known;
-    return 0;
+    struct source *first = *slot;
+    pthread_mutex_unlock(&snapshot->owner->lock);
+    source_close(opened);
+    return first;
+}
+
+static int find_blob(struct snapshot *snapshot, enum snapshot_part part, struct source **out)
+{
+    struct source *opened = NULL;
+    struct source *known = keep_first(snapshot, part, NULL);
+    int result = known ? 0 : open_blob(snapshot, part, &opened);
+    if (result == 0)
+        *out = known ? known : keep_first(snapshot, part, opened);
+    return result;
 }
 
 /* --- a blob, as the tree sees it --- */
@@ -159,7 +160,7 @@ static int part_stat(struct source *source, const struct source_io *io, struct s
         return -ENOENT;
     if (result == 0)
         result = find_blob(self->snapshot, self->part, &cached);
-    if (result < 0)
+    if (result != 0)
         return result;
     atomic_store(&self->cached, cached);
     return source_stat(cached, io, out);

@@ -172,7 +172,7 @@ static int get_listed(struct fs_tree *tree, struct fs_entry *dir, const char *na
     int result = dir->listing->learn ? dir->listing->learn(dir->listing_arg, name, io) : 0;
     if (result == 0)
         result = dir->listing->find(dir->listing_arg, name, &index);
-    return result < 0 ? result : fs_tree_get_listed(tree, dir, index, out);
+    return result != 0 ? result : fs_tree_get_listed(tree, dir, index, out);
 }
 
 /* An entry by name, with a reference. */

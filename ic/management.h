@@ -34,7 +34,7 @@ struct ic_management_reply {
 /* The first value of a reply; NULL when it has none. */
 static inline const struct ic_value *ic_management_value(const struct ic_management_reply *reply)
 {
-    return ic_candid_arg(reply->values, 0);
+    return reply->values ? ic_candid_arg(reply->values, 0) : NULL;
 }
 
 /* A zeroed or failed one is fine. */
