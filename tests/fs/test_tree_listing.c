@@ -527,6 +527,136 @@ static void test_readdir(void)
     close_world(&w);
 }
 
+/* --- directories that come and go --- */
+
+/* Files 0 and 2 as scripted; 1 is a directory of such files. */
+struct house {
+    struct scripted_listing files;
+    struct scripted_listing inner;
+    int learn_result;
+    unsigned n_learnt;
+};
+
+static int house_count(void *arg, const struct source_io *how, uint64_t *out)
+{
+    struct house *house = arg;
+    return scripted_listing_ops.count(&house->files, how, out);
+}
+
+static void house_name(void *arg, uint64_t index, char *name)
+{
+    scripted_listing_ops.name(arg, index, name);
+}
+
+static int house_find(void *arg, const char *name, uint64_t *out)
+{
+    return scripted_listing_ops.find(arg, name, out);
+}
+
+static int house_open(void *arg, uint64_t index, struct source **out)
+{
+    struct house *house = arg;
+    return scripted_listing_ops.open(&house->files, index, out);
+}
+
+static int house_learn(void *arg, const char *name, const struct source_io *how)
+{
+    struct house *house = arg;
+    (void)name, (void)how;
+    house->n_learnt++;
+    return house->learn_result;
+}
+
+static bool house_has(void *arg, uint64_t index)
+{
+    (void)arg;
+    return index != 2;
+}
+
+static const struct fs_listing_ops *house_dir(void *arg, uint64_t index, void **ret_arg)
+{
+    struct house *house = arg;
+    *ret_arg = &house->inner;
+    return index == 1 ? &scripted_listing_ops : NULL;
+}
+
+static const struct fs_listing_ops house_ops = {
+    .count = house_count,
+    .name = house_name,
+    .find = house_find,
+    .open = house_open,
+    .learn = house_learn,
+    .has = house_has,
+    .dir = house_dir,
+};
+
+static void test_directories(void)
+{
+    const struct fs_tree_config config = {.attr_timeout_ns = 0};
+    struct house house = {.files.n = 3, .inner.n = 2};
+    struct fs_tree *tree;
+    struct fuse_entry_param top;
+    struct fuse_entry_param dir;
+    struct fuse_entry_param file;
+    struct fs_dirent dirent;
+    uint64_t n = 0;
+    int result = fs_tree_new(&tree, &config);
+    if (result == 0)
+        result = fs_tree_add_listing(tree, NULL, "house", &house_ops, &house);
+    if (result == 0)
+        result = fs_tree_lookup(tree, 1, "house", CALLER, &io, &top);
+    TAP_INT(result, 0, "a directory of files and directories");
+
+    TAP_INT(fs_tree_opendir(tree, top.ino, &io, &n), 0, "is opened");
+    TAP_INT((int64_t)n, 3, "with all its names");
+    TAP_INT(fs_tree_readdir(tree, top.ino, n, 2, &io, &dirent), 1, "the first");
+    TAP_OK(!dirent.skip && dirent.stat.st_mode == S_IFREG, "is a file");
+    TAP_INT(fs_tree_readdir(tree, top.ino, n, 3, &io, &dirent), 1, "the second");
+    TAP_OK(!dirent.skip && dirent.stat.st_mode == S_IFDIR, "is a directory");
+    TAP_INT(fs_tree_readdir(tree, top.ino, n, 4, &io, &dirent), 1, "the third");
+    TAP_OK(dirent.skip, "is not there now");
+
+    house.learn_result = -EACCES;
+    TAP_INT(fs_tree_lookup(tree, top.ino, "0000000001", CALLER, &io, &dir), -EACCES,
+            "what a name needs cannot be learned");
+    house.learn_result = 0;
+    TAP_INT(fs_tree_lookup(tree, top.ino, "0000000001", CALLER, &io, &dir), 0,
+            "a listed directory");
+    TAP_INT(house.n_learnt, 2, "is learned of at each lookup");
+    TAP_INT(dir.attr.st_mode, S_IFDIR | 0555, "is one");
+    TAP_INT(dir.attr.st_mtim.tv_sec, 1700000000, "with the mtime that its source tells");
+    TAP_INT(dir.attr.st_size, LISTED_SIZE + 1, "and the size");
+    char path[FS_PLACE_PATH_MAX];
+    TAP_INT(fs_tree_format_dir(tree, dir.ino, path), 0, "its path");
+    TAP_STR(path, "house/0000000001", "has the listed name");
+
+    TAP_INT(fs_tree_lookup(tree, dir.ino, "0000000000", CALLER, &io, &file), 0, "a file in it");
+    TAP_INT(fs_tree_lookup(tree, dir.ino, "0000000009", CALLER, &io, &file), -ENOENT, "no other");
+    TAP_INT(fs_tree_readdir(tree, dir.ino, 2, 1, &io, &dirent), 1, "what is above it");
+    TAP_INT((int64_t)dirent.stat.st_ino, (int64_t)top.ino, "is known by its number");
+    fuse_ino_t ino = dir.ino;
+    fuse_ino_t file_ino = file.ino;
+
+    fs_tree_forget(tree, dir.ino, 1);
+    TAP_INT(scripted_listing_n_open(&house.files), 1,
+            "forgotten, it stays while a file of it does");
+    fs_tree_forget(tree, file.ino, 1);
+    TAP_INT(scripted_listing_n_open(&house.inner), 0, "the file goes");
+    TAP_INT(scripted_listing_n_open(&house.files), 0, "and the directory with it");
+    TAP_INT(fs_tree_opendir(tree, ino, &io, &n), -ENOENT, "it is not known any more");
+
+    result = fs_tree_lookup(tree, top.ino, "0000000001", CALLER, &io, &dir);
+    TAP_OK(result == 0 && dir.ino == ino, "looked up again, it has its number");
+    result = fs_tree_lookup(tree, dir.ino, "0000000000", CALLER, &io, &file);
+    TAP_OK(result == 0 && file.ino == file_ino, "and so has the file");
+    house.files.stat_result = -ENOENT;
+    TAP_INT(fs_tree_lookup(tree, top.ino, "0000000001", CALLER, &io, &dir), -ENOENT,
+            "gone, for who looks it up");
+    fs_tree_free(tree);
+    TAP_INT(scripted_listing_n_open(&house.files) + scripted_listing_n_open(&house.inner), 0,
+            "the tree leaves no source open");
+}
+
 int main(void)
 {
     test_names();
@@ -540,5 +670,6 @@ int main(void)
     test_collision();
     test_meetings();
     test_readdir();
+    test_directories();
     return tap_done();
 }
