@@ -268,7 +268,7 @@ export class Rig {
 export class Restore {
   constructor(rig, canister, options) {
     Object.assign(this, { rig, canister, staging: rig.name(), from: rig.name() });
-    this.options = ['rw', `identity=${rig.network.identity}`, `staging_dir=${this.staging}`, 'restore_inflight=1', 'attr_timeout=100ms', 'timeout=5s',
+    this.options = ['rw', `identity=${rig.network.identity}`, `staging_dir=${this.staging}`, 'restore_inflight=1', 'attr_timeout=100ms', 'timeout=15s',
       ...(canister.options ?? []), ...options];
     mkdirSync(this.staging);
     writeFileSync(this.from, canister.source);
@@ -304,6 +304,11 @@ export class Restore {
       return found || tool.isOver;
     });
     return found;
+  }
+
+  // None was: there are fewer calls. False when one was, which a busy machine did not see in time: to be tried again.
+  async wasNone(hold) {
+    return !(await this.rig.network.log()).some(({ canister, fault }) => canister === this.canister.id && fault === hold.kind);
   }
 
   hold(n, hold) {

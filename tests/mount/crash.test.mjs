@@ -48,7 +48,7 @@ const ALL = Object.keys(SHAPES).filter((shape) => shape !== 'demo');
 const LONG = ALL.flatMap((shape) =>
   ['cp', 'rsync'].flatMap((tool) => Object.keys(HOLDS).flatMap((how) => ['repeat', 'resume'].map((end) => [shape, tool, how, null, end]))));
 
-// Kill the program while its n-th update call is held. False: there are fewer calls than that.
+// Kill the program while its n-th update call is held. Resolves to whether it was held, and whether there are fewer calls.
 async function crash(rig, [shape, tool, how, , end], n) {
   const restore = await rig.begin(shape);
   const hold = HOLDS[how];
@@ -59,7 +59,7 @@ async function crash(rig, [shape, tool, how, , end], n) {
     assert.equal(code, 0, words);
     await restore.settle();
     await restore.end(tool);
-    return false;
+    return { isHeld: false, isEnd: await restore.wasNone(hold) };
   }
   await restore.killDaemon();
   assert.notEqual((await child.ended).code, 0, 'the tool sees it');
@@ -72,17 +72,20 @@ async function crash(rig, [shape, tool, how, , end], n) {
   await restore.mount.says(/was interrupted: control restore resume 1/);
   await restore[end](tool);
   await restore.end(tool);
-  return true;
+  return { isHeld: true, isEnd: false };
 }
 
 // Says where an error was.
 const located = (where) => (error) => Promise.reject(new Error(`${where}: ${error.message}`, { cause: error }));
 
 async function crashes(rig, row) {
+  const calls = row[3] ?? Array.from({ length: CALLS_MAX }, (_, i) => i + 1);
   let n = 0;
-  for (const at of row[3] ?? Array.from({ length: CALLS_MAX }, (_, i) => i + 1)) {
-    if (!(await crash(rig, row, at).catch(located(`call ${at}`)))) break;
-    n++;
+  for (let left = CALLS_MAX, isEnd = false; n < calls.length && !isEnd; left--) {
+    assert.ok(left > 0, `${n} cases`);
+    const outcome = await crash(rig, row, calls[n]).catch(located(`call ${calls[n]}`));
+    isEnd = outcome.isEnd;
+    n += outcome.isHeld;
   }
   assert.ok(n > 0 && n < CALLS_MAX, `${n} cases`);
   nCases += n;
@@ -181,7 +184,8 @@ describe('the writer is killed while it waits for the commit', { concurrency: LA
   for (const shape of isLong ? ['sample', 'sample_steps', 'items'] : ['sample', 'items'])
     for (const tool of isLong ? ['cp', 'rsync'] : ['cp'])
       laneTest(`${shape}, ${tool}`, async (rig) => {
-        for (let n = 1; n <= CALLS_MAX; n++) {
+        for (let n = 1, isEnd = false, left = CALLS_MAX; !isEnd; left--) {
+          assert.ok(left > 0);
           const restore = await rig.begin(shape);
           await restore.hold(n, HOLDS[LATER]);
           const child = restore.start(tool);
@@ -191,12 +195,13 @@ describe('the writer is killed while it waits for the commit', { concurrency: LA
           await restore.settle(HOLDS[LATER]);
           await eventually(async () => (await restore.restores()).every(({ state }) => state !== 'committing'));
           const state = await restore.look();
-          const left = await restore.restores();
-          if (state !== 'new') assert.deepEqual(left.map((one) => one.state), ['failed']);
-          if (left.length > 0) await restore.repeat(tool);
+          const kept = await restore.restores();
+          if (state !== 'new') assert.deepEqual(kept.map((one) => one.state), ['failed']);
+          if (kept.length > 0) await restore.repeat(tool);
           await restore.end(tool);
-          if (!isHeld) break;
-          nCases++;
+          isEnd = !isHeld && (await restore.wasNone(HOLDS[LATER]));
+          n += isHeld;
+          nCases += isHeld;
         }
       });
 });
@@ -219,7 +224,8 @@ describe('the network', { concurrency: LANES }, () => {
   for (const [what, leave] of Object.entries(away))
     for (const shape of isLong ? ALL : ['sample', 'items'])
       laneTest(`${what}, at every call: ${shape}`, async (rig) => {
-        for (let n = 1; n <= CALLS_MAX; n++) {
+        for (let n = 1, isEnd = false, left = CALLS_MAX; !isEnd; left--) {
+          assert.ok(left > 0);
           const restore = await rig.begin(shape);
           const hold = { kind: 'late', ms: 200 };
           await restore.hold(n, hold);
@@ -230,8 +236,9 @@ describe('the network', { concurrency: LANES }, () => {
           assert.equal(code, 0, `call ${n}: ${words}`);
           await restore.settle();
           await restore.end('cp');
-          if (!isHeld) break;
-          nCases++;
+          isEnd = !isHeld && (await restore.wasNone(hold));
+          n += isHeld;
+          nCases += isHeld;
         }
       });
 });
@@ -241,14 +248,15 @@ describe('the network', { concurrency: LANES }, () => {
 describe('the network is ended, and begins again', { concurrency: LANES }, () => {
   for (const signal of ['SIGTERM', 'SIGKILL'])
     test(signal, async () => {
-      for (let n = 1, isHeld = true; isHeld; n++) {
-        assert.ok(n < CALLS_MAX);
-        const rig = await Rig.open(stage, ['--demo', '--demo-size', '1M', '--state', `${stage.dir}/state-${signal}-${n}`]);
+      for (let n = 1, isEnd = false, left = CALLS_MAX; !isEnd; left--) {
+        assert.ok(left > 0);
+        const rig = await Rig.open(stage, ['--demo', '--demo-size', '1M', '--state', `${stage.dir}/state-${signal}-${left}`]);
         const restore = await rig.begin('demo');
         const hold = { kind: 'late', ms: 200 };
         await restore.hold(n, hold);
         const child = restore.start('cp');
-        isHeld = await restore.held(child, hold);
+        const isHeld = await restore.held(child, hold);
+        isEnd = !isHeld && (await restore.wasNone(hold)); // the log ends with the network
         if (isHeld) await rig.restart(signal);
         const { code } = await child.ended;
         const state = await restore.look();
@@ -256,6 +264,7 @@ describe('the network is ended, and begins again', { concurrency: LANES }, () =>
         if (code !== 0 || state !== 'new') await restore.again('cp');
         await restore.end('cp');
         await rig.end();
+        n += isHeld;
         nCases += isHeld;
       }
     });
