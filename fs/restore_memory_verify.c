@@ -1,7 +1,7 @@
 /* Is a restore that the canister says it has made there to be seen? See restore_memory_impl.h.
  *
- * An answer of `ok` is the word of the canister's code, which may be wrong. So before anything is
- * sent some of the pages that are to change are read, the witnesses, and afterwards again:
+ * An answer of `ok` is the word of the canister's code, which may be wrong. So before it is
+ * asked some of the pages that are to change are read, the witnesses, and afterwards again:
  *
  *   what a witness holds afterwards    what that says
  *   what was sent                      applied
