@@ -95,10 +95,18 @@ export function callsFor(log, method, [start, limit]) {
 
 export const isGood = ({ status, reject, fault }) => status === 200 && reject === null && fault === null;
 
-// Every one of `total` items was asked for in one call that succeeded, and in no second one.
-export function assertAskedOnce(calls, total) {
+// Every one of `total` items was asked for in one call that succeeded, and in no second one; but for calls that the mount gave
+// up and made anew, as it says: nothing came back in 12 s, on a busy machine.
+export async function assertAskedOnce(calls, total, mount) {
+  let { retries } = (await mount.json('stats')).calls;
+  const made = new Set();
   const times = new Uint8Array(total);
-  for (const { start, limit } of calls.filter(isGood)) for (let i = start; i < start + limit; i++) times[i] += 1;
+  for (const { start, limit } of calls.filter(isGood)) {
+    const isAgain = made.has(`${start} ${limit}`);
+    if (isAgain && retries-- > 0) continue;
+    made.add(`${start} ${limit}`);
+    for (let i = start; i < start + limit; i++) times[i] += 1;
+  }
   const wrong = times.findIndex((n) => n !== 1);
   assert.equal(wrong, -1, `item ${wrong} was asked for ${times[wrong]} times`);
 }

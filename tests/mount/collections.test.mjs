@@ -191,7 +191,7 @@ describe('collections', () => {
       assert.equal(copy.code, 0, copy.stderr);
       assertItems(copy.files, items);
       const calls = callsFor(log, 'backup_items_chunk', PAGED);
-      assertAskedOnce(calls, items.size);
+      await assertAskedOnce(calls, items.size, mount);
       const least = [...copy.files.values()].reduce((sum, { length }) => sum + Math.ceil(length / (3 * MIB)), 0);
       const inVain = calls.filter((call) => !isGood(call)).length;
       assert.ok(inVain <= 12, `${inVain} calls in vain`);
@@ -406,7 +406,7 @@ describe('collections', () => {
       for (let i = 0; i < 2; i++) {
         let copy;
         const log = await network.requestsDuring(async () => (copy = await copyOf(mount, 'items')));
-        assertAskedOnce(calls(log), items.size);
+        await assertAskedOnce(calls(log), items.size, mount);
         assertItems(copy.files, items);
         await canister.actor.touch(BigInt(i));
         items.touched = { ...items.touched, [i]: 1 };
@@ -430,7 +430,7 @@ describe('collections', () => {
       const ours = Date.now() - began;
       await network.options({ queryMs: 0 });
       assert.equal(listing.trim().split('\n').length, 201);
-      assertAskedOnce(calls(log), items.size);
+      await assertAskedOnce(calls(log), items.size, mount);
       assert.ok(mostAtOnce(calls(log)) >= 8, `${mostAtOnce(calls(log))} calls at once`);
       assert.ok(ours < theirs / 3, `${ours} ms, one by one ${theirs}`);
       await mount.unmount();
