@@ -476,3 +476,25 @@ int fs_chunks_get_hash(struct fs_chunks *chunks, uint64_t index, const struct so
         memcpy(out, state.hash, sizeof(state.hash));
     return result;
 }
+
+int fs_chunks_get_certified_hash(struct fs_chunks *chunks, uint64_t index,
+                                 const struct source_io *io, uint8_t out[FS_SEEN_HASH])
+{
+    struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
+    struct fs_piece piece = {0};
+    struct ic_error err = {0};
+    ic_io.is_certified = true;
+    pthread_mutex_lock(&chunks->lock);
+    uint64_t total = chunks->total; /* a look at the collection came before; replies tell it, too */
+    pthread_mutex_unlock(&chunks->lock);
+    if (index >= fs_items_files(&chunks->items, total))
+        return -ENOENT;
+    int result = fs_items_fetch(&chunks->items, index, total, 0, &ic_io, &piece, &err);
+    if (result < 0) {
+        chunks_log(chunks, "", &err);
+        return result;
+    }
+    result = ic_sha256(piece.bytes, piece.len, out);
+    free(piece.bytes);
+    return result;
+}

@@ -86,6 +86,12 @@ void fs_chunks_run_ahead(void *owner, uint64_t index, const atomic_bool *cancel)
 int fs_chunks_get_hash(struct fs_chunks *chunks, uint64_t index, const struct source_io *io,
                        uint8_t out[FS_SEEN_HASH]) __attribute__((warn_unused_result, nonnull));
 
+/* The same, certified: neither a node that lags behind nor a version that did not move when the
+ * content did can have it older than the call. One update or more, nothing is kept. */
+int fs_chunks_get_certified_hash(struct fs_chunks *chunks, uint64_t index,
+                                 const struct source_io *io, uint8_t out[FS_SEEN_HASH])
+    __attribute__((warn_unused_result, nonnull));
+
 /* The canister may hold something else from now on. */
 void fs_chunks_outdate(struct fs_chunks *chunks) __attribute__((nonnull));
 

@@ -8,7 +8,10 @@ int fs_query_raw(const struct fs_target *target, const char *method, const struc
 {
     struct ic_buf arg = {0};
     int result = ic_candid_encode(args, n_args, &arg, err);
-    if (result == 0)
+    if (result == 0 && io->is_certified)
+        result = ic_agent_update(target->agent, &target->canister, &target->canister, method,
+                                 arg.bytes, arg.len, io, out, err);
+    else if (result == 0)
         result = ic_agent_query(target->agent, &target->canister, method, arg.bytes, arg.len,
                                 FS_QUERY_REPLY_MAX, io, out, err);
     ic_buf_fini(&arg);

@@ -14,7 +14,11 @@ struct fs_answer {
     struct ic_candid *values;
 };
 
-/* Call a query method and leave the reply undecoded. The rest as fs_query. */
+/* Call a query method and leave the reply undecoded. The rest as fs_query.
+ *
+ * io->is_certified  as an update, which the whole subnet executes (IC interface spec, "Request:
+ *                   Call"): the state is no older than the call. Takes seconds, costs the canister
+ *                   cycles, and carries 2 MiB. A composite query cannot be called so. */
 int fs_query_raw(const struct fs_target *target, const char *method, const struct ic_value *args,
                  size_t n_args, const struct ic_io *io, struct ic_reply *out, struct ic_error *err)
     __attribute__((warn_unused_result));

@@ -113,10 +113,11 @@ static int open_item(void *arg, uint64_t index, struct fs_restorer **out)
     return fs_restore_items_open_file(collection->items, index, out);
 }
 
-static int get_hash(void *arg, uint64_t index, const struct source_io *io,
+static int get_hash(void *arg, uint64_t index, bool is_certified, const struct source_io *io,
                     uint8_t out[IC_SHA256_LEN])
 {
-    return fs_chunks_get_hash(arg, index, io, out);
+    return is_certified ? fs_chunks_get_certified_hash(arg, index, io, out)
+                        : fs_chunks_get_hash(arg, index, io, out);
 }
 
 static int add_collection(struct fs_restorables *restorables, struct fs_tree *tree, size_t i)

@@ -49,8 +49,9 @@ struct fs_restore_items_config {
     const struct fs_target *target;         /* borrowed, as all that follows */
     const struct fs_collection *collection; /* has a restore partner */
     unsigned n_inflight;                    /* calls at once where the order is free; >= 1 */
-    /* SHA-256 of what the canister gives for a file now. Returns 0 or -errno. Blocks. */
-    int (*get_hash)(void *arg, uint64_t index, const struct source_io *io,
+    /* SHA-256 of what the canister gives for a file now, as one node tells, or the whole subnet.
+     * Returns 0 or -errno. Blocks. */
+    int (*get_hash)(void *arg, uint64_t index, bool is_certified, const struct source_io *io,
                     uint8_t out[IC_SHA256_LEN]);
     void *arg;
 };

@@ -10,6 +10,7 @@ struct ic_io {
     int64_t deadline_ns;       /* CLOCK_MONOTONIC; always finite */
     const atomic_bool *cancel; /* set by another thread to give the call up; may be NULL */
     bool is_ahead;             /* nobody waits for it yet: calls that somebody waits for go first */
+    bool is_certified; /* what is asked is asked by updates: no node that lags behind answers */
 };
 
 #endif

@@ -144,10 +144,10 @@ static void open_stage(struct driver *driver)
 /* --- the restorer --- */
 
 /* All is sent, whatever is there. */
-static int get_hash(void *arg, uint64_t index, const struct source_io *io,
+static int get_hash(void *arg, uint64_t index, bool is_certified, const struct source_io *io,
                     uint8_t out[IC_SHA256_LEN])
 {
-    (void)arg, (void)index, (void)io, (void)out;
+    (void)arg, (void)index, (void)is_certified, (void)io, (void)out;
     return -EOPNOTSUPP;
 }
 

@@ -232,13 +232,18 @@ static struct fs_target target;
 static struct fs_options options = {.timeout_ns = 30000000000};
 static struct fs_restore_items *items;
 
-static int get_hash(void *arg, uint64_t index, const struct source_io *io,
+static int get_hash(void *arg, uint64_t index, bool is_certified, const struct source_io *io,
                     uint8_t out[IC_SHA256_LEN])
 {
     (void)arg, (void)io;
     if (!rig_present || index != RIG_INDEX)
         return -ENOENT;
     rig_present->n_asked++;
+    rig_present->n_certified += is_certified;
+    if (is_certified && rig_present->newer)
+        return rig_present->certified_result < 0
+                   ? rig_present->certified_result
+                   : ic_sha256(rig_present->newer, rig_present->newer_len, out);
     return rig_present->result < 0 ? rig_present->result
                                    : ic_sha256(rig_present->bytes, rig_present->len, out);
 }

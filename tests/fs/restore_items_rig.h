@@ -102,7 +102,11 @@ struct rig_present {
     int result;        /* of the question */
     const void *bytes; /* the file */
     size_t len;
+    const void *newer; /* what a certified answer has instead; NULL: the same */
+    size_t newer_len;
+    int certified_result; /* of the question for newer */
     unsigned n_asked;
+    unsigned n_certified; /* of these */
 };
 extern struct rig_present *rig_present; /* NULL: there is no such file */
 

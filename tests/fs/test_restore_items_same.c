@@ -19,6 +19,7 @@ static void test_same(void)
     struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, true, &out);
     TAP_STR(out.summary, "already so, nothing would be sent", "a dry run says so");
+    TAP_INT(present.n_certified, 0, "and makes no update for it");
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, 0, "what is there already");
     TAP_STR(out.summary, "already so, nothing sent", "is not sent");
@@ -27,8 +28,38 @@ static void test_same(void)
     rig_commit(stage, true, false, &out);
     TAP_INT(out.result, 0, "with force");
     TAP_OK(rig_was_given(100, 1) && !out.progress.was_same, "it is");
-    TAP_INT(present.n_asked, 2, "without asking");
+    TAP_INT(present.n_asked, 3, "without asking");
+    TAP_INT(present.n_certified, 1, "once it was certified before");
     stage_remove(stage);
+    ic_buf_fini(&file);
+}
+
+/* A node that lags behind answers with what was there before the last restore. */
+static void test_lagging(void)
+{
+    struct rig_outcome out;
+    struct ic_buf file = rig_make_file("backup_items_chunk", 100, 3);
+    struct ic_buf newer = rig_make_file("backup_items_chunk", 99, 3);
+    const int results[] = {0, -EIO};
+    const char *const words[] = {"what only one node has is sent",
+                                 "as is what the subnet does not tell of"};
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        struct rig_present present = {.bytes = file.bytes,
+                                      .len = file.len,
+                                      .newer = newer.bytes,
+                                      .newer_len = newer.len,
+                                      .certified_result = results[i]};
+        rig_reset();
+        rig_choose("backup_items_chunk");
+        rig_present = &present;
+        struct stage *stage = rig_stage_of(file.bytes, file.len);
+        rig_commit(stage, false, false, &out);
+        TAP_OK(out.result == 0 && present.n_certified == 1 && !out.progress.was_same &&
+                   rig_was_given(100, 1),
+               words[i]);
+        stage_remove(stage);
+    }
+    ic_buf_fini(&newer);
     ic_buf_fini(&file);
 }
 
@@ -140,6 +171,7 @@ int main(void)
     if (!rig_open())
         return 1;
     test_same();
+    test_lagging();
     test_different();
     test_half_way();
     test_replacing();

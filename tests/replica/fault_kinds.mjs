@@ -273,6 +273,16 @@ export const KINDS = {
     at: queries,
     reply: () => Buffer.from('DIDX'),
   },
+  // A node that lags behind: the same method and argument are answered as they were the first time. Never at random.
+  lagging: {
+    at: () => false,
+    reply(rule, reply, { method, arg }) {
+      const query = `${method} ${Buffer.from(arg).toString('hex')}`;
+      rule.replies ??= new Map();
+      if (!rule.replies.has(query)) rule.replies.set(query, Buffer.from(reply));
+      return rule.replies.get(query);
+    },
+  },
   // Times: { seconds } back (negative: ahead), properly signed.
   stale: {
     at: signed,

@@ -70,8 +70,8 @@ export class Faults {
     return this.#kind(rule).rejection?.(rule) ?? null;
   }
 
-  alterReply(rule, reply) {
-    return this.#kind(rule).reply?.(rule, reply) ?? reply;
+  alterReply(rule, reply, message) {
+    return this.#kind(rule).reply?.(rule, reply, message) ?? reply;
   }
 
   alterSignature(rule, signature) {

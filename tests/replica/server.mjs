@@ -248,7 +248,7 @@ export class Server {
     try {
       if (rejection !== null) throw rejection;
       buffers = await this.#network.query(content.canister_id, message, (reply) => {
-        const [head, arg] = signer.replied(signed(), this.#faults.alterReply(rule, reply), alter);
+        const [head, arg] = signer.replied(signed(), this.#faults.alterReply(rule, reply, message), alter);
         return [head, Buffer.from(arg)]; // the canister's next message overwrites the reply
       });
     } catch (error) {

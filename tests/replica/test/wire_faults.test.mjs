@@ -201,6 +201,18 @@ const SEEN = {
     checkNodeSignature(answer, keys);
     assert.equal(`${Buffer.from(answer.body.reply.arg)}`, 'DIDX');
   },
+  lagging: async () => {
+    const write = (blob) =>
+      net.callAs(owner.sender, id, 'stable_write', Buffer.from(IDL.encode([IDL.Nat64, IDL.Vec(IDL.Nat8)], [13n, blob])));
+    await ask();
+    await write(Buffer.from('changed'));
+    const answer = await ask();
+    await write(blobOf(right));
+    checkNodeSignature(answer, keys);
+    assert.deepEqual(Buffer.from(answer.body.reply.arg), Buffer.from(right));
+    const other = await ask(reading(10));
+    assert.deepEqual(blobOf(other.body.reply.arg), blobOf(right).subarray(0, 10));
+  },
   stale: {
     rule: { seconds: 3600 },
     async see() {
