@@ -1,5 +1,6 @@
 #include "fs/command.h"
 
+#include "fs/command_canister.h"
 #include "fs/command_restore.h"
 #include "fs/mount.h"
 #include "fs/prepare.h"
@@ -70,5 +71,16 @@ const struct fs_command fs_commands[] = {
     {"maintenance pause", "", "pause the canister until it is resumed, or the mount ends", 0, 0,
      fs_command_pause},
     {"maintenance resume", "", "let the canister go on", 0, 0, fs_command_resume},
+    {"snapshot take", "", "take a snapshot of the canister as it is; it may go on meanwhile", 0, 0,
+     fs_command_snapshot_take},
+    {"snapshot delete", "ID", "delete the snapshot of this whole name, for good", 1, 1,
+     fs_command_snapshot_delete},
+    {"snapshot load", "ID [--running] [force]",
+     "replace all of the canister by a snapshot: it is stopped before and started after, if it "
+     "runs, unless --running; also one that nobody verified",
+     1, 3, fs_command_snapshot_load},
+    {"start", "", "start the canister, also one that an interrupted command left stopped", 0, 0,
+     fs_command_start},
+    {"stop", "", "stop the canister; it stays stopped until `start`", 0, 0, fs_command_stop},
     {NULL, NULL, NULL, 0, 0, NULL},
 };

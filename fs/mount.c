@@ -210,13 +210,16 @@ static int start_backup(struct fs_mount *mount, char *message, size_t message_si
     return fs_backup_open(&mount->backup, &config, message, message_size);
 }
 
-/* What was learned of the canister before is not true any more. */
-static void outdate(void *arg)
+void fs_mount_outdate(struct fs_mount *mount)
 {
-    struct fs_mount *mount = arg;
     fs_tree_outdate(mount->tree);
     fs_backup_outdate(mount->backup);
     fs_snapshots_outdate(mount->snapshots);
+}
+
+static void outdate(void *arg)
+{
+    fs_mount_outdate(arg);
 }
 
 static int add_restorables(struct fs_mount *mount)
@@ -328,6 +331,8 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
         *message = '\0';
         int built = start_jobs(out);
         if (built == 0)
+            built = fs_downtime_open(&out->downtime, &out->target);
+        if (built == 0)
             built = start_lease(out, message, message_size);
         if (built == 0)
             built = start_backup(out, message, message_size);
@@ -359,6 +364,7 @@ void fs_mount_close(struct fs_mount *mount)
     if (mount->cache && mount->target.agent)
         fs_mount_stop(mount);
     fs_jobs_close(mount->jobs);
+    fs_downtime_close(mount->downtime);
     fs_ops_free(mount->ops);
     fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);

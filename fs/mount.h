@@ -6,6 +6,7 @@
 #include "fs/backup.h"
 #include "fs/control.h"
 #include "fs/discovery.h"
+#include "fs/downtime.h"
 #include "fs/facts.h"
 #include "fs/job.h"
 #include "fs/lease.h"
@@ -41,6 +42,7 @@ struct fs_mount {
     struct fs_lease *lease;         /* NULL: the canister has none, or it is not wanted */
     struct fs_restorables *restorables; /* NULL: mounted read-only, as `stages` then is */
     struct fs_stages *stages;
+    struct fs_downtime *downtime;
     struct fs_jobs *jobs;
     struct fs_control control;
     struct fs_tree *tree;
@@ -59,6 +61,9 @@ enum fs_exit fs_mount_open(struct fs_mount *out, const struct fs_options *option
                            struct ic_identity *identity, struct fs_log *log,
                            const atomic_bool *cancel, char *message, size_t message_size)
     __attribute__((warn_unused_result, nonnull));
+
+/* What was learned of the canister before is not true any more. Any thread. */
+void fs_mount_outdate(struct fs_mount *mount) __attribute__((nonnull));
 
 /* Make every call that waits for the network return soon. May be called from any thread,
  * repeatedly, between open and close. */

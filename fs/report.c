@@ -238,6 +238,20 @@ static json_t *report_snapshots(const struct fs_mount *mount)
     return snapshots;
 }
 
+/* What an interrupted command owes the canister, or one that runs. */
+static json_t *report_downtime(const struct fs_mount *mount)
+{
+    struct fs_downtime_info info;
+    fs_downtime_describe(mount->downtime, &info);
+    if (!info.is_noted)
+        return json_null();
+    json_t *downtime = json_object();
+    set(downtime, "command", text_or_note(info.purpose));
+    set(downtime, "since", wall_time(info.since_ns));
+    set(downtime, "was_running", json_boolean(info.was_running));
+    return downtime;
+}
+
 static const char *const job_states[] = {
     [FS_JOB_QUEUED] = "queued",
     [FS_JOB_RUNNING] = "running",
@@ -327,6 +341,7 @@ int fs_report_status(void *arg, char **out, size_t *out_len)
     set(root, "stable_memory", report_stable(mount));
     set(root, "backup", report_backup(mount));
     set(root, "snapshots", report_snapshots(mount));
+    set(root, "downtime", report_downtime(mount));
     set(root, "restores", mount->stages ? fs_report_restores(mount->stages) : json_array());
     if (mount->stages)
         set(root, "dryrun", json_boolean(fs_stages_is_dry_run(mount->stages)));

@@ -5,6 +5,7 @@
  *     DIR/ID/    a stage
  */
 #include "fs/stages_impl.h"
+#include "fs/staging_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,40 +50,9 @@ void stages_unlock_id(struct fs_stages *stages, uint64_t id)
     (void)lock_byte(stages->lock_fd, (int64_t)id, F_UNLCK);
 }
 
-/* Every directory on the way, for nobody else. */
-static int make_dirs(const char *path)
-{
-    char part[4096];
-    if (strlen(path) >= sizeof(part))
-        return -ENAMETOOLONG;
-    for (size_t len = 1; len <= strlen(path); len++) {
-        if (path[len] != '/' && path[len] != '\0')
-            continue;
-        memcpy(part, path, len);
-        part[len] = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return -errno;
-    }
-    return 0;
-}
-
-/* What is found there is offered to be restored: nobody else may have put it there, or change it.
- */
-static int check_owner(int fd)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    return st.st_uid == geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ? 0 : -EPERM;
-}
-
 int stages_open_dir(struct fs_stages *stages, const char *path, char *message, size_t message_size)
 {
-    int result = make_dirs(path);
-    if (result == 0) {
-        stages->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        result = stages->dir_fd < 0 ? -errno : check_owner(stages->dir_fd);
-    }
+    int result = fs_staging_dir_open(path, &stages->dir_fd);
     if (result == 0) {
         stages->lock_fd =
             openat(stages->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -3,9 +3,11 @@
 #include "ic/sha.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* "" when it is not set, or is no absolute path: XDG Base Directory Specification. */
@@ -51,5 +53,48 @@ int fs_staging_dir(const struct fs_target *target, char **out, char *message, si
     if (result == 0 && asprintf(out, "%s/%s%s", parent, target->canister_text, network) < 0)
         result = -ENOMEM;
     free(parent);
+    return result;
+}
+
+/* Every directory on the way, for nobody else. */
+static int make_dirs(const char *path)
+{
+    char part[4096];
+    if (strlen(path) >= sizeof(part))
+        return -ENAMETOOLONG;
+    for (size_t len = 1; len <= strlen(path); len++) {
+        if (path[len] != '/' && path[len] != '\0')
+            continue;
+        memcpy(part, path, len);
+        part[len] = '\0';
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return 0;
+}
+
+/* What is found there is offered to be restored: nobody else may have put it there, or change it.
+ */
+static int check_owner(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_uid == geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ? 0 : -EPERM;
+}
+
+int fs_staging_dir_open(const char *path, int *out)
+{
+    int result = make_dirs(path);
+    if (result < 0)
+        return result;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    result = check_owner(fd);
+    if (result < 0)
+        close(fd);
+    else
+        *out = fd;
     return result;
 }

@@ -14,4 +14,11 @@
 int fs_staging_dir(const struct fs_target *target, char **out, char *message, size_t message_size)
     __attribute__((warn_unused_result, nonnull));
 
+/* Open that directory; it, and what is above it, is made where it is missing, for nobody else.
+ *
+ * out  fills: a descriptor, to be closed
+ *
+ * Returns 0; -EPERM (it is another user's, or others may write to it); -errno. */
+int fs_staging_dir_open(const char *path, int *out) __attribute__((warn_unused_result, nonnull));
+
 #endif

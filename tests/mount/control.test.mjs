@@ -340,7 +340,8 @@ describe('control', () => {
     const text = await readFile(control(mount), 'utf8');
     assert.deepEqual(text.trimEnd().split('\n').map((line) => /^(.*?) {2,}\S/.exec(line)[1]), [
       'prepare', 'cancel ID', 'restore list', 'restore resume ID', 'restore commit ID [shrink=zero] [force]', 'restore abort ID',
-      'expect SIZE SHA256 [FILE]', 'dryrun on', 'dryrun off', 'maintenance pause', 'maintenance resume',
+      'expect SIZE SHA256 [FILE]', 'dryrun on', 'dryrun off', 'maintenance pause', 'maintenance resume', 'snapshot take', 'snapshot delete ID',
+      'snapshot load ID [--running] [force]', 'start', 'stop',
     ]);
     const { mode, uid, size } = await stat(control(mount));
     assert.deepEqual([mode & 0o7777, uid, size], [0o644, process.getuid(), 0]);

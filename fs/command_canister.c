@@ -1,0 +1,199 @@
+/* See command_canister.h. */
+#include "fs/command_canister.h"
+
+#include "fs/mount.h"
+#include "fs/snapshot_work.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- who may, and when --- */
+
+static int need_identity(const struct fs_mount *mount, char *message, size_t message_size)
+{
+    if (!ic_identity_is_anonymous(mount->target.identity))
+        return 0;
+    snprintf(message, message_size,
+             "controllers of the canister only: mount with -o identity=FILE");
+    return -EACCES;
+}
+
+static void find_commit(void *arg, const struct fs_staged_info *info)
+{
+    uint64_t *id = arg;
+    if (info->state == FS_STAGED_COMMITTING)
+        *id = info->id;
+}
+
+/* The number of a restore of this mount that is being made; 0: none is. */
+static uint64_t commit_under_way(const struct fs_mount *mount)
+{
+    uint64_t id = 0;
+    if (mount->stages)
+        fs_stages_for_each(mount->stages, find_commit, &id);
+    return id;
+}
+
+/* For what replaces or deletes. */
+static int need_write(const struct fs_mount *mount, char *message, size_t message_size)
+{
+    int result = need_identity(mount, message, message_size);
+    if (result < 0)
+        return result;
+    if (!mount->stages) {
+        snprintf(message, message_size, "the mount is read-only");
+        return -EROFS;
+    }
+    return 0;
+}
+
+/* Nothing is replaced under a restore. */
+static int need_rest(const struct fs_mount *mount, char *message, size_t message_size)
+{
+    int result = need_write(mount, message, message_size);
+    uint64_t id = result == 0 ? commit_under_way(mount) : 0;
+    if (id == 0)
+        return result;
+    snprintf(message, message_size, "restore %llu is being made: when it has ended",
+             (unsigned long long)id);
+    return -EBUSY;
+}
+
+/* The same when the job begins. */
+static int check_rest(const struct fs_mount *mount, struct ic_error *err)
+{
+    char message[200];
+    int result = need_rest(mount, message, sizeof(message));
+    return result < 0 ? ic_fail(err, IC_E_BUSY, "%s", message) : 0;
+}
+
+static int submit(struct fs_mount *mount, const struct fs_control_line *line, fs_job_fn run,
+                  char *message, size_t message_size)
+{
+    return fs_jobs_submit(mount->jobs, line->text, run, mount, message, message_size);
+}
+
+/* --- start and stop --- */
+
+static int run_start(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    int result = fs_downtime_start(mount->downtime, job, err);
+    fs_mount_outdate(mount);
+    if (result == 0)
+        fs_job_say(job, "the canister runs");
+    return result;
+}
+
+static int run_stop(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    int result = fs_downtime_stop(mount->downtime, job, err);
+    if (result == 0)
+        fs_job_say(job, "the canister is stopped");
+    return result;
+}
+
+int fs_command_start(void *arg, const struct fs_control_line *line, char *message,
+                     size_t message_size)
+{
+    int result = need_identity(arg, message, message_size);
+    return result < 0 ? result : submit(arg, line, run_start, message, message_size);
+}
+
+int fs_command_stop(void *arg, const struct fs_control_line *line, char *message,
+                    size_t message_size)
+{
+    int result = need_identity(arg, message, message_size);
+    return result < 0 ? result : submit(arg, line, run_stop, message, message_size);
+}
+
+/* --- snapshots --- */
+
+static int run_take(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    int result = fs_snapshot_take(&mount->target, job, err);
+    fs_snapshots_outdate(mount->snapshots);
+    return result;
+}
+
+int fs_command_snapshot_take(void *arg, const struct fs_control_line *line, char *message,
+                             size_t message_size)
+{
+    int result = need_identity(arg, message, message_size);
+    return result < 0 ? result : submit(arg, line, run_take, message, message_size);
+}
+
+static int fail_id(char *message, size_t message_size)
+{
+    snprintf(message, message_size,
+             "ID is the whole name of a directory in snapshots/, hex digits in lower case");
+    return -EINVAL;
+}
+
+/* The word of a command behind its name; they were looked at when it was accepted. */
+static bool find_id(const char *command, const char *name, struct ic_snapshot_id *out)
+{
+    char word[2 * IC_SNAPSHOT_ID_MAX + 1] = "";
+    const char *rest = command + strlen(name) + 1;
+    size_t len = strcspn(rest, " ");
+    if (len >= sizeof(word))
+        return false;
+    memcpy(word, rest, len);
+    return fs_snapshot_parse_id(word, out);
+}
+
+static int run_delete(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    struct ic_snapshot_id id;
+    if (!find_id(fs_job_command(job), "snapshot delete", &id))
+        return ic_fail(err, IC_E_CONFIG, "not a command");
+    int result = fs_snapshot_delete(&mount->target, job, &id, err);
+    fs_snapshots_outdate(mount->snapshots);
+    return result;
+}
+
+int fs_command_snapshot_delete(void *arg, const struct fs_control_line *line, char *message,
+                               size_t message_size)
+{
+    struct ic_snapshot_id id;
+    int result = need_write(arg, message, message_size);
+    if (result == 0 && !fs_snapshot_parse_id(line->args[0], &id))
+        result = fail_id(message, message_size);
+    return result < 0 ? result : submit(arg, line, run_delete, message, message_size);
+}
+
+static int run_load(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    const char *command = fs_job_command(job);
+    struct fs_snapshot_load load = {
+        .is_live = strstr(command, " --running") != NULL,
+        .force = strstr(command, " force") != NULL,
+    };
+    if (!find_id(command, "snapshot load", &load.id))
+        return ic_fail(err, IC_E_CONFIG, "not a command");
+    int result = check_rest(mount, err);
+    if (result == 0)
+        result = fs_snapshot_load(mount->downtime, &mount->target, job, &load, err);
+    fs_mount_outdate(mount);
+    return result;
+}
+
+int fs_command_snapshot_load(void *arg, const struct fs_control_line *line, char *message,
+                             size_t message_size)
+{
+    struct ic_snapshot_id id;
+    int result = need_rest(arg, message, message_size);
+    if (result == 0 && !fs_snapshot_parse_id(line->args[0], &id))
+        result = fail_id(message, message_size);
+    for (size_t i = 1; result == 0 && i < line->n_args; i++)
+        if (strcmp(line->args[i], "--running") != 0 && strcmp(line->args[i], "force") != 0) {
+            snprintf(message, message_size, "behind ID come only --running and force");
+            result = -EINVAL;
+        }
+    return result < 0 ? result : submit(arg, line, run_load, message, message_size);
+}

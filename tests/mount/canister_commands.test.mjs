@@ -1,0 +1,227 @@
+// Commands that change the canister as a whole: start, stop, snapshots taken, deleted and loaded. After any of them, and after
+// a crash at any of their calls, no snapshot is lost, and the canister runs, or the next mount says that it may not.
+import assert from 'node:assert/strict';
+import { chmod, readdir } from 'node:fs/promises';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Rig } from './canister_commands.mjs';
+import { HOLDS } from './crash.mjs';
+import { run, Stage } from './harness.mjs';
+import { inLanes } from './lanes.mjs';
+
+const isLong = process.env.CANISTERFS_TEST_LONG === '1';
+
+let stage;
+before(async () => (stage = await Stage.open()));
+after(() => stage.close());
+
+const idOf = (job) => /took snapshot ([\da-f]+)$/.exec(job.progress)[1];
+
+describe('snapshots and a canister that runs or not', { concurrency: 3 }, () => {
+  const laneTest = inLanes(() => Rig.open(stage));
+
+  laneTest('take, load, delete: the old answers are back, and the canister runs', async (rig) => {
+    const canister = await rig.begin();
+    await canister.post('one');
+    assert.deepEqual(await readdir(canister.mount.path('snapshots')), []);
+    const taken = await canister.callsOf('snapshot take');
+    assert.equal(taken.job.state, 'done', JSON.stringify(taken.job.error));
+    assert.deepEqual(taken.calls, ['list_canister_snapshots', 'take_canister_snapshot'], 'it is not stopped');
+    const id = idOf(taken.job);
+    assert.deepEqual(await readdir(canister.mount.path('snapshots')), [id], 'seen at once');
+    await canister.post('two');
+    const loaded = await canister.callsOf(`snapshot load ${id}`);
+    assert.equal(loaded.job.state, 'done', JSON.stringify(loaded.job.error));
+    assert.equal(loaded.job.progress, 'loaded');
+    assert.deepEqual(loaded.calls, ['read_canister_snapshot_metadata', 'canister_status', 'stop_canister', 'load_canister_snapshot', 'start_canister']);
+    assert.equal(await canister.posts(), 1);
+    assert.equal((await canister.status()).downtime, null);
+    assert.equal((await canister.command(`snapshot delete ${id}`)).progress, `deleted snapshot ${id}`);
+    assert.deepEqual(await readdir(canister.mount.path('snapshots')), []);
+    const again = await canister.command(`snapshot delete ${id}`);
+    assert.deepEqual([again.state, again.progress], ['done', `there is no snapshot ${id} (any more)`]);
+    const gone = await canister.command(`snapshot load ${id}`);
+    assert.deepEqual([gone.state, gone.error.errno], ['failed', 'ENOENT']);
+    assert.equal(await canister.state(), 'running', 'it was not stopped for that');
+    await canister.mount.unmount();
+  });
+
+  laneTest('one that was stopped before stays so; --running stops nothing', async (rig) => {
+    const canister = await rig.begin();
+    const id = idOf(await canister.command('snapshot take'));
+    await canister.post('later');
+    const live = await canister.callsOf(`snapshot load ${id} --running`);
+    assert.equal(live.job.state, 'done', JSON.stringify(live.job.error));
+    assert.deepEqual(live.calls, ['read_canister_snapshot_metadata', 'canister_status', 'load_canister_snapshot']);
+    assert.equal(await canister.posts(), 0);
+    for (let i = 0; i < 2; i++) {
+      assert.equal((await canister.command('stop')).state, 'done');
+      assert.equal(await canister.state(), 'stopped');
+    }
+    assert.equal((await canister.command('snapshot take')).state, 'done', 'also of a stopped one');
+    const { job, calls } = await canister.callsOf(`snapshot load ${id}`);
+    assert.equal(job.state, 'done', JSON.stringify(job.error));
+    assert.ok(!calls.includes('start_canister') && !calls.includes('stop_canister'), calls.join());
+    assert.equal(await canister.state(), 'stopped');
+    for (let i = 0; i < 2; i++) {
+      assert.equal((await canister.command('start')).state, 'done');
+      assert.equal(await canister.state(), 'running');
+    }
+    await canister.mount.unmount();
+  });
+
+  laneTest('a load that fails: the canister is as before, and runs', async (rig) => {
+    const canister = await rig.begin();
+    const id = idOf(await canister.command('snapshot take'));
+    await canister.post('kept');
+    await rig.network.faults([{ endpoint: 'call', method: 'load_canister_snapshot', kind: 'reject', code: 'IC0521' }]);
+    const { state, error } = await canister.command(`snapshot load ${id}`);
+    assert.deepEqual([state, error.errno, error.outcome_unknown], ['failed', 'EIO', false]);
+    assert.equal(await canister.posts(), 1);
+    assert.equal((await canister.status()).downtime, null);
+    await canister.mount.unmount();
+  });
+
+  laneTest('uploaded ones, and those of nobody knows whom, only with force', async (rig) => {
+    const canister = await rig.begin();
+    const uploaded = await canister.snapshots.declare({});
+    const { job, calls } = await canister.callsOf(`snapshot load ${uploaded}`);
+    assert.deepEqual([job.state, job.error.errno], ['failed', 'EINVAL']);
+    assert.match(job.error.message, /was uploaded, and not verified by this program.*only with force/);
+    assert.deepEqual(calls, ['read_canister_snapshot_metadata']);
+    const forced = await canister.command(`snapshot load ${uploaded} force`);
+    assert.equal(forced.state, 'failed', 'it holds no module');
+    assert.equal(await canister.state(), 'running');
+    await canister.mount.unmount();
+  });
+
+  laneTest('ten are the most: said in words', async (rig) => {
+    const canister = await rig.begin();
+    for (let i = 0; i < 10; i++) await canister.snapshots.take();
+    const { state, error } = await canister.command('snapshot take');
+    assert.deepEqual([state, error.errno, error.outcome_unknown], ['failed', 'ENOSPC', false]);
+    assert.match(error.message, /the canister has 10 snapshots, the network allows 10: snapshot delete ID makes room/);
+    await canister.mount.unmount();
+  });
+
+  laneTest('what is refused at once, with an errno and in words', async (rig) => {
+    const canister = await rig.begin();
+    const id = '00'.repeat(18);
+    for (const [text, errno, words] of [
+      ['snapshot', 'EINVAL', /no such command|snapshot/],
+      ['snapshot take now', 'EINVAL', /snapshot take/],
+      ['snapshot delete', 'EINVAL', /snapshot delete ID/],
+      ['snapshot delete xyz', 'EINVAL', /the whole name of a directory in snapshots/],
+      [`snapshot delete ${'ab'.repeat(65)}`, 'EINVAL', /the whole name/],
+      ['snapshot load 0', 'EINVAL', /the whole name/],
+      [`snapshot load ${id} now`, 'EINVAL', /behind ID come only --running and force/],
+      ['start now', 'EINVAL', /start/],
+    ]) {
+      assert.equal(await canister.write(text), errno, text);
+      assert.match(await canister.words(), words, text);
+    }
+    assert.deepEqual((await canister.status()).jobs, []);
+    await canister.mount.unmount();
+    canister.options[0] = 'ro';
+    await canister.mountAgain();
+    for (const text of [`snapshot delete ${id}`, `snapshot load ${id}`]) {
+      assert.equal(await canister.write(text), 'EROFS');
+      assert.match(await canister.words(), /the mount is read-only/);
+    }
+    for (const text of ['snapshot take', 'stop', 'start']) assert.equal((await canister.command(text)).state, 'done', text);
+    await canister.mount.unmount();
+    canister.options = ['rw', 'profile=none', `staging_dir=${canister.staging}`];
+    await canister.mountAgain();
+    for (const text of ['start', 'stop', 'snapshot take', `snapshot delete ${id}`, `snapshot load ${id}`]) {
+      assert.equal(await canister.write(text), 'EACCES', text);
+      assert.match(await canister.words(), /controllers of the canister only/);
+    }
+    await canister.mount.unmount();
+  });
+
+  laneTest('who is no controller: EACCES, nothing is stopped', async (rig) => {
+    const canister = await rig.begin();
+    const id = await canister.snapshots.take();
+    const key = `${canister.staging}/other.pem`;
+    await run('openssl', ['genpkey', '-algorithm', 'ed25519', '-out', key]);
+    await chmod(key, 0o600);
+    canister.options = ['rw', 'profile=none', `identity=${key}`, `staging_dir=${canister.staging}/other`];
+    await canister.mount.unmount();
+    await canister.mountAgain();
+    for (const text of ['snapshot take', `snapshot delete ${id}`, `snapshot load ${id}`, 'stop', 'start']) {
+      const { state, error } = await canister.command(text);
+      assert.deepEqual([state, error.errno], ['failed', 'EACCES'], text);
+    }
+    assert.equal(await canister.state(), 'running');
+    await canister.mount.unmount();
+  });
+
+  laneTest('unmounted while it is stopped: it is started first', async (rig) => {
+    const canister = await rig.begin();
+    const id = await canister.snapshots.take();
+    await rig.network.faults([{ endpoint: 'call', method: 'load_canister_snapshot', kind: 'late', ms: 3000 }]);
+    assert.equal(await canister.write(`snapshot load ${id}`), 'done');
+    await rig.network.untilAsked({ method: 'load_canister_snapshot' });
+    await canister.mount.unmount();
+    await rig.network.faults([]);
+    assert.equal(await canister.state(), 'running');
+    await canister.mountAgain();
+    assert.equal((await canister.status()).downtime, null);
+    await canister.mount.unmount();
+  });
+});
+
+// kill -9 of the program while the n-th call of a command is held.
+const COMMANDS = {
+  take: { text: () => 'snapshot take', n: 2 },
+  delete: { text: (id) => `snapshot delete ${id}`, n: 1 },
+  load: { text: (id) => `snapshot load ${id}`, n: 5 },
+  'load of a stopped one': { text: (id) => `snapshot load ${id}`, n: 3, isStopped: true },
+};
+const NEVER = 'before it arrives';
+
+async function crash(rig, name, n, how) {
+  const { text, isStopped } = COMMANDS[name];
+  const hold = HOLDS[how];
+  const canister = await rig.begin();
+  await canister.post('one');
+  const id = await canister.snapshots.take();
+  const command = text(id);
+  await canister.post('two');
+  if (isStopped) await canister.snapshots.stop();
+  await canister.hold(n, hold);
+  assert.equal(await canister.write(command), 'done');
+  assert.ok(await canister.held(command, hold), `there is a call ${n}`);
+  await canister.killDaemon();
+  if (hold.kind === 'late') await sleep(hold.ms + 100);
+  await rig.network.faults([]);
+  await canister.mountAgain();
+  const { downtime } = await canister.status();
+  const before = await canister.state();
+  if (before === 'stopped' && !isStopped) assert.equal(downtime?.command, command, 'a canister that we left stopped is told of');
+  if (downtime) await canister.mount.says(/of an earlier mount was interrupted/);
+  if (downtime?.was_running) {
+    const job = await canister.command('start');
+    assert.equal(job.state, 'done', JSON.stringify(job.error));
+    assert.equal(await canister.state(), 'running');
+    assert.equal((await canister.status()).downtime, null);
+  }
+  assert.equal(await canister.state(), isStopped ? 'stopped' : 'running');
+  if (name !== 'delete') assert.ok((await readdir(canister.mount.path('snapshots'))).includes(id), 'the snapshot is there');
+  const again = await canister.command(command);
+  assert.equal(again.state, 'done', JSON.stringify(again.error));
+  if (isStopped) await canister.snapshots.start();
+  if (text(id).includes('load')) assert.equal(await canister.posts(), 1);
+  else assert.equal(await canister.posts(), 2);
+  await canister.mount.unmount();
+}
+
+describe('the program is killed at every call', { concurrency: isLong ? 12 : 3 }, () => {
+  const laneTest = inLanes(() => Rig.open(stage), isLong ? 12 : 3);
+  for (const name of Object.keys(COMMANDS))
+    for (const how of Object.keys(HOLDS).filter((other) => isLong || other !== NEVER))
+      laneTest(`${name}, ${how}`, async (rig) => {
+        for (let n = 1; n <= COMMANDS[name].n; n++)
+          await crash(rig, name, n, how).catch((error) => Promise.reject(new Error(`call ${n}: ${error.message}`, { cause: error })));
+      });
+});
