@@ -2,6 +2,7 @@
 
 #include "fs/command_canister.h"
 #include "fs/command_restore.h"
+#include "fs/command_snapshot.h"
 #include "fs/mount.h"
 #include "fs/prepare.h"
 
@@ -82,5 +83,12 @@ const struct fs_command fs_commands[] = {
     {"start", "", "start the canister, also one that an interrupted command left stopped", 0, 0,
      fs_command_start},
     {"stop", "", "stop the canister; it stays stopped until `start`", 0, 0, fs_command_stop},
+    {"snapshot upload", "NAME",
+     "upload the directory snapshots/NAME that was made here as a new snapshot, read it back and "
+     "compare; again: go on with what was interrupted",
+     1, 1, fs_command_snapshot_upload},
+    {"snapshot drop", "NAME",
+     "delete the snapshot that an unfinished upload of snapshots/NAME made; the files stay", 1, 1,
+     fs_command_snapshot_drop},
     {NULL, NULL, NULL, 0, 0, NULL},
 };

@@ -239,6 +239,22 @@ static int add_restorables(struct fs_mount *mount)
     return result;
 }
 
+/* What is made in snapshots/ is beside what is staged. */
+static int start_local(struct fs_mount *mount, const char *dir, char *message, size_t message_size)
+{
+    const struct fs_snapshot_stage_config stage = {.dir = dir, .log = mount->log};
+    int result = fs_snapshot_stage_open(&mount->local, &stage, message, message_size);
+    const struct fs_snapshot_upload_config upload = {
+        .target = &mount->target,
+        .stage = mount->local,
+        .outdate = outdate,
+        .arg = mount,
+    };
+    if (result == 0)
+        result = fs_snapshot_upload_open(&mount->uploads, &upload, message, message_size);
+    return result < 0 ? result : fs_tree_set_writable(mount->tree, "snapshots");
+}
+
 static int start_stages(struct fs_mount *mount, char *message, size_t message_size)
 {
     const struct fs_options *options = mount->options;
@@ -263,6 +279,8 @@ static int start_stages(struct fs_mount *mount, char *message, size_t message_si
         .arg = mount,
     };
     result = fs_stages_open(&mount->stages, &config, message, message_size);
+    if (result == 0 && mount->snapshots)
+        result = start_local(mount, dir, message, message_size);
     free(dir);
     return result;
 }
@@ -297,6 +315,7 @@ static int start_cache(struct fs_mount *mount, char *message, size_t message_siz
     const struct fs_ops_config ops = {
         .tree = mount->tree,
         .stages = mount->stages,
+        .local = mount->local,
         .lease = readers_lease(mount),
         .log = mount->log,
         .timeout_ns = mount->options->timeout_ns,
@@ -366,6 +385,8 @@ void fs_mount_close(struct fs_mount *mount)
     fs_jobs_close(mount->jobs);
     fs_downtime_close(mount->downtime);
     fs_ops_free(mount->ops);
+    fs_snapshot_upload_close(mount->uploads);
+    fs_snapshot_stage_close(mount->local);
     fs_stages_close(mount->stages);
     fs_tree_free(mount->tree);
     fs_snapshots_close(mount->snapshots);

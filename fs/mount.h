@@ -14,6 +14,7 @@
 #include "fs/ops.h"
 #include "fs/option.h"
 #include "fs/restorables.h"
+#include "fs/snapshot_upload.h"
 #include "fs/snapshots.h"
 #include "fs/stable.h"
 #include "fs/stages.h"
@@ -43,6 +44,8 @@ struct fs_mount {
     struct fs_restorables *restorables; /* NULL: mounted read-only, as `stages` then is */
     struct fs_stages *stages;
     struct fs_downtime *downtime;
+    struct fs_snapshot_stage *local;    /* NULL: not mounted with rw, or without snapshots */
+    struct fs_snapshot_upload *uploads; /* likewise */
     struct fs_jobs *jobs;
     struct fs_control control;
     struct fs_tree *tree;

@@ -66,6 +66,12 @@ static bool is_hidden(const struct fs_ops *ops, fuse_ino_t parent, const char *n
 int ops_look_up(struct fs_ops *ops, fuse_ino_t parent, const char *name, pid_t caller,
                 const struct source_io *io, struct fuse_entry_param *out)
 {
+    fuse_ino_t local;
+    if (ops_find_local_dir(ops, parent, &local)) {
+        int found = fs_snapshot_stage_lookup(ops->config.local, local, name, out);
+        if (found != -ENOENT || local != FS_SNAPSHOT_STAGE_TOP)
+            return found;
+    }
     if (ops->config.stages && fs_stages_lookup(ops->config.stages, parent, name, out) == 0)
         return 0;
     if (is_hidden(ops, parent, name, caller))
@@ -78,7 +84,9 @@ int ops_look_up(struct fs_ops *ops, fuse_ino_t parent, const char *name, pid_t c
 
 void ops_forget_ino(struct fs_ops *ops, fuse_ino_t ino, uint64_t n_lookup)
 {
-    if (!fs_stages_is_ino(ino))
+    if (ops_is_local(ops, ino))
+        fs_snapshot_stage_forget(ops->config.local, ino, n_lookup);
+    else if (!fs_stages_is_ino(ino))
         fs_tree_forget(ops->config.tree, ino, n_lookup);
     else if (ops->config.stages)
         fs_stages_forget(ops->config.stages, ino, n_lookup);
@@ -116,6 +124,8 @@ static int get_attr(const struct fs_ops *ops, fuse_ino_t ino, const struct sourc
                     struct stat *out, double *ret_timeout_s)
 {
     *ret_timeout_s = 0;
+    if (ops_is_local(ops, ino))
+        return fs_snapshot_stage_getattr(ops->config.local, ino, out);
     if (fs_stages_is_ino(ino))
         return ops->config.stages ? fs_stages_getattr(ops->config.stages, ino, out) : -ESTALE;
     int result = fs_tree_getattr(ops->config.tree, ino, io, out, ret_timeout_s);
@@ -170,6 +180,8 @@ void ops_free_handle(struct fs_ops *ops, struct handle *handle)
         fs_lease_release(ops->config.lease);
     if (handle->is_staged) {
         fs_stages_release(&handle->staged);
+    } else if (handle->is_local) {
+        fs_snapshot_stage_release(&handle->local);
     } else {
         if (handle->opened.kind == FS_ENTRY_FILE)
             window_fini(&handle->window);
@@ -255,7 +267,7 @@ void ops_reply_opened(fuse_req_t req, struct handle *handle, const struct fuse_e
     bool is_versioned =
         !handle->is_staged && handle->opened.kind == FS_ENTRY_FILE && handle->opened.stat.versioned;
     fi->keep_cache = is_versioned;
-    fi->direct_io = !is_versioned;
+    fi->direct_io = !is_versioned && !handle->is_local;
     fi->noflush = !handle->is_staged;
     int result = entry ? fuse_reply_create(req, entry, fi) : fuse_reply_open(req, fi);
     if (result != -ENOENT)
@@ -273,10 +285,15 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *handle = NULL;
     struct fs_request r;
     ops_begin(&r, req);
-    int result = ops->config.stages ? ops_open_staged(ops, ino, &caller, &r.io, &handle) : 0;
-    if (result == 0 && ops_is_writing(&caller))
+    bool is_local = ops_is_local(ops, ino);
+    int result = 0;
+    if (is_local)
+        result = ops_open_local(ops, ino, fi->flags, &handle);
+    else if (ops->config.stages)
+        result = ops_open_staged(ops, ino, &caller, &r.io, &handle);
+    if (result == 0 && !is_local && ops_is_writing(&caller))
         result = ops_check_write(req, ino);
-    if (result == 0)
+    if (result == 0 && !is_local)
         result = open_handle(ops, ino, caller.tid, &r.io, &handle);
     fs_request_end(&r);
     if (result < 0 || !handle)
@@ -337,6 +354,10 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
     ops_trace(req, "read", ino);
     struct handle *handle = ops_handle(fi);
+    if (handle->is_local) {
+        ops_read_local(req, handle, size, off);
+        return;
+    }
     bool is_text = !handle->is_staged && handle->opened.kind == FS_ENTRY_GENERATED;
     uint64_t file_size = size_of(handle);
     if ((uint64_t)off >= file_size) {
@@ -368,7 +389,16 @@ static void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
                       struct fuse_file_info *fi)
 {
     ops_trace(req, "lseek", ino);
-    uint64_t size = size_of(ops_handle(fi));
+    const struct handle *handle = ops_handle(fi);
+    if (handle->is_local) {
+        off_t found = lseek(handle->local.fd, off, whence);
+        if (found < 0)
+            fs_reply_error(req, -errno);
+        else
+            fuse_reply_lseek(req, found);
+        return;
+    }
+    uint64_t size = size_of(handle);
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         fs_reply_error(req, -EINVAL);
     else if (off < 0 || (uint64_t)off >= size)
@@ -399,8 +429,8 @@ static const struct fuse_lowlevel_ops table = {
     .unlink = ops_unlink,
     .rename = ops_rename,
     .mknod = ops_refuse_mknod,
-    .mkdir = ops_refuse_mkdir,
-    .rmdir = ops_refuse_rmdir,
+    .mkdir = ops_mkdir,
+    .rmdir = ops_rmdir,
     .symlink = ops_refuse_symlink,
     .link = ops_refuse_link,
     .setxattr = ops_refuse_setxattr,

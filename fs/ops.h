@@ -5,6 +5,7 @@
 #include "fs/fuse.h"
 #include "fs/lease.h"
 #include "fs/log.h"
+#include "fs/snapshot_stage.h"
 #include "fs/stages.h"
 #include "fs/tree.h"
 
@@ -13,12 +14,13 @@
 struct fs_ops;
 
 struct fs_ops_config {
-    struct fs_tree *tree;     /* borrowed; outlives the ops */
-    struct fs_stages *stages; /* borrowed, likewise; NULL: nothing can be restored */
-    struct fs_lease *lease;   /* borrowed: held by who reads what changes; NULL: by nobody */
-    struct fs_log *log;       /* borrowed */
-    uint64_t timeout_ns;      /* deadline of one request */
-    uint64_t cache_budget;    /* bytes: bounds what a reader may prefetch */
+    struct fs_tree *tree;            /* borrowed; outlives the ops */
+    struct fs_stages *stages;        /* borrowed, likewise; NULL: nothing can be restored */
+    struct fs_snapshot_stage *local; /* borrowed: what is made in snapshots/; NULL: nothing is */
+    struct fs_lease *lease;          /* borrowed: held by who reads what changes; NULL: by nobody */
+    struct fs_log *log;              /* borrowed */
+    uint64_t timeout_ns;             /* deadline of one request */
+    uint64_t cache_budget;           /* bytes: bounds what a reader may prefetch */
     /* Queries that may run at once now; adapts. */
     unsigned (*max_inflight)(void *arg);
     /* Wakes everyone who waits for the network, so that a cancel flag is seen at once. */

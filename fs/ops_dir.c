@@ -11,6 +11,10 @@
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     ops_trace(req, "opendir", ino);
+    if (ops_is_local(ops_of(req), ino)) {
+        fuse_reply_open(req, fi);
+        return;
+    }
     struct fs_request r;
     ops_begin(&r, req);
     int result = fs_tree_opendir(ops_of(req)->config.tree, ino, &r.io, &fi->fh);
@@ -59,11 +63,33 @@ static void add_staged(struct listing *listing, fuse_ino_t dir, uint64_t after)
     }
 }
 
+/* What people made there; their offset is their inode number. */
+static void add_local(struct listing *listing, fuse_ino_t dir, uint64_t after)
+{
+    struct fs_snapshot_stage *local = ops_of(listing->req)->config.local;
+    char name[FS_NAME_SIZE];
+    mode_t mode;
+    fuse_ino_t ino;
+    while ((ino = fs_snapshot_stage_next(local, dir, after, name, &mode)) != 0) {
+        const struct stat stat = {.st_ino = ino, .st_mode = mode};
+        if (!add_name(listing, name, &stat, STAGED_OFF | ino))
+            return;
+        after = ino;
+    }
+}
+
 /* Append the names from offset `off` on, as many as fit. Returns 0 or -errno. */
 static int fill_names(struct listing *listing, fuse_ino_t ino, uint64_t n_listed, uint64_t off,
                       const struct source_io *io)
 {
-    struct fs_tree *tree = ops_of(listing->req)->config.tree;
+    const struct fs_ops *ops = ops_of(listing->req);
+    struct fs_tree *tree = ops->config.tree;
+    uint64_t after = off >= STAGED_OFF ? off - STAGED_OFF : 0;
+    fuse_ino_t local;
+    if (ops_is_local(ops, ino)) {
+        add_local(listing, ino, after);
+        return 0;
+    }
     for (uint64_t index = off; index < STAGED_OFF; index++) {
         struct fs_dirent dirent;
         int result = fs_tree_readdir(tree, ino, n_listed, index, io, &dirent);
@@ -74,7 +100,10 @@ static int fill_names(struct listing *listing, fuse_ino_t ino, uint64_t n_listed
         if (!dirent.skip && !add_name(listing, dirent.name, &dirent.stat, index + 1))
             return 0;
     }
-    add_staged(listing, ino, off >= STAGED_OFF ? off - STAGED_OFF : 0);
+    if (ops_find_local_dir(ops, ino, &local))
+        add_local(listing, local, after);
+    else
+        add_staged(listing, ino, after);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* Inside the handlers: what ops.c, ops_dir.c, ops_name.c, ops_refuse.c and ops_write.c share. Not
- * for anybody else. */
+/* Inside the handlers: what ops.c, ops_dir.c, ops_local.c, ops_name.c, ops_refuse.c and ops_write.c
+ * share. Not for anybody else. */
 #ifndef CANISTERFS_FS_OPS_IMPL_H
 #define CANISTERFS_FS_OPS_IMPL_H
 
@@ -16,6 +16,7 @@ struct handle {
     struct handle *prev, *next; /* guarded by the lock of fs_ops */
     /* immutable */
     bool is_staged; /* its content is `staged`; else `opened` */
+    bool is_local;  /* or `local` */
     bool has_lease; /* holds the canister's lease */
     bool has_place; /* it shows a file that can be restored */
     struct fs_place place;
@@ -25,6 +26,7 @@ struct handle {
 
     struct window window; /* FILE */
     struct fs_staged_handle staged;
+    struct fs_snapshot_file local;
 };
 
 struct fs_ops {
@@ -83,6 +85,26 @@ void ops_reply_opened(fuse_req_t req, struct handle *handle, const struct fuse_e
 int ops_check_write(fuse_req_t req, fuse_ino_t ino);
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* --- ops_local.c --- */
+
+bool ops_is_local(const struct fs_ops *ops, fuse_ino_t ino);
+
+/* Is it a directory in which people make theirs? Its number there. */
+bool ops_find_local_dir(const struct fs_ops *ops, fuse_ino_t ino, fuse_ino_t *out);
+
+void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/* Has the renaming to do with them? Then *ret_result is what it came to. */
+bool ops_rename_local(const struct fs_ops *ops, fuse_ino_t parent, const char *name,
+                      fuse_ino_t new_parent, const char *new_name, unsigned flags, int *ret_result);
+int ops_open_local(struct fs_ops *ops, fuse_ino_t ino, int flags, struct handle **out);
+void ops_create_local(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+                      struct fuse_file_info *fi);
+void ops_read_local(fuse_req_t req, const struct handle *handle, size_t size, off_t off);
+void ops_write_local(fuse_req_t req, const struct handle *handle, const char *buf, size_t size,
+                     off_t off);
 
 /* --- ops_dir.c --- */
 

@@ -79,6 +79,11 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
     const struct fs_stages_caller caller = {.tid = ops_caller(req), .flags = (uint32_t)fi->flags};
     struct fuse_entry_param entry;
     struct handle *handle = NULL;
+    fuse_ino_t local;
+    if (ops_find_local_dir(ops_of(req), parent, &local)) {
+        ops_create_local(req, local, name, mode, fi);
+        return;
+    }
     struct fs_request r;
     ops_begin(&r, req);
     int result = create(ops_of(req), parent, name, mode, &caller, &r.io, &entry, &handle);
@@ -97,6 +102,9 @@ static int unlink_name(struct fs_ops *ops, fuse_ino_t parent, const char *name, 
 {
     struct fs_stages *stages = ops->config.stages;
     struct fs_place place;
+    fuse_ino_t local;
+    if (ops_find_local_dir(ops, parent, &local))
+        return fs_snapshot_stage_remove(ops->config.local, local, name, false);
     if (!stages)
         return -EROFS;
     int result = fs_stages_unlink(stages, parent, name);
@@ -139,6 +147,9 @@ static int rename_name(struct fs_ops *ops, fuse_ino_t parent, const char *name,
 {
     struct fs_place place;
     bool may_replace = !(flags & (unsigned)RENAME_NOREPLACE);
+    int local;
+    if (ops_rename_local(ops, parent, name, new_parent, new_name, flags, &local))
+        return local;
     if (!ops->config.stages)
         return -EROFS;
     if (flags & ~(unsigned)RENAME_NOREPLACE)

@@ -61,6 +61,10 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off
 {
     ops_trace(req, "write", ino);
     struct handle *handle = ops_handle(fi);
+    if (handle->is_local) {
+        ops_write_local(req, handle, buf, size, off);
+        return;
+    }
     int result = -EROFS;
     if (handle->is_staged) {
         uint64_t at = fi->flags & O_APPEND ? UINT64_MAX : (uint64_t)off;
@@ -81,7 +85,9 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
     struct handle *handle = ops_handle(fi);
     uint64_t end;
     int result = 0;
-    if (!handle->is_staged || mode != 0)
+    if (handle->is_local)
+        result = fs_snapshot_stage_fallocate(&handle->local, mode, (uint64_t)off, (uint64_t)len);
+    else if (!handle->is_staged || mode != 0)
         result = -EOPNOTSUPP;
     else if (off < 0 || len <= 0 || __builtin_add_overflow((uint64_t)off, (uint64_t)len, &end))
         result = -EINVAL;
@@ -112,7 +118,11 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
     (void)datasync;
     ops_trace(req, "fsync", ino);
     const struct handle *handle = ops_handle(fi);
-    int result = handle->is_staged ? fs_stages_sync(&handle->staged) : 0;
+    int result = 0;
+    if (handle->is_local)
+        result = fs_snapshot_stage_sync(&handle->local);
+    else if (handle->is_staged)
+        result = fs_stages_sync(&handle->staged);
     fuse_reply_err(req, result < 0 ? fs_reply_errno(result) : 0);
 }
 
@@ -172,7 +182,9 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
     struct handle *handle = fi ? ops_handle(fi) : NULL;
     struct fs_place place;
     int result;
-    if (ops->config.stages && fs_tree_is_dir(ops->config.tree, ino)) {
+    if (ops_is_local(ops, ino)) {
+        result = fs_snapshot_stage_setattr(ops->config.local, ino, attr, to_set);
+    } else if (ops->config.stages && fs_tree_is_dir(ops->config.tree, ino)) {
         result = 0; /* as a file that can be restored: what copies directories sets them, too */
     } else if (ops->config.stages && fs_stages_is_ino(ino)) {
         result = set_staged(req, ino, attr, to_set, handle);

@@ -226,6 +226,22 @@ static json_t *report_backup(const struct fs_mount *mount)
     return backup;
 }
 
+static void append_upload(void *arg, const struct fs_snapshot_note *note)
+{
+    static const char *const states[] = {
+        [FS_SNAPSHOT_DECLARING] = "asking for an id, unfinished",
+        [FS_SNAPSHOT_SENDING] = "unfinished",
+        [FS_SNAPSHOT_VERIFIED] = "verified",
+    };
+    char id[FS_SNAPSHOT_ID_TEXT];
+    fs_snapshot_id_format(&note->id, id);
+    json_t *upload = json_object();
+    set(upload, "name", text_or_note(note->name));
+    set(upload, "state", json_string(states[note->state]));
+    set(upload, "id", *id ? json_string(id) : json_null());
+    json_array_append_new(arg, upload);
+}
+
 static json_t *report_snapshots(const struct fs_mount *mount)
 {
     struct fs_snapshots_info info;
@@ -235,6 +251,10 @@ static json_t *report_snapshots(const struct fs_mount *mount)
     json_t *snapshots = json_object();
     set(snapshots, "listed", info.is_listed ? number(info.n) : json_null());
     set(snapshots, "problem", info.problem[0] ? text_or_note(info.problem) : json_null());
+    json_t *uploads = json_array();
+    if (mount->uploads)
+        fs_snapshot_upload_for_each(mount->uploads, append_upload, uploads);
+    set(snapshots, "uploads", uploads);
     return snapshots;
 }
 

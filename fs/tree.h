@@ -135,6 +135,11 @@ int fs_tree_set_restorable(struct fs_tree *tree, const char *path,
                            const struct fs_restorable *restorable)
     __attribute__((warn_unused_result, nonnull));
 
+/* Building: let names be made in a directory, by whoever answers for it: it is 0755. Returns 0, or
+ * -ENOENT. */
+int fs_tree_set_writable(struct fs_tree *tree, const char *path)
+    __attribute__((warn_unused_result, nonnull));
+
 /* Is this an inode of a file that can be restored? */
 bool fs_tree_find_place(struct fs_tree *tree, fuse_ino_t ino, struct fs_place *out)
     __attribute__((nonnull));

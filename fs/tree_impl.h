@@ -33,7 +33,8 @@ struct fs_entry {
     enum fs_entry_kind kind;
     struct source *source; /* FILE; of a listed DIR: tells whether it is there */
     bool optional;
-    bool has_places; /* DIR: something in it can be restored */
+    bool has_places;  /* DIR: something in it can be restored */
+    bool is_writable; /* DIR: others can make names in it */
     fs_render_fn render;
     fs_write_fn write; /* GENERATED: NULL when it cannot be written to */
     uint32_t owner;    /* who may, beside root */

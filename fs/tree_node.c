@@ -149,7 +149,7 @@ void fs_tree_fill_attr_locked(const struct fs_tree *tree, const struct fs_node *
     out->st_blksize = BLOCK_SIZE_HINT;
     int64_t mtime_ns = tree->mounted_at_ns;
     if (entry->kind == FS_ENTRY_DIR) {
-        mode_t mode = entry->has_places ? 0755 : 0555;
+        mode_t mode = entry->has_places || entry->is_writable ? 0755 : 0555;
         out->st_mode = S_IFDIR | (mode & ~tree->config.umask);
         out->st_nlink = 2;
         if (entry->source) {

@@ -157,6 +157,16 @@ const struct fs_restorable *fs_tree_restorable_of(const struct fs_place *place)
     return place->entry->restorable;
 }
 
+int fs_tree_set_writable(struct fs_tree *tree, const char *path)
+{
+    char last[FS_NAME_SIZE];
+    struct fs_entry *entry = walk(tree, path, last);
+    if (!entry || last[0] || entry->kind != FS_ENTRY_DIR)
+        return -ENOENT;
+    entry->is_writable = true;
+    return 0;
+}
+
 bool fs_tree_has_places(struct fs_tree *tree, fuse_ino_t dir)
 {
     struct fs_entry *entry;

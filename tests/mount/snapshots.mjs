@@ -22,6 +22,8 @@ const Management = () =>
     upload_chunk: update({ ...Canister, chunk: Blob }, IDL.Record({ hash: Blob })),
     take_canister_snapshot: update(Canister, IDL.Record({ id: Blob, total_size: IDL.Nat64 })),
     delete_canister_snapshot: update(Snapshot),
+    load_canister_snapshot: update(Snapshot),
+    list_canister_snapshots: update(Canister, IDL.Vec(IDL.Record({ id: Blob }))),
     upload_canister_snapshot_metadata: update(
       {
         ...Canister,
@@ -56,6 +58,8 @@ export function snapshotsOf(client, canister) {
     start: () => ic.start_canister({ canister_id: id }),
     take: async () => hex((await ic.take_canister_snapshot({ canister_id: id })).id),
     delete: (snapshot) => ic.delete_canister_snapshot(arg(snapshot)),
+    load: (snapshot) => ic.load_canister_snapshot(arg(snapshot)),
+    list: async () => (await ic.list_canister_snapshots({ canister_id: id })).map((snapshot) => hex(snapshot.id)),
     putChunk: async (chunk) => hex((await ic.upload_chunk({ canister_id: id, chunk })).hash),
     // One that nobody took: of an empty module and what is given.
     declare: async (metadata) =>

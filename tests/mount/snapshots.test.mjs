@@ -1,7 +1,7 @@
 // Snapshots as directories: the same as icp saves, read lazily, whoever may, whatever state the canister is in.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { cp, mkdir, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open, readFile, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { Principal } from '@icp-sdk/core/principal';
 import { Client } from './client.mjs';
@@ -214,12 +214,15 @@ describe('snapshots/', () => {
     assert.equal((await mount.json('status')).snapshots, null);
   });
 
-  test('nothing can be made, changed or removed there', async () => {
+  test('nothing of the canister can be changed or removed there', async () => {
     const manager = managing('sample');
     const id = await manager.take();
     const mount = await mountOf('sample', ['-o', `identity=${network.identity},rw,staging_dir=${stage.dir}/staging`]);
     const inside = mount.path('snapshots', id);
-    assert.equal(await errno(mkdir(mount.path('snapshots', 'new'))), 'EPERM');
+    assert.equal(await errno(mkdir(inside)), 'EEXIST');
+    assert.equal(await errno(mkdir(`${inside}/new`)), 'EPERM');
+    assert.equal(await errno(rmdir(inside)), 'EPERM');
+    assert.equal(await errno(writeFile(mount.path('snapshots', 'file'), 'x')), 'EPERM');
     assert.equal(await errno(writeFile(`${inside}/stable_memory.bin`, 'x')), 'EROFS');
     assert.equal(await errno(writeFile(`${inside}/new`, 'x')), 'EROFS');
     assert.equal(await errno(writeFile(`${inside}/wasm_chunk_store/new`, 'x')), 'EROFS');

@@ -1,0 +1,355 @@
+/* The names: see snapshot_stage.h. */
+#include "fs/snapshot_stage_impl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#define INO_BIT   (UINT64_C(1) << 53)
+#define DEPTH_MAX 16 /* of directories that are found */
+
+bool fs_snapshot_stage_is_ino(fuse_ino_t ino)
+{
+    return ino & INO_BIT;
+}
+
+/* --- nodes --- */
+
+struct fs_snapshot_node *snapshot_stage_at_locked(struct fs_snapshot_stage *stage, fuse_ino_t ino)
+{
+    struct fs_snapshot_node *node;
+    uint64_t key = ino;
+    if (ino == FS_SNAPSHOT_STAGE_TOP)
+        return &stage->top;
+    HASH_FIND(hh, stage->nodes, &key, sizeof(key), node);
+    return node;
+}
+
+struct fs_snapshot_node *snapshot_stage_child_locked(const struct fs_snapshot_node *dir,
+                                                     const char *name)
+{
+    struct fs_snapshot_node *node;
+    DL_FOREACH(dir->children, node)
+    if (strcmp(node->name, name) == 0)
+        return node;
+    return NULL;
+}
+
+struct fs_snapshot_node *snapshot_stage_add_locked(struct fs_snapshot_stage *stage,
+                                                   struct fs_snapshot_node *dir, const char *name,
+                                                   bool is_dir)
+{
+    struct fs_snapshot_node *node = calloc(1, sizeof(*node));
+    if (!node)
+        return NULL;
+    node->ino = INO_BIT | ++stage->last_ino;
+    node->is_dir = is_dir;
+    node->name = strdup(name);
+    if (node->name)
+        HASH_ADD(hh, stage->nodes, ino, sizeof(node->ino), node);
+    if (!node->name || !node->hh.tbl) {
+        free(node->name);
+        free(node);
+        return NULL;
+    }
+    node->parent = dir;
+    DL_APPEND(dir->children, node);
+    return node;
+}
+
+void snapshot_stage_settle_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *node)
+{
+    if (node->parent || node == &stage->top || node->n_lookup > 0 || node->n_open > 0)
+        return;
+    HASH_DEL(stage->nodes, node);
+    free(node->name);
+    free(node);
+}
+
+int snapshot_stage_path_locked(const struct fs_snapshot_node *node, char path[PATH_MAX])
+{
+    char buf[PATH_MAX];
+    char *at = buf + sizeof(buf) - 1;
+    *at = '\0';
+    for (; node->parent; node = node->parent) {
+        size_t len = strlen(node->name);
+        bool has_more = *at != '\0';
+        if ((size_t)(at - buf) < len + has_more)
+            return -ENAMETOOLONG;
+        if (has_more)
+            *--at = '/';
+        at -= len;
+        memcpy(at, node->name, len);
+    }
+    if (node->ino != 0) /* where it was removed from */
+        return -ENOENT;
+    snprintf(path, PATH_MAX, "%s", *at ? at : ".");
+    return 0;
+}
+
+int snapshot_stage_check_locked(const struct fs_snapshot_node *node)
+{
+    for (; node; node = node->parent)
+        if (node->is_held)
+            return -EBUSY;
+    return 0;
+}
+
+/* --- what there is --- */
+
+/* Reads a directory; those in it are read when it is their turn. */
+static int find_in(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir, unsigned depth)
+{
+    char path[PATH_MAX];
+    int result = snapshot_stage_path_locked(dir, path);
+    if (result < 0)
+        return result;
+    int fd = openat(stage->files_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!stream) {
+        result = -errno;
+        if (fd >= 0)
+            close(fd);
+        return result;
+    }
+    for (const struct dirent *entry; result == 0 && (entry = readdir(stream));) {
+        struct stat st;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+            continue; /* nobody could make it here */
+        if (HASH_COUNT(stage->nodes) >= FS_SNAPSHOT_STAGE_NAMES || depth > DEPTH_MAX)
+            result = -ENOSPC;
+        else if (!snapshot_stage_add_locked(stage, dir, entry->d_name, S_ISDIR(st.st_mode)))
+            result = -ENOMEM;
+    }
+    closedir(stream);
+    return result;
+}
+
+static int find_all(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir, unsigned depth)
+{
+    int result = find_in(stage, dir, depth);
+    struct fs_snapshot_node *node;
+    DL_FOREACH(dir->children, node)
+    if (result == 0 && node->is_dir)
+        result = find_all(stage, node, depth + 1);
+    return result;
+}
+
+static int open_files(struct fs_snapshot_stage *stage)
+{
+    if (mkdirat(stage->dir_fd, "files", 0700) < 0 && errno != EEXIST)
+        return -errno;
+    stage->files_fd =
+        openat(stage->dir_fd, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (stage->files_fd < 0)
+        return -errno;
+    if (fsync(stage->dir_fd) < 0)
+        return -errno;
+    return find_all(stage, &stage->top, 0);
+}
+
+int snapshot_stage_take_locked(struct fs_snapshot_stage *stage)
+{
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (stage->lock_fd >= 0)
+        return 0;
+    int fd = openat(stage->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int result = fcntl(fd, F_OFD_SETLK, &range) == 0  ? 0
+                 : errno == EAGAIN || errno == EACCES ? -EBUSY
+                                                      : -errno;
+    if (result == 0)
+        result = open_files(stage);
+    if (result < 0)
+        close(fd); /* with the lock */
+    else
+        stage->lock_fd = fd;
+    if (result < 0 && result != -EBUSY)
+        fs_log_print_about(stage->log, FS_LOG_ERROR, "snapshot stage",
+                           "what was made in snapshots/ cannot be read: %s", strerror(-result));
+    return result;
+}
+
+int fs_snapshot_stage_open(struct fs_snapshot_stage **out,
+                           const struct fs_snapshot_stage_config *config, char *message,
+                           size_t message_size)
+{
+    char path[PATH_MAX];
+    struct fs_snapshot_stage *stage = calloc(1, sizeof(*stage));
+    if (!stage)
+        return -ENOMEM;
+    stage->log = config->log;
+    stage->lock_fd = stage->files_fd = -1;
+    stage->top.is_dir = true;
+    pthread_mutex_init(&stage->lock, NULL);
+    snprintf(path, sizeof(path), "%s/snapshots", config->dir);
+    int result = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+    stage->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (result == 0 && stage->dir_fd < 0)
+        result = -errno;
+    pthread_mutex_lock(&stage->lock);
+    if (result == 0)
+        result = snapshot_stage_take_locked(stage);
+    pthread_mutex_unlock(&stage->lock);
+    if (result < 0 && result != -EBUSY) {
+        snprintf(message, message_size, "staging_dir: '%s' cannot be used: %s", path,
+                 strerror(-result));
+        fs_snapshot_stage_close(stage);
+        return result;
+    }
+    *out = stage;
+    return 0;
+}
+
+void fs_snapshot_stage_close(struct fs_snapshot_stage *stage)
+{
+    struct fs_snapshot_node *node, *next;
+    if (!stage)
+        return;
+    HASH_ITER(hh, stage->nodes, node, next)
+    {
+        HASH_DEL(stage->nodes, node);
+        free(node->name);
+        free(node);
+    }
+    if (stage->files_fd >= 0)
+        close(stage->files_fd);
+    if (stage->lock_fd >= 0)
+        close(stage->lock_fd);
+    if (stage->dir_fd >= 0)
+        close(stage->dir_fd);
+    pthread_mutex_destroy(&stage->lock);
+    free(stage);
+}
+
+int fs_snapshot_stage_dir(struct fs_snapshot_stage *stage, int *ret_fd)
+{
+    pthread_mutex_lock(&stage->lock);
+    int result = snapshot_stage_take_locked(stage);
+    pthread_mutex_unlock(&stage->lock);
+    if (result == 0)
+        *ret_fd = stage->dir_fd;
+    return result;
+}
+
+/* --- what the kernel asks --- */
+
+int snapshot_stage_stat_locked(struct fs_snapshot_stage *stage, const struct fs_snapshot_node *node,
+                               struct stat *out)
+{
+    char path[PATH_MAX];
+    int result = snapshot_stage_path_locked(node, path);
+    if (result < 0)
+        return result;
+    if (fstatat(stage->files_fd, path, out, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    out->st_ino = node->ino;
+    return 0;
+}
+
+int snapshot_stage_entry_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *node,
+                                struct fuse_entry_param *out)
+{
+    struct fuse_entry_param entry = {.ino = node->ino, .generation = 1};
+    int result = snapshot_stage_stat_locked(stage, node, &entry.attr);
+    if (result < 0)
+        return result;
+    node->n_lookup++;
+    *out = entry;
+    return 0;
+}
+
+int fs_snapshot_stage_lookup(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
+                             struct fuse_entry_param *out)
+{
+    pthread_mutex_lock(&stage->lock);
+    int result = snapshot_stage_take_locked(stage) < 0 ? -ENOENT : 0;
+    const struct fs_snapshot_node *dir =
+        result == 0 ? snapshot_stage_at_locked(stage, parent) : NULL;
+    struct fs_snapshot_node *node = dir ? snapshot_stage_child_locked(dir, name) : NULL;
+    result = node ? snapshot_stage_entry_locked(stage, node, out) : -ENOENT;
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+void fs_snapshot_stage_forget(struct fs_snapshot_stage *stage, fuse_ino_t ino, uint64_t n_lookup)
+{
+    pthread_mutex_lock(&stage->lock);
+    struct fs_snapshot_node *node = snapshot_stage_at_locked(stage, ino);
+    if (node) {
+        node->n_lookup -= n_lookup < node->n_lookup ? n_lookup : node->n_lookup;
+        snapshot_stage_settle_locked(stage, node);
+    }
+    pthread_mutex_unlock(&stage->lock);
+}
+
+fuse_ino_t fs_snapshot_stage_next(struct fs_snapshot_stage *stage, fuse_ino_t parent,
+                                  fuse_ino_t after, char name[FS_NAME_SIZE], mode_t *ret_mode)
+{
+    fuse_ino_t result = 0;
+    struct fs_snapshot_node *node;
+    pthread_mutex_lock(&stage->lock);
+    bool is_ours = snapshot_stage_take_locked(stage) == 0;
+    const struct fs_snapshot_node *dir = is_ours ? snapshot_stage_at_locked(stage, parent) : NULL;
+    DL_FOREACH(dir ? dir->children : NULL, node)
+    {
+        if (node->ino <= after)
+            continue;
+        result = node->ino;
+        snprintf(name, FS_NAME_SIZE, "%s", node->name);
+        *ret_mode = node->is_dir ? S_IFDIR : S_IFREG;
+        break;
+    }
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+int fs_snapshot_stage_getattr(struct fs_snapshot_stage *stage, fuse_ino_t ino, struct stat *out)
+{
+    pthread_mutex_lock(&stage->lock);
+    const struct fs_snapshot_node *node = snapshot_stage_at_locked(stage, ino);
+    int result = node ? snapshot_stage_stat_locked(stage, node, out) : -ESTALE;
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+/* --- for an upload --- */
+
+int fs_snapshot_stage_hold(struct fs_snapshot_stage *stage, const char *name, int *ret_fd)
+{
+    pthread_mutex_lock(&stage->lock);
+    int result = snapshot_stage_take_locked(stage);
+    struct fs_snapshot_node *node =
+        result == 0 ? snapshot_stage_child_locked(&stage->top, name) : NULL;
+    if (result == 0 && (!node || !node->is_dir))
+        result = -ENOENT;
+    else if (result == 0 && (node->is_held || node->n_writers > 0))
+        result = -EBUSY;
+    if (result == 0) {
+        *ret_fd = openat(stage->files_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        result = *ret_fd < 0 ? -errno : 0;
+        node->is_held = result == 0;
+    }
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+void fs_snapshot_stage_let_go(struct fs_snapshot_stage *stage, const char *name)
+{
+    pthread_mutex_lock(&stage->lock);
+    struct fs_snapshot_node *node = snapshot_stage_child_locked(&stage->top, name);
+    if (node)
+        node->is_held = false;
+    pthread_mutex_unlock(&stage->lock);
+}

@@ -1,0 +1,394 @@
+/* Files, and what changes names: see snapshot_stage.h. */
+#include "fs/snapshot_stage_impl.h"
+#include "fs/stages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1u /* linux/fs.h */
+#endif
+
+/* The shortest id that a canister of any length of name has, in hex digits: 8 bytes, and one. */
+#define ID_LEN_MIN 18
+
+/* Could it be the id of a snapshot that is there, or will be? */
+static bool looks_like_id(const char *name)
+{
+    size_t len = strspn(name, "0123456789abcdef");
+    return name[len] == '\0' && len >= ID_LEN_MIN && len % 2 == 0;
+}
+
+int snapshot_stage_place_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent,
+                                const char *name, struct fs_snapshot_node **ret_dir,
+                                char path[PATH_MAX])
+{
+    char dir_path[PATH_MAX];
+    int result = snapshot_stage_take_locked(stage);
+    if (result < 0)
+        return result;
+    struct fs_snapshot_node *dir = snapshot_stage_at_locked(stage, parent);
+    if (!dir)
+        return -ESTALE;
+    if (strlen(name) >= FS_NAME_SIZE)
+        return -ENAMETOOLONG;
+    result = snapshot_stage_check_locked(dir);
+    if (result == 0)
+        result = snapshot_stage_path_locked(dir, dir_path);
+    if (result == 0 && snprintf(path, PATH_MAX, "%s/%s", dir_path, name) >= PATH_MAX)
+        result = -ENAMETOOLONG;
+    *ret_dir = dir;
+    return result;
+}
+
+void snapshot_stage_give(int fd, const char *path, const struct fs_snapshot_maker *maker)
+{
+    if (geteuid() != 0)
+        return; /* they are ours, and the mount is for us alone, or for all to see */
+    (void)!fchownat(fd, path, maker->uid, maker->gid, AT_SYMLINK_NOFOLLOW);
+}
+
+/* --- names --- */
+
+static int check_room_locked(const struct fs_snapshot_stage *stage)
+{
+    return HASH_COUNT(stage->nodes) < FS_SNAPSHOT_STAGE_NAMES ? 0 : -ENOSPC;
+}
+
+int fs_snapshot_stage_mkdir(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
+                            const struct fs_snapshot_maker *maker, struct fuse_entry_param *out)
+{
+    struct fs_snapshot_node *dir;
+    char path[PATH_MAX];
+    if (parent == FS_SNAPSHOT_STAGE_TOP && looks_like_id(name))
+        return -EEXIST;
+    pthread_mutex_lock(&stage->lock);
+    int result = snapshot_stage_place_locked(stage, parent, name, &dir, path);
+    if (result == 0)
+        result = check_room_locked(stage);
+    if (result == 0)
+        result = mkdirat(stage->files_fd, path, maker->mode & 07777) < 0 ? -errno : 0;
+    if (result == 0) {
+        struct fs_snapshot_node *node = snapshot_stage_add_locked(stage, dir, name, true);
+        snapshot_stage_give(stage->files_fd, path, maker);
+        result = node ? snapshot_stage_entry_locked(stage, node, out) : -ENOMEM;
+        if (!node)
+            (void)!unlinkat(stage->files_fd, path, AT_REMOVEDIR);
+    }
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+/* It is not there on the disk any more. */
+static void drop_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *node)
+{
+    for (struct fs_snapshot_node *up = node->parent; up; up = up->parent)
+        up->n_writers -= node->n_writers;
+    DL_DELETE(node->parent->children, node);
+    node->parent = NULL;
+    snapshot_stage_settle_locked(stage, node);
+}
+
+int fs_snapshot_stage_remove(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
+                             bool is_dir)
+{
+    struct fs_snapshot_node *dir;
+    char path[PATH_MAX];
+    pthread_mutex_lock(&stage->lock);
+    int result = snapshot_stage_place_locked(stage, parent, name, &dir, path);
+    struct fs_snapshot_node *node = result == 0 ? snapshot_stage_child_locked(dir, name) : NULL;
+    if (result == 0)
+        result = node ? snapshot_stage_check_locked(node) : -ENOENT;
+    if (result == 0 && unlinkat(stage->files_fd, path, is_dir ? AT_REMOVEDIR : 0) < 0)
+        result = -errno;
+    if (result == 0)
+        drop_locked(stage, node);
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+/* Another name in the same or another directory. */
+static int move_locked(struct fs_snapshot_node *node, struct fs_snapshot_node *dir,
+                       const char *name)
+{
+    char *copy = strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    for (struct fs_snapshot_node *up = node->parent; up; up = up->parent)
+        up->n_writers -= node->n_writers;
+    DL_DELETE(node->parent->children, node);
+    free(node->name);
+    node->name = copy;
+    node->parent = dir;
+    /* Where the numbers want it: a directory is listed by them. */
+    struct fs_snapshot_node *after;
+    DL_FOREACH(dir->children, after)
+    if (after->ino > node->ino)
+        break;
+    if (after)
+        DL_PREPEND_ELEM(dir->children, after, node);
+    else
+        DL_APPEND(dir->children, node);
+    for (struct fs_snapshot_node *up = dir; up; up = up->parent)
+        up->n_writers += node->n_writers;
+    return 0;
+}
+
+static int rename_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
+                         fuse_ino_t new_parent, const char *new_name, unsigned flags)
+{
+    struct fs_snapshot_node *dir, *new_dir;
+    char path[PATH_MAX], new_path[PATH_MAX];
+    int result = snapshot_stage_place_locked(stage, parent, name, &dir, path);
+    if (result == 0)
+        result = snapshot_stage_place_locked(stage, new_parent, new_name, &new_dir, new_path);
+    if (result < 0)
+        return result;
+    struct fs_snapshot_node *node = snapshot_stage_child_locked(dir, name);
+    struct fs_snapshot_node *old = snapshot_stage_child_locked(new_dir, new_name);
+    if (!node)
+        return -ENOENT;
+    bool is_top = new_parent == FS_SNAPSHOT_STAGE_TOP;
+    if (is_top && !node->is_dir)
+        return -EPERM; /* only directories are there */
+    if (is_top && looks_like_id(new_name))
+        return -EEXIST;
+    if (old && (flags & (unsigned)RENAME_NOREPLACE))
+        return -EEXIST;
+    if (old == node)
+        return 0;
+    result = snapshot_stage_check_locked(node);
+    if (result == 0 && old)
+        result = snapshot_stage_check_locked(old);
+    if (result < 0)
+        return result;
+    if (renameat(stage->files_fd, path, stage->files_fd, new_path) < 0)
+        return -errno;
+    if (old)
+        drop_locked(stage, old);
+    result = move_locked(node, new_dir, new_name);
+    if (result < 0)
+        (void)!renameat(stage->files_fd, new_path, stage->files_fd, path);
+    return result;
+}
+
+int fs_snapshot_stage_rename(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
+                             fuse_ino_t new_parent, const char *new_name, unsigned flags)
+{
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
+        return -EINVAL;
+    pthread_mutex_lock(&stage->lock);
+    int result = rename_locked(stage, parent, name, new_parent, new_name, flags);
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+/* --- attributes --- */
+
+static struct timespec time_to_set(int to_set, int flag, int now_flag, struct timespec time)
+{
+    if (to_set & now_flag)
+        return (struct timespec){.tv_nsec = UTIME_NOW};
+    return to_set & flag ? time : (struct timespec){.tv_nsec = UTIME_OMIT};
+}
+
+static int set_size(int dir_fd, const char *path, off_t size)
+{
+    if (size < 0 || (uint64_t)size > FS_STAGED_SIZE_MAX)
+        return -EFBIG;
+    int fd = openat(dir_fd, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = ftruncate(fd, size) < 0 ? -errno : 0;
+    close(fd);
+    return result;
+}
+
+static int set_attr(int dir_fd, const char *path, const struct stat *attr, int to_set)
+{
+    if ((to_set & FUSE_SET_ATTR_MODE) && fchmodat(dir_fd, path, attr->st_mode & 07777, 0) < 0)
+        return -errno;
+    if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) {
+        uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
+        gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+        if (fchownat(dir_fd, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+    }
+    if (to_set & FUSE_SET_ATTR_SIZE) {
+        int result = set_size(dir_fd, path, attr->st_size);
+        if (result < 0)
+            return result;
+    }
+    const struct timespec times[] = {
+        time_to_set(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attr->st_atim),
+        time_to_set(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim),
+    };
+    return utimensat(dir_fd, path, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int fs_snapshot_stage_setattr(struct fs_snapshot_stage *stage, fuse_ino_t ino,
+                              const struct stat *attr, int to_set)
+{
+    char path[PATH_MAX];
+    pthread_mutex_lock(&stage->lock);
+    const struct fs_snapshot_node *node = snapshot_stage_at_locked(stage, ino);
+    int result = node ? snapshot_stage_check_locked(node) : -ESTALE;
+    if (result == 0)
+        result = snapshot_stage_path_locked(node, path);
+    if (result == 0)
+        result = set_attr(stage->files_fd, path, attr, to_set);
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+/* --- files --- */
+
+static void note_open_locked(struct fs_snapshot_file *file, int direction)
+{
+    struct fs_snapshot_node *node = file->node;
+    node->n_open += (unsigned)direction;
+    for (; file->can_write && node; node = node->parent)
+        node->n_writers += (unsigned)direction;
+}
+
+static void fill_file_locked(struct fs_snapshot_file *out, struct fs_snapshot_stage *stage,
+                             struct fs_snapshot_node *node, int fd, bool can_write)
+{
+    *out =
+        (struct fs_snapshot_file){.stage = stage, .node = node, .fd = fd, .can_write = can_write};
+    note_open_locked(out, 1);
+}
+
+int fs_snapshot_stage_open_ino(struct fs_snapshot_stage *stage, fuse_ino_t ino, int flags,
+                               struct fs_snapshot_file *out)
+{
+    char path[PATH_MAX];
+    int kept = flags & (O_ACCMODE | O_TRUNC | O_APPEND);
+    bool can_write = (flags & O_ACCMODE) != O_RDONLY;
+    pthread_mutex_lock(&stage->lock);
+    struct fs_snapshot_node *node = snapshot_stage_at_locked(stage, ino);
+    int result = node ? snapshot_stage_path_locked(node, path) : -ESTALE;
+    if (result == 0 && (can_write || (flags & O_TRUNC)))
+        result = snapshot_stage_check_locked(node);
+    if (result == 0) {
+        int fd = openat(stage->files_fd, path, kept | O_NOFOLLOW | O_CLOEXEC);
+        result = fd < 0 ? -errno : 0;
+        if (result == 0)
+            fill_file_locked(out, stage, node, fd, can_write);
+    }
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+int fs_snapshot_stage_create(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
+                             const struct fs_snapshot_maker *maker, int flags,
+                             struct fuse_entry_param *entry, struct fs_snapshot_file *out)
+{
+    struct fs_snapshot_node *dir;
+    struct fs_snapshot_node *node = NULL;
+    char path[PATH_MAX];
+    int kept = flags & (O_ACCMODE | O_APPEND);
+    int fd = -1;
+    if (parent == FS_SNAPSHOT_STAGE_TOP)
+        return -EPERM; /* only directories are there */
+    pthread_mutex_lock(&stage->lock);
+    int result = snapshot_stage_place_locked(stage, parent, name, &dir, path);
+    if (result == 0)
+        result = check_room_locked(stage);
+    if (result == 0) {
+        fd = openat(stage->files_fd, path, kept | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    maker->mode & 07777);
+        result = fd < 0 ? -errno : 0;
+    }
+    if (result == 0) {
+        node = snapshot_stage_add_locked(stage, dir, name, false);
+        snapshot_stage_give(stage->files_fd, path, maker);
+        result = node ? snapshot_stage_entry_locked(stage, node, entry) : -ENOMEM;
+    }
+    if (result == 0)
+        fill_file_locked(out, stage, node, fd, (flags & O_ACCMODE) != O_RDONLY);
+    else if (fd >= 0) {
+        close(fd);
+        (void)!unlinkat(stage->files_fd, path, 0);
+    }
+    pthread_mutex_unlock(&stage->lock);
+    return result;
+}
+
+void fs_snapshot_stage_release(struct fs_snapshot_file *file)
+{
+    struct fs_snapshot_stage *stage = file->stage;
+    close(file->fd);
+    pthread_mutex_lock(&stage->lock);
+    note_open_locked(file, -1);
+    snapshot_stage_settle_locked(stage, file->node);
+    pthread_mutex_unlock(&stage->lock);
+}
+
+ssize_t fs_snapshot_stage_read(const struct fs_snapshot_file *file, void *buf, size_t len,
+                               uint64_t off)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(file->fd, (char *)buf + done, len - done, (off_t)(off + done));
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+ssize_t fs_snapshot_stage_write(const struct fs_snapshot_file *file, const void *buf, size_t len,
+                                uint64_t off)
+{
+    size_t done = 0;
+    if (off > FS_STAGED_SIZE_MAX || len > FS_STAGED_SIZE_MAX - off)
+        return -EFBIG;
+    while (done < len) {
+        ssize_t n = pwrite(file->fd, (const char *)buf + done, len - done, (off_t)(off + done));
+        if (n < 0)
+            return done > 0 ? (ssize_t)done : -errno;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+int fs_snapshot_stage_fallocate(const struct fs_snapshot_file *file, int mode, uint64_t off,
+                                uint64_t len)
+{
+    if (off > FS_STAGED_SIZE_MAX || len > FS_STAGED_SIZE_MAX - off)
+        return -EFBIG;
+    return fallocate(file->fd, mode, (off_t)off, (off_t)len) < 0 ? -errno : 0;
+}
+
+/* A directory holds its names by itself: each one up to files/ is made durable, too. */
+int fs_snapshot_stage_sync(const struct fs_snapshot_file *file)
+{
+    struct fs_snapshot_stage *stage = file->stage;
+    char path[PATH_MAX];
+    if (fsync(file->fd) < 0)
+        return -errno;
+    pthread_mutex_lock(&stage->lock);
+    int result = snapshot_stage_path_locked(file->node, path);
+    pthread_mutex_unlock(&stage->lock);
+    if (result == -ENOENT)
+        return 0; /* it was removed */
+    while (result == 0 && strcmp(path, ".") != 0) {
+        char *last = strrchr(path, '/');
+        snprintf(last ? last : path, 2, "%s", last ? "" : ".");
+        int fd = openat(stage->files_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return errno == ENOENT ? 0 : -errno; /* renamed or removed meanwhile */
+        result = fsync(fd) < 0 ? -errno : 0;
+        close(fd);
+    }
+    return result;
+}

@@ -1,0 +1,170 @@
+/* A new id: see snapshot_upload.h. */
+#include "fs/snapshot_upload_impl.h"
+#include "ic/snapshot_upload.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CALL_TIMEOUT_NS   (UINT64_C(600) * 1000000000) /* a refusal is certified after 4 min */
+#define SNAPSHOTS_AT_ONCE 10                           /* of one canister (IC resource limits) */
+
+static int list(const struct snapshot_session *session, struct ic_snapshot_list *out,
+                struct ic_error *err)
+{
+    const struct fs_target *target = session->upload->config.target;
+    const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
+    return ic_snapshot_list(target->agent, &target->canister, &io, out, err);
+}
+
+static int note_id(struct snapshot_session *session, const struct ic_snapshot_id *id,
+                   struct ic_error *err)
+{
+    session->note.state = FS_SNAPSHOT_SENDING;
+    session->note.id = *id;
+    return snapshot_session_note(session, err);
+}
+
+static int take_reply(struct snapshot_session *session, struct ic_reply *reply,
+                      struct ic_error *err)
+{
+    struct ic_snapshot_id id;
+    int result = ic_snapshot_decode_declared(reply, &id, err);
+    return result < 0 ? result : note_id(session, &id, err);
+}
+
+/* --- a call whose outcome is not known --- */
+
+static bool is_other(const struct snapshot_session *session, const struct ic_snapshot_id *id)
+{
+    for (size_t i = 0; i < session->note.n_before; i++)
+        if (ic_snapshot_id_is_equal(&session->note.before[i], id))
+            return true;
+    return fs_snapshot_upload_state_of(session->upload, id) != FS_SNAPSHOT_UPLOAD_NONE;
+}
+
+/* Is it one that this call would have made? */
+static int is_ours(const struct snapshot_session *session, const struct ic_snapshot_id *id,
+                   bool *out, struct ic_error *err)
+{
+    const struct fs_target *target = session->upload->config.target;
+    const struct ic_snapshot_metadata *mine = &session->plan.metadata;
+    const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
+    struct ic_snapshot_metadata m = {0};
+    int result = ic_snapshot_metadata(target->agent, &target->canister, id, &io, &m, err);
+    if (result < 0)
+        return result;
+    *out = m.is_uploaded && m.wasm_module_size == mine->wasm_module_size &&
+           m.wasm_memory_size == mine->wasm_memory_size &&
+           m.stable_memory_size == mine->stable_memory_size &&
+           ic_view_equal(m.certified_data, mine->certified_data);
+    ic_snapshot_metadata_fini(&m);
+    return 0;
+}
+
+/* By what there is now and was not before. Returns 1: the note holds the id. 0: there is none. */
+static int find_made(struct snapshot_session *session, struct ic_error *err)
+{
+    struct ic_snapshot_list now = {0};
+    struct ic_snapshot_id found;
+    size_t n_found = 0;
+    int result = list(session, &now, err);
+    for (size_t i = 0; result == 0 && i < now.n; i++) {
+        bool is_mine = false;
+        if (is_other(session, &now.items[i].id))
+            continue;
+        result = is_ours(session, &now.items[i].id, &is_mine, err);
+        if (is_mine && n_found++ == 0)
+            found = now.items[i].id;
+    }
+    ic_snapshot_list_fini(&now);
+    if (result < 0)
+        return result;
+    if (n_found > 1)
+        return ic_fail(
+            err, IC_E_BUSY,
+            "%zu snapshots were uploaded meanwhile that could be the one that an earlier "
+            "call made: delete those that nobody needs, then upload again",
+            n_found);
+    result = n_found == 1 ? note_id(session, &found, err) : 0;
+    return result < 0 ? result : (int)n_found;
+}
+
+/* Returns 1: the note holds the id; 0: it made none, and will not; or -errno. */
+static int settle(struct snapshot_session *session, struct ic_error *err)
+{
+    const struct fs_target *target = session->upload->config.target;
+    const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
+    struct ic_reply reply = {0};
+    fs_job_say(session->job, "finding out what became of an earlier call");
+    int result =
+        ic_agent_ask_update(target->agent, &target->canister, ic_snapshot_declare_method,
+                            session->note.request_id, session->note.expiry_ns, &io, &reply, err);
+    if (result == 0) {
+        result = take_reply(session, &reply, err);
+        return result < 0 ? result : 1;
+    }
+    bool was_refused = err->reject_code != 0 || err->code == IC_E_OVERLOADED;
+    if (was_refused)
+        return 0;
+    return err->code == IC_E_UNKNOWN_OUTCOME && atomic_load(io.cancel) == false
+               ? find_made(session, err)
+               : result;
+}
+
+/* --- a new call --- */
+
+static int look_for_room(struct snapshot_session *session, struct ic_error *err)
+{
+    struct ic_snapshot_list before = {0};
+    int result = list(session, &before, err);
+    if (result == 0 && before.n >= SNAPSHOTS_AT_ONCE)
+        result = ic_fail(err, IC_E_NO_SPACE,
+                         "the canister has %zu snapshots, and may not have more: delete one first",
+                         before.n);
+    session->note.n_before = 0;
+    for (size_t i = 0; result == 0 && i < before.n; i++)
+        session->note.before[session->note.n_before++] = before.items[i].id;
+    ic_snapshot_list_fini(&before);
+    return result;
+}
+
+static int send(struct snapshot_session *session, const struct ic_update *update,
+                struct ic_error *err)
+{
+    const struct fs_target *target = session->upload->config.target;
+    const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
+    struct ic_reply reply = {0};
+    struct ic_error ignored;
+    session->note.state = FS_SNAPSHOT_DECLARING;
+    memcpy(session->note.request_id, update->request_id, IC_REQUEST_ID_LEN);
+    session->note.expiry_ns = update->expiry_ns;
+    int result = snapshot_session_note(session, err);
+    if (result < 0)
+        return result;
+    result = ic_agent_send_update(target->agent, update, IC_UPDATE_CERTIFIED, &io, &reply, err);
+    if (result == 0)
+        return take_reply(session, &reply, err);
+    if (err->code != IC_E_UNKNOWN_OUTCOME)
+        (void)snapshot_session_forget(session, &ignored); /* it made none */
+    return result;
+}
+
+int snapshot_session_declare(struct snapshot_session *session, struct ic_error *err)
+{
+    const struct fs_target *target = session->upload->config.target;
+    struct ic_update update = {0};
+    int result = 0;
+    if (session->note.expiry_ns != 0)
+        result = settle(session, err);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    fs_job_say(session->job, "asking for an id");
+    result = look_for_room(session, err);
+    if (result == 0)
+        result = ic_snapshot_prepare_declare(target->agent, &target->canister,
+                                             &session->plan.metadata, &update, err);
+    if (result == 0)
+        result = send(session, &update, err);
+    ic_update_fini(&update);
+    return result;
+}

@@ -1,0 +1,417 @@
+// Snapshots that are uploaded: directories made in snapshots/, what of them is sent, and what is left when something ends it.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { cp, lstat, mkdir, open, readFile, readdir, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { Client } from './client.mjs';
+import { Stage, errnoName, eventually, run, seedBytes } from './harness.mjs';
+import { icpIn, snapshotsOf } from './snapshots.mjs';
+
+const MIB = 2 ** 20;
+const errno = (promise) => promise.then(() => 'no error', errnoName);
+
+let stage, network, client, icp;
+before(async () => {
+  stage = await Stage.open();
+  network = await stage.network(['--demo', '--demo-size', '5M']);
+  client = await Client.open(network);
+  icp = icpIn(stage.dir, network);
+});
+after(() => stage.close());
+
+const managing = (name) => snapshotsOf(client, network.canisters[name]);
+const newDir = () => mkdtempSync(join(stage.dir, 'dir-'));
+
+function mountOf(name, staging = newDir(), options = []) {
+  const all = ['rw', `identity=${network.identity}`, `staging_dir=${staging}`, 'timeout=10s', ...options];
+  return stage.mount(network, network.canisters[name], ['-o', all.join()]);
+}
+
+async function job(mount, command) {
+  await writeFile(mount.path('.canisterfs', 'control'), `${command}\n`);
+  let found;
+  await eventually(async () => {
+    found = (await mount.json('status')).jobs.findLast((other) => other.command === command);
+    return found.state === 'done' || found.state === 'failed';
+  }, 400_000);
+  return found;
+}
+
+async function done(mount, command) {
+  const found = await job(mount, command);
+  assert.equal(found.state, 'done', JSON.stringify(found));
+  return found.progress;
+}
+
+async function failed(mount, command, name, words) {
+  const found = await job(mount, command);
+  assert.equal(found.state, 'failed', JSON.stringify(found));
+  assert.equal(found.error.errno ?? found.error, name, JSON.stringify(found));
+  assert.match(JSON.stringify(found), words);
+}
+
+const idIn = (progress) => /snapshot ([0-9a-f]+): uploaded, read back and the same/.exec(progress)[1];
+const callsOf = (requests) => requests.filter(({ endpoint }) => endpoint === 'call').map(({ method }) => method);
+const count = (list, value) => list.filter((other) => other === value).length;
+
+// A directory that is a snapshot of the smallest module, with a stable memory.
+async function made(dir, stable, change = {}) {
+  const module = Buffer.from('\0asm\x01\0\0\0', 'latin1');
+  const metadata = {
+    source: { taken_from_canister: null },
+    taken_at_timestamp: 1,
+    wasm_module_size: module.length,
+    globals: [],
+    wasm_memory_size: 0,
+    stable_memory_size: stable.length,
+    wasm_chunk_store: [],
+    canister_version: 1,
+    certified_data: [],
+    global_timer: null,
+    on_low_wasm_memory_hook_status: null,
+    ...change,
+  };
+  await mkdir(dir, { recursive: true });
+  await writeFile(join(dir, 'metadata.json'), JSON.stringify(metadata));
+  await writeFile(join(dir, 'wasm_module.bin'), module);
+  await writeFile(join(dir, 'stable_memory.bin'), stable);
+}
+
+describe('local directories', () => {
+  let mount, staging;
+  before(async () => {
+    staging = newDir();
+    mount = await mountOf('blank', staging);
+  });
+
+  test('nothing is called for them', async () => {
+    const calls = callsOf(
+      await network.requestsDuring(async () => {
+        await mkdir(mount.path('snapshots', 'a'));
+        await writeFile(mount.path('snapshots', 'a', 'metadata.json'), 'text');
+        assert.equal(await readFile(mount.path('snapshots', 'a', 'metadata.json'), 'utf8'), 'text');
+        await rm(mount.path('snapshots', 'a'), { recursive: true });
+      }),
+    );
+    assert.deepEqual(calls, []);
+    assert.equal(await errno(stat(mount.path('snapshots', 'a'))), 'ENOENT');
+  });
+
+  for (const [tool, copy] of Object.entries({
+    'cp -r': (from, to) => run('cp', ['-r', from, to]),
+    'cp -a': (from, to) => run('cp', ['-a', from, to]),
+    'rsync -a': (from, to) => run('rsync', ['-a', `${from}/`, to]),
+    'rsync -a --inplace': (from, to) => run('rsync', ['-a', '--inplace', `${from}/`, to]),
+    tar: async (from, to) => {
+      await mkdir(to);
+      await run('bash', ['-c', 'tar -C "$1" -cf - . | tar -C "$2" -xf -', 'bash', from, to]);
+    },
+  })) {
+    test(`${tool} there and back`, async () => {
+      const from = join(newDir(), 'from');
+      await made(from, randomBytes(300_000));
+      await mkdir(join(from, 'wasm_chunk_store'));
+      await writeFile(join(from, 'wasm_chunk_store', 'x.bin'), 'chunk');
+      await utimes(join(from, 'stable_memory.bin'), 1, 1_500_000_000);
+      const to = mount.path('snapshots', `by-${tool.replaceAll(' ', '')}`);
+      await copy(from, to);
+      await run('diff', ['-r', from, to]);
+      if (tool !== 'cp -r') assert.equal((await stat(join(to, 'stable_memory.bin'))).mtimeMs, 1_500_000_000_000);
+      assert.ok((await readdir(mount.path('snapshots'))).includes(`by-${tool.replaceAll(' ', '')}`));
+      await rm(to, { recursive: true });
+      assert.equal(await errno(lstat(to)), 'ENOENT');
+    });
+  }
+
+  test('names: renamed, replaced, refused', async () => {
+    const path = (...names) => mount.path('snapshots', ...names);
+    await mkdir(path('x', 'y'), { recursive: true });
+    await writeFile(path('x', 'one'), '1');
+    await writeFile(path('x', 'two'), '2');
+    await rename(path('x', 'one'), path('x', 'two'));
+    assert.equal(await readFile(path('x', 'two'), 'utf8'), '1');
+    await rename(path('x', 'two'), path('x', 'y', 'two'));
+    assert.deepEqual(await readdir(path('x', 'y')), ['two']);
+    await rename(path('x'), path('z'));
+    assert.equal(await readFile(path('z', 'y', 'two'), 'utf8'), '1');
+    assert.equal(await errno(rename(path('z', 'y', 'two'), path('two'))), 'EPERM');
+    assert.equal(await errno(rename(path('z', 'y', 'two'), mount.path('two'))), 'EXDEV');
+    assert.equal(await errno(run('rmdir', [path('z')]).catch(() => Promise.reject({ code: 'ENOTEMPTY' }))), 'ENOTEMPTY');
+    assert.equal(await errno(mkdir(path('ab'.repeat(18)))), 'EEXIST');
+    assert.equal(await errno(mkdir(mount.path('other'))), 'EPERM');
+    await mkdir(path('20261122'));
+    await rm(path('20261122'), { recursive: true });
+    await rm(path('z'), { recursive: true });
+    assert.deepEqual(await readdir(path()), []);
+  });
+
+  test('holes stay holes, and nothing is larger than a snapshot can be', async () => {
+    await mkdir(mount.path('snapshots', 'big'));
+    const file = mount.path('snapshots', 'big', 'stable_memory.bin');
+    await writeFile(file, '');
+    await truncate(file, 100 * 2 ** 30);
+    assert.equal((await stat(file)).size, 100 * 2 ** 30);
+    assert.ok((await stat(file)).blocks < 1000);
+    assert.equal(await errno(truncate(file, 501 * 2 ** 30)), 'EFBIG');
+    await rm(mount.path('snapshots', 'big'), { recursive: true });
+  });
+
+  test('they are there after a crash, and another mount has to wait', async () => {
+    await mkdir(mount.path('snapshots', 'kept'));
+    const file = await open(mount.path('snapshots', 'kept', 'metadata.json'), 'w');
+    await file.write('text');
+    await file.sync();
+    await file.close();
+    const other = await mountOf('blank', staging);
+    assert.deepEqual(await readdir(other.path('snapshots')), []);
+    assert.equal(await errno(mkdir(other.path('snapshots', 'new'))), 'EBUSY');
+    mount.child.kill('SIGKILL');
+    await mount.exited;
+    await run('fusermount3', ['-uz', mount.point]).catch(() => {});
+    assert.equal(await readFile(other.path('snapshots', 'kept', 'metadata.json'), 'utf8'), 'text');
+    await mkdir(other.path('snapshots', 'new'));
+    await other.unmount();
+    mount = await mountOf('blank', staging);
+    assert.deepEqual((await readdir(mount.path('snapshots'))).sort(), ['kept', 'new']);
+    for (const name of ['kept', 'new']) await rm(mount.path('snapshots', name), { recursive: true });
+  });
+});
+
+describe('uploading', () => {
+  for (const name of ['sample', 'motoko']) {
+    test(`${name}: what icp saved is uploaded and loaded; icp takes what we copied`, async () => {
+      const manager = managing(name);
+      await manager.putChunk(randomBytes(MIB));
+      const taken = await manager.take();
+      const saved = join(newDir(), 'saved');
+      await icp('canister', 'snapshot', 'download', network.canisters[name], taken, '-o', saved);
+      const mount = await mountOf(name);
+      await run('cp', ['-r', saved, mount.path('snapshots', 'mine')]);
+      const id = idIn(await done(mount, 'snapshot upload mine'));
+      assert.notEqual(id, taken);
+      assert.deepEqual((await manager.list()).sort(), [taken, id].sort());
+      const copied = join(newDir(), 'copied');
+      await cp(mount.path('snapshots', id), copied, { recursive: true });
+      for (const file of ['stable_memory.bin', 'wasm_memory.bin', 'wasm_module.bin'])
+        assert.ok((await readFile(join(copied, file))).equals(await readFile(join(saved, file))), file);
+      assert.match(mount.stderr, /\.lock/, 'what is not sent is said');
+      await icp('canister', 'snapshot', 'upload', network.canisters[name], '-i', copied);
+      if (name === 'sample') {
+        await client.stableWrite(network.canisters.sample, 0, Buffer.alloc(64, 7));
+        await eventually(async () => (await client.stableRead(network.canisters.sample, 0, 64)).equals(Buffer.alloc(64, 7)));
+      }
+      await manager.stop();
+      await manager.load(id);
+      await manager.start();
+      if (name === 'sample')
+        assert.deepEqual(await client.stableRead(network.canisters.sample, 0, 64), seedBytes(1n, 0, 64));
+      for (const other of await manager.list()) await manager.delete(other);
+    });
+  }
+
+  test('every kind of global, timer and hook; chunks; a sparse memory: only what is there is sent', async () => {
+    const manager = managing('blank');
+    const mount = await mountOf('blank');
+    const chunk = randomBytes(1000);
+    const hash = createHash('sha256').update(chunk).digest();
+    const size = 100 * 2 ** 30;
+    const dir = mount.path('snapshots', 'sparse');
+    await made(dir, Buffer.alloc(0), {
+      globals: [{ i32: -5 }, { i64: -6000000000 }, { f32: 1.5 }, { f64: 0.1 }, { v128: [1, 2, 3, 4294967295] }],
+      stable_memory_size: size,
+      wasm_chunk_store: [{ hash: [...hash] }],
+      certified_data: [1, 2, 255],
+      global_timer: { active: 1800000000000000 },
+      on_low_wasm_memory_hook_status: 'executed',
+    });
+    await mkdir(join(dir, 'wasm_chunk_store'));
+    await writeFile(join(dir, 'wasm_chunk_store', `${hash.toString('hex')}.bin`), chunk);
+    await truncate(join(dir, 'stable_memory.bin'), size);
+    const file = await open(join(dir, 'stable_memory.bin'), 'r+');
+    await file.write('in the middle', size / 2);
+    await file.close();
+    const log = await network.requestsDuring(async () => idIn(await done(mount, 'snapshot upload sparse')));
+    assert.equal(count(callsOf(log), 'upload_canister_snapshot_data'), 3);
+    assert.equal(count(callsOf(log), 'read_canister_snapshot_data'), 3);
+    assert.equal(count(callsOf(log), 'upload_canister_snapshot_metadata'), 1);
+    const [id] = await manager.list();
+    const text = JSON.parse(await readFile(mount.path('snapshots', id, 'metadata.json'), 'utf8'));
+    assert.deepEqual(text.globals, [{ i32: -5 }, { i64: -6000000000 }, { f32: 1.5 }, { f64: 0.1 }, { v128: [1, 2, 3, 4294967295] }]);
+    assert.deepEqual([text.certified_data, text.global_timer], [[1, 2, 255], { active: 1800000000000000 }]);
+    await manager.delete(id);
+  });
+
+  describe('refused before anything is called', () => {
+    let mount;
+    before(async () => (mount = await mountOf('blank')));
+    const stable = Buffer.alloc(65536, 1);
+    const cases = {
+      'no metadata': [(dir) => rm(join(dir, 'metadata.json')), /metadata.json is missing/],
+      'no JSON': [(dir) => writeFile(join(dir, 'metadata.json'), '{'), /metadata.json: line 1/],
+      'too much JSON': [(dir) => writeFile(join(dir, 'metadata.json'), Buffer.alloc(2 ** 21, 32)), /longer than/],
+      'a field that nobody knows': [(dir) => made(dir, stable, { other: 1 }), /\\"other\\" is not understood/],
+      'a float that is null': [(dir) => made(dir, stable, { globals: [{ f64: null }] }), /global 0/],
+      'a short file': [(dir) => truncate(join(dir, 'stable_memory.bin'), 65535), /has 65535 bytes, metadata.json says 65536/],
+      'a long file': [(dir) => truncate(join(dir, 'stable_memory.bin'), 65537), /has 65537 bytes/],
+      'a file too few': [(dir) => rm(join(dir, 'stable_memory.bin')), /stable_memory.bin is missing/],
+      'half a page': [(dir) => made(dir, stable.subarray(1)), /whole pages/],
+      'no module': [(dir) => writeFile(join(dir, 'wasm_module.bin'), 'no module'.slice(0, 8)), /no Wasm module/],
+      'a chunk of another hash': [
+        async (dir) => {
+          await made(dir, stable, { wasm_chunk_store: [{ hash: [...Buffer.alloc(32)] }] });
+          await mkdir(join(dir, 'wasm_chunk_store'));
+          await writeFile(join(dir, 'wasm_chunk_store', `${'00'.repeat(32)}.bin`), 'x');
+        },
+        /another hash/,
+      ],
+    };
+    for (const [what, [spoil, words]] of Object.entries(cases)) {
+      test(what, async () => {
+        const dir = mount.path('snapshots', 'bad');
+        await made(dir, stable);
+        await spoil(dir);
+        const calls = callsOf(await network.requestsDuring(() => failed(mount, 'snapshot upload bad', 'EINVAL', words)));
+        assert.deepEqual(calls, []);
+        await rm(dir, { recursive: true });
+      });
+    }
+
+    test('no such directory, one that is written, another name', async () => {
+      await failed(mount, 'snapshot upload nothing', 'ENOENT', /no such directory/);
+      await made(mount.path('snapshots', 'busy'), stable);
+      const file = await open(mount.path('snapshots', 'busy', 'stable_memory.bin'), 'r+');
+      await failed(mount, 'snapshot upload busy', 'EBUSY', /being written/);
+      await file.close();
+      await rm(mount.path('snapshots', 'busy'), { recursive: true });
+    });
+  });
+
+  test('ten snapshots: no room for one more', async () => {
+    const manager = managing('blank');
+    const mount = await mountOf('blank');
+    await made(mount.path('snapshots', 'eleventh'), Buffer.alloc(65536, 1));
+    const ids = [];
+    for (let i = 0; i < 10; i++) ids.push(await manager.declare({}));
+    await failed(mount, 'snapshot upload eleventh', 'ENOSPC', /10 snapshots/);
+    for (const id of ids) await manager.delete(id);
+    const id = idIn(await done(mount, 'snapshot upload eleventh'));
+    await manager.delete(id);
+  });
+});
+
+describe('what ends it', () => {
+  const SIZE = 160 * 65536; // 6 pieces
+  const stable = randomBytes(SIZE);
+  let manager;
+  before(() => (manager = managing('blank')));
+  beforeEach(async () => {
+    await network.faults([]);
+    for (const id of await manager.list()) await manager.delete(id);
+  });
+
+  async function kill(mount) {
+    mount.child.kill('SIGKILL');
+    await mount.exited;
+    await run('fusermount3', ['-uz', mount.point]).catch(() => {});
+  }
+
+  const active = async () => (await fetch(new URL('/_test/active', network.url))).json();
+  const hold = (method, n, fault) => network.faults([{ endpoint: 'call', method, nth: n, ...fault }]);
+  const held = (kind) => eventually(async () => (await active()).some(({ fault }) => fault === kind));
+
+  async function prepared() {
+    const staging = newDir();
+    const mount = await mountOf('blank', staging);
+    await made(mount.path('snapshots', 'mine'), stable);
+    return { staging, mount };
+  }
+
+  // The end of every case: one snapshot, which is what was uploaded.
+  async function end(mount, id) {
+    assert.deepEqual(await manager.list(), [id]);
+    assert.ok((await readFile(mount.path('snapshots', id, 'stable_memory.bin'))).equals(stable));
+    assert.ok((await readFile(mount.path('snapshots', 'mine', 'stable_memory.bin'))).equals(stable), 'the files are there');
+    await mount.unmount();
+  }
+
+  const points = [
+    ['list_canister_snapshots', 1],
+    ['upload_canister_snapshot_metadata', 1],
+    ['upload_canister_snapshot_data', 1],
+    ['upload_canister_snapshot_data', 4],
+    ['read_canister_snapshot_metadata', 1],
+    ['read_canister_snapshot_data', 3],
+  ];
+  const holds = { 'before it arrives': { kind: 'stall' }, 'its reply lost': { kind: 'stall', in_body: true } };
+  for (const [method, n] of points) {
+    for (const [when, fault] of Object.entries(holds)) {
+      // That a call will never run is certain when it has expired: some four minutes.
+      const isLong = method === 'upload_canister_snapshot_metadata' && fault === holds['before it arrives'];
+      const skip = isLong && !process.env.CANISTERFS_TEST_LONG && 'takes minutes';
+      test(`killed at ${method} ${n}, ${when}: the same command goes on with the same id`, { skip }, async () => {
+        const { staging, mount } = await prepared();
+        await hold(method, n, fault);
+        await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
+        await held('stall');
+        await kill(mount);
+        await network.faults([]);
+        const before = await manager.list();
+        assert.ok(before.length <= 1);
+        const again = await mountOf('blank', staging);
+        if (method !== 'list_canister_snapshots') {
+          assert.match(again.stderr, /upload of snapshots\/mine was not finished/);
+          const [{ name, state }] = (await again.json('status')).snapshots.uploads;
+          assert.equal(name, 'mine');
+          assert.match(state, /unfinished/);
+        }
+        const id = idIn(await done(again, 'snapshot upload mine'));
+        if (before.length > 0) assert.equal(id, before[0], 'no second one');
+        assert.deepEqual((await again.json('status')).snapshots.uploads, [{ name: 'mine', state: 'verified', id }]);
+        await end(again, id);
+      });
+    }
+  }
+
+  test('a subnet that takes no more for the moment is asked again', async () => {
+    const { mount } = await prepared();
+    await network.faults([
+      { endpoint: 'call', method: 'upload_canister_snapshot_data', nth: 2, kind: 'reset' },
+      { endpoint: 'call', method: 'upload_canister_snapshot_data', nth: 4, kind: 'reset' },
+    ]);
+    await end(mount, idIn(await done(mount, 'snapshot upload mine')));
+  });
+
+  test('files that changed: refused, until it is dropped', async () => {
+    const { staging, mount } = await prepared();
+    await hold('upload_canister_snapshot_data', 2, { kind: 'stall' });
+    await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
+    await held('stall');
+    assert.equal(await errno(writeFile(mount.path('snapshots', 'mine', 'stable_memory.bin'), 'x')), 'EBUSY');
+    await kill(mount);
+    await network.faults([]);
+    const again = await mountOf('blank', staging);
+    const file = await open(again.path('snapshots', 'mine', 'stable_memory.bin'), 'r+');
+    await file.write(stable.subarray(0, 1), 0, 1, 0);
+    await file.close();
+    await failed(again, 'snapshot upload mine', 'EINVAL', /snapshot drop mine/);
+    assert.equal((await manager.list()).length, 1);
+    await done(again, 'snapshot drop mine');
+    assert.deepEqual(await manager.list(), []);
+    await end(again, idIn(await done(again, 'snapshot upload mine')));
+  });
+
+  test('deleted meanwhile: said, and uploaded anew', async () => {
+    const { staging, mount } = await prepared();
+    await hold('upload_canister_snapshot_data', 2, { kind: 'stall' });
+    await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
+    await held('stall');
+    await kill(mount);
+    await network.faults([]);
+    for (const id of await manager.list()) await manager.delete(id);
+    const again = await mountOf('blank', staging);
+    await failed(again, 'snapshot upload mine', 'ENOENT', /not there any more/);
+    await end(again, idIn(await done(again, 'snapshot upload mine')));
+  });
+});
