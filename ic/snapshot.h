@@ -21,6 +21,8 @@
 
 #define IC_SNAPSHOT_ID_MAX 64  /* bytes; it has 18 now, but is no business of anybody's */
 #define IC_SNAPSHOTS_MAX   256 /* of one canister; the network allows 10 */
+/* Of one chunk store; the network allows 100. Each once: they are names in a directory. */
+#define IC_SNAPSHOT_CHUNKS_MAX 1000
 
 /* The most that one call gives or takes, bytes (IC resource limits). */
 #define IC_SNAPSHOT_SLICE_MAX ((size_t)2000000)

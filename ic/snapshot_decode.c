@@ -146,12 +146,20 @@ static int decode_globals(const struct ic_value *value, struct ic_snapshot_metad
     return 0;
 }
 
+static bool has_hash(uint8_t (*chunks)[IC_SHA256_LEN], size_t n, struct ic_view hash)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(chunks[i], hash.bytes, IC_SHA256_LEN) == 0)
+            return true;
+    return false;
+}
+
 static int decode_chunks(const struct ic_value *value, struct ic_snapshot_metadata *m,
                          struct ic_error *err)
 {
     void *room;
     size_t n = ic_value_count(value);
-    if (!value || value->type->kind != IC_TYPE_VEC)
+    if (!value || value->type->kind != IC_TYPE_VEC || n > IC_SNAPSHOT_CHUNKS_MAX)
         return fail_type("chunk store", err);
     int ret = ic_arena_alloc(&m->arena, n, IC_SHA256_LEN, &room);
     if (ret < 0)
@@ -161,7 +169,8 @@ static int decode_chunks(const struct ic_value *value, struct ic_snapshot_metada
         struct ic_value item;
         struct ic_view hash;
         if (ic_value_at(value, i, &item) < 0 ||
-            ic_value_blob(ic_value_field(&item, "hash"), &hash) < 0 || hash.len != IC_SHA256_LEN)
+            ic_value_blob(ic_value_field(&item, "hash"), &hash) < 0 || hash.len != IC_SHA256_LEN ||
+            has_hash(chunks, i, hash))
             return fail_type("chunk store", err);
         memcpy(chunks[i], hash.bytes, IC_SHA256_LEN);
     }

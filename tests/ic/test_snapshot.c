@@ -164,6 +164,7 @@ static void test_metadata(const char *data_dir)
     "nat64; "                                                                                      \
     "canister_version = 0 : nat64; taken_at_timestamp = 0 : nat64"
 #define SOURCE "source = variant { metadata_upload }"
+#define HASH   "01234567890123456789012345678901" /* 32 bytes */
 #define EMPTY_VECS                                                                                 \
     "globals = vec {} : vec empty; wasm_chunk_store = vec {} : vec empty; certified_data = blob "  \
     "\"\""
@@ -231,12 +232,68 @@ static void test_bad_metadata(void)
         "(record { " SOURCE
         "; globals = vec {} : vec empty; wasm_chunk_store = vec { record { hash "
         "= blob \"short\" } }; certified_data = blob \"\"" REST " })",
+        "(record { " SOURCE
+        "; globals = vec {} : vec empty; wasm_chunk_store = vec { record { hash "
+        "= blob \"" HASH "\" }; record { hash = blob \"" HASH
+        "\" } }; certified_data = blob \"\"" REST " })",
+        "(record { " SOURCE "; " EMPTY_VECS
+        "; wasm_module_size = 0 : nat64; wasm_memory_size = 0 : nat64; stable_memory_size = "
+        "9223372036854775808 : nat64; canister_version = 0 : nat64; taken_at_timestamp = 0 : nat64 "
+        "})",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct ic_snapshot_metadata metadata = {0};
         struct ic_error err = {0};
         int result = decode(texts[i], &metadata, &err);
         TAP_OK(result == -EPROTO && err.code == IC_E_WRONG_TYPE, texts[i]);
+    }
+}
+
+/* More of something than the network allows by far. */
+static void test_too_many(void)
+{
+    static const struct {
+        const char *head;
+        const char *before; /* of each item, before its number ... */
+        const char *after;
+        const char *tail;
+    } of[] = {
+        {"(vec {", "record { id = blob \"",
+         "\"; taken_at_timestamp = 7 : nat64; total_size = 9 : nat64 };", "})"},
+        {"(record { " SOURCE "; globals = vec {} : vec empty; wasm_chunk_store = vec {",
+         "record { hash = blob \"", "678901234567890123456789012\" };",
+         "}; certified_data = blob \"\"" REST " })"},
+    };
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+        const size_t most = i == 0 ? IC_SNAPSHOTS_MAX : IC_SNAPSHOT_CHUNKS_MAX;
+        for (size_t n = most; n <= 10000; n += 10000 - most) {
+            struct ic_buf text = {0};
+            ic_buf_append(&text, of[i].head, strlen(of[i].head));
+            for (unsigned k = 0; k < n; k++) {
+                char item[160];
+                int len = snprintf(item, sizeof(item), "%s%05u%s", of[i].before, k, of[i].after);
+                ic_buf_append(&text, item, (size_t)len);
+            }
+            ic_buf_append(&text, of[i].tail, strlen(of[i].tail) + 1);
+            struct ic_buf bytes = message((const char *)text.bytes);
+            struct ic_candid *values = NULL;
+            struct ic_snapshot_list list = {0};
+            struct ic_snapshot_metadata metadata = {0};
+            struct ic_error err = {0};
+            int result = ic_candid_decode(bytes.bytes, bytes.len, NULL, &values, &err);
+            if (result == 0)
+                result =
+                    i == 0 ? ic_snapshot_list_decode(ic_candid_arg(values, 0), &list, &err)
+                           : ic_snapshot_metadata_decode(ic_candid_arg(values, 0), &metadata, &err);
+            TAP_INT(result, n == most ? 0 : -EPROTO, i == 0 ? "many snapshots" : "many chunks");
+            TAP_INT((int64_t)(list.n + metadata.n_chunks), n == most ? (int64_t)most : 0,
+                    "all or none");
+            ic_snapshot_list_fini(&list);
+            ic_snapshot_metadata_fini(&metadata);
+            ic_candid_free(values);
+            ic_buf_fini(&bytes);
+            ic_buf_fini(&text);
+        }
     }
 }
 
@@ -397,6 +454,7 @@ int main(int argc, char **argv)
     net_open();
     test_list();
     test_bad_lists();
+    test_too_many();
     test_metadata(argv[1]);
     test_bare_metadata();
     test_bad_metadata();
