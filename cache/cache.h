@@ -11,7 +11,7 @@
  *
  * Memory: the budget covers the blocks and, for each load in flight, a reply buffer of the same
  * length that the inner source is taken to hold. It is never exceeded: loads are at most a quarter
- * of it, and wait for room.
+ * of it, and wait for room. What was prefetched and not read yet has three quarters of it at most.
  *
  * Lock order: any lock of the program (tree, node, window) comes before the cache lock and is never
  * held together with it; no lock is held across a call of the inner source.

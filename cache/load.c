@@ -127,7 +127,8 @@ bool load_can_prefetch_locked(struct cache *cache)
         return false;
     block_age_unread_locked(cache, clock_now_ns());
     size_t need = load_room(load);
-    if (cache->unread_bytes + cache->ahead_bytes + need > cache->budget / 2)
+    /* A quarter is left to who reads elsewhere. */
+    if (cache->unread_bytes + cache->ahead_bytes + need > cache->budget - cache->budget / 4)
         return false;
     return block_make_room_locked(cache, need, true);
 }

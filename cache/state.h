@@ -35,8 +35,8 @@
  *   - Loads for readers get room in turn, each as soon as the rest can be evicted. What cannot be
  *     is in flight or being copied out, and neither waits for room itself; no load needs more than
  *     half of the budget. So room always comes, and the budget is never exceeded.
- *   - Prefetch takes at most half of the budget, for its loads in flight and for what it brought
- *     that nobody has read yet, and never evicts the latter.
+ *   - Prefetch takes at most three quarters of the budget, for its loads in flight and for what it
+ *     brought that nobody has read yet, and never evicts the latter.
  */
 #ifndef CANISTERFS_CACHE_STATE_H
 #define CANISTERFS_CACHE_STATE_H

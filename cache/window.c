@@ -119,6 +119,13 @@ static void account_locked(struct window *window, uint64_t off, uint64_t end, bo
     }
 }
 
+/* A load in flight takes its length twice (cache.h), and three quarters of the budget are for what
+ * is ahead: a slow source may have them all for calls in flight. */
+static uint64_t most_ahead(const struct window_limits *limits)
+{
+    return limits->is_slow ? limits->budget / 8 * 3 : limits->budget / 4;
+}
+
 /* Grow as the reader consumes, up to what the limits allow now. Returns the bytes of one load. */
 static uint64_t grow_locked(struct window *window, const struct window_limits *limits)
     REQUIRES(window->lock)
@@ -127,7 +134,7 @@ static uint64_t grow_locked(struct window *window, const struct window_limits *l
     uint64_t load_max = align_down(limits->max_io ? limits->max_io : MAX_IO_DEFAULT);
     load_max = max_u64(load_max, CACHE_BLOCK_SIZE);
     uint64_t max = (n + max_u64(n / 4, 1)) * load_max;
-    max = min_u64(max, max_u64(align_down(limits->budget / 4), CACHE_BLOCK_SIZE));
+    max = min_u64(max, max_u64(align_down(most_ahead(limits)), CACHE_BLOCK_SIZE));
 
     if (window->run_end >= window->grow_at && window->size < max) {
         window->size *= 4;

@@ -175,12 +175,37 @@ static void fetch_slice(struct source *cached, uint64_t version, uint64_t off)
                         FS_SNAPSHOTS_SLICE, FS_SNAPSHOTS_SLICE);
 }
 
+/* The start of a part is being fetched in any case. Have that of the next ones fetched, too, as far
+ * as the calls go that may run at once: whoever copies the directory then waits for all of them
+ * together, not for one after the other. */
+static void fetch_next_parts(struct snapshot *snapshot, enum snapshot_part part,
+                             const struct source_io *io)
+{
+    uint64_t room = (uint64_t)FS_SNAPSHOTS_INFLIGHT * FS_SNAPSHOTS_SLICE;
+    uint64_t size = snapshot_size_of(snapshot, part);
+    for (int next = (int)part + 1; next <= SNAPSHOT_STABLE_MEMORY && size < room; next++) {
+        struct source *cached = NULL;
+        struct source_stat stat;
+        room -= size;
+        size = snapshot_size_of(snapshot, (enum snapshot_part)next);
+        if (size == 0)
+            continue;
+        if (find_blob(snapshot, (enum snapshot_part)next, &cached) < 0 ||
+            source_stat(cached, io, &stat) < 0)
+            return;
+        source_prefetch(cached, stat.version, 0, size < room ? size : room, FS_SNAPSHOTS_SLICE);
+    }
+}
+
 static int part_readv(struct source *source, uint64_t version, uint64_t off,
                       const struct iovec *iov, int n_iov, const struct source_io *io)
 {
-    struct source *cached = atomic_load(&part_of(source)->cached);
+    const struct part *self = part_of(source);
+    struct source *cached = atomic_load(&self->cached);
     if (!cached)
         return -ESTALE; /* no version was ever told */
+    if (off == 0 && atomic_load(&self->snapshot->is_copied))
+        fetch_next_parts(self->snapshot, self->part, io);
     fetch_slice(cached, version, off);
     fetch_slice(cached, version, off + source_iov_size(iov, n_iov) - 1);
     return source_readv(cached, version, off, iov, n_iov, io);
@@ -243,6 +268,7 @@ static int text_readv(struct source *source, uint64_t version, uint64_t off,
     if (off > snapshot->json.len || len > snapshot->json.len - off)
         return -EIO; /* the dispatcher does not know sizes */
     source_iov_copy(iov, n_iov, 0, snapshot->json.bytes + off, len);
+    atomic_store(&snapshot->is_copied, true);
     return 0;
 }
 

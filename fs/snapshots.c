@@ -67,6 +67,7 @@ static int add_locked(struct fs_snapshots *self, const struct ic_snapshot *liste
         listed->taken_at_ns < INT64_MAX ? (int64_t)listed->taken_at_ns : INT64_MAX;
     snapshot->total_size = listed->total_size < INT64_MAX ? listed->total_size : INT64_MAX;
     snapshot->is_there = true;
+    atomic_init(&snapshot->is_copied, false);
     for (size_t i = 0; i < listed->id.len; i++)
         snprintf(snapshot->name + 2 * i, 3, "%02x", listed->id.bytes[i]);
     int result = snapshot_open_vmem(snapshot);

@@ -15,6 +15,9 @@
  * FS_SNAPSHOTS_LISTED_NS), for the metadata when a snapshot is opened, for bytes when they are
  * read. What was learned of a snapshot is kept for good, as snapshots do not change.
  *
+ * Whoever read metadata.json and then begins with a part copies the directory: the next parts are
+ * fetched meanwhile.
+ *
  * A snapshot that was deleted is not there at the next listing. What is open of it is read on as
  * far as it is cached, beyond that -ESTALE.
  *

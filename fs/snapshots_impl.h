@@ -12,6 +12,8 @@
 #include "fs/vmem.h"
 #include "ic/wait.h"
 
+#include <stdatomic.h>
+
 /* What is in a snapshot's directory; also the index there. */
 enum snapshot_part {
     SNAPSHOT_METADATA,
@@ -50,6 +52,8 @@ struct snapshot {
     struct ic_snapshot_metadata metadata;
     struct ic_buf json;
     struct snapshot_chunk *chunks; /* one for each of the metadata; these are not immutable */
+
+    atomic_bool is_copied; /* metadata.json was read, with which copies of the directory begin */
 
     struct source *blobs[SNAPSHOT_N_BLOBS]; /* guarded by the owner's lock: cached; NULL: not yet */
 };

@@ -382,8 +382,8 @@ static void test_slow(void)
     window_init(&w);
     TAP_OK(window_advance(&w, 0, 128 * KIB, GIB, &slow, &hint), "read from the start");
     TAP_INT((int64_t)hint.load, (int64_t)(30 * BS), "in whole calls");
-    TAP_INT((int64_t)hint.len, (int64_t)(34 * 30 * BS - 2 * BS),
-            "a quarter of the cache at once, up to a whole call");
+    TAP_INT((int64_t)hint.len, (int64_t)(51 * 30 * BS - 2 * BS),
+            "three eighths of the cache at once, up to a whole call");
     window_fini(&w);
 
     window_init(&w);
