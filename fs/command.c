@@ -55,7 +55,7 @@ const struct fs_command fs_commands[] = {
      fs_command_restore},
     {"restore commit", "ID [shrink=zero] [force]",
      "restore also what its writer did not finish; zeros for the rest of a memory that is longer; "
-     "also where nothing tells what changed meanwhile",
+     "also where nothing tells what changed meanwhile, and what the canister has already",
      1, 3, fs_command_restore},
     {"restore abort", "ID", "delete what is staged, and have the canister forget its part", 1, 1,
      fs_command_restore},

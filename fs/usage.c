@@ -45,7 +45,7 @@ static const struct {
     {EFBIG,
      "even the smallest reply is more than the canister can give: one item of a collection (the "
      "other files are not affected); a chunk file over 64 MiB or over what can be kept, see "
-     "chunk_items and cache_size"},
+     "chunk_items and cache_size; writing beyond 500 GiB, which no stable memory can have"},
     {EROFS, "writing what cannot be restored, or without -o rw"},
     {EINVAL,
      "a command that is none; what was written cannot be this file: shorter than the memory, "

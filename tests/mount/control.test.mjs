@@ -6,7 +6,7 @@ import { chmod, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Client } from './client.mjs';
-import { errnoName, eventually, networkArgs, refused, run, Stage, top } from './harness.mjs';
+import { errnoName, eventually, networkArgs, program, refused, run, Stage, top } from './harness.mjs';
 import { newPoint } from './process.mjs';
 import { ShapedCanister } from './shapes.mjs';
 
@@ -129,7 +129,8 @@ describe('prepare', () => {
         }
       });
       assert.ok(requests.length > 10);
-      assert.deepEqual(requests.filter(isCall), []);
+      // What lists snapshots/ must ask for the names, which is an update call that changes nothing.
+      assert.deepEqual(requests.filter((entry) => isCall(entry) && entry.method !== 'list_canister_snapshots'), []);
     }
   });
 
@@ -337,12 +338,11 @@ describe('control', () => {
   });
 
   test('is read as a list of the commands', async () => {
-    const text = await readFile(control(mount), 'utf8');
-    assert.deepEqual(text.trimEnd().split('\n').map((line) => /^(.*?) {2,}\S/.exec(line)[1]), [
-      'prepare', 'cancel ID', 'restore list', 'restore resume ID', 'restore commit ID [shrink=zero] [force]', 'restore abort ID',
-      'expect SIZE SHA256 [FILE]', 'dryrun on', 'dryrun off', 'maintenance pause', 'maintenance resume', 'snapshot take', 'snapshot delete ID',
-      'snapshot load ID [--running] [force]', 'start', 'stop',
-    ]);
+    const { stdout } = await run(program, ['--help']);
+    const commands = (text) => text.trimEnd().split('\n').map((line) => /^ *(\S.*?) {2,}\S/.exec(line)[1]);
+    const listed = commands(await readFile(control(mount), 'utf8'));
+    assert.deepEqual(listed, commands(/commands \(.*\n([^]*?)\n\nexit status/.exec(stdout)[1]));
+    for (const command of ['prepare', 'cancel ID', 'restore commit ID [shrink=zero] [force]', 'snapshot take', 'start']) assert.ok(listed.includes(command), command);
     const { mode, uid, size } = await stat(control(mount));
     assert.deepEqual([mode & 0o7777, uid, size], [0o644, process.getuid(), 0]);
   });

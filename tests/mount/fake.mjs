@@ -72,9 +72,11 @@ export class FakeMount extends Mount {
     return job;
   }
 
-  async kill() {
+  // `meanwhile`: what must have ended before there is nothing mounted any more.
+  async kill(meanwhile) {
     this.child.kill('SIGKILL');
     await once(this.child, 'close');
+    await meanwhile;
     await new Promise((resolve) => spawn('fusermount3', ['-uz', this.point]).on('close', resolve));
   }
 }

@@ -118,8 +118,7 @@ test(`${N_ROUNDS} crashes, seed ${seed}`, async (t) => {
     const running = lanes.map((lane) => lane.run(mount));
     await sleep(random(150));
     for (const lane of lanes) lane.isOver = true;
-    await mount.kill();
-    await Promise.all(running);
+    await mount.kill(Promise.all(running)); // or they would write to the directory below
     mount = await FakeMount.open(stage, { dir: top });
     await mount.script();
     await settle(mount, lanes, counts);
