@@ -80,6 +80,10 @@ const struct fs_command fs_commands[] = {
      "replace all of the canister by a snapshot: it is stopped before and started after, if it "
      "runs, unless --running; also one that nobody verified",
      1, 3, fs_command_snapshot_load},
+    {"upgrade", "FILE [skip_pre_upgrade]",
+     "upgrade the canister to the module in a file, an absolute path without spaces; it is stopped "
+     "before and started after, if it runs",
+     1, 2, fs_command_upgrade},
     {"start", "", "start the canister, also one that an interrupted command left stopped", 0, 0,
      fs_command_start},
     {"stop", "", "stop the canister; it stays stopped until `start`", 0, 0, fs_command_stop},

@@ -3,6 +3,7 @@
 
 #include "fs/mount.h"
 #include "fs/snapshot_work.h"
+#include "fs/upgrade.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -196,4 +197,37 @@ int fs_command_snapshot_load(void *arg, const struct fs_control_line *line, char
             result = -EINVAL;
         }
     return result < 0 ? result : submit(arg, line, run_load, message, message_size);
+}
+
+/* --- upgrade --- */
+
+static int run_upgrade(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    const char *file = fs_job_command(job) + strlen("upgrade ");
+    char path[FS_CONTROL_WRITE_MAX + 1];
+    size_t len = strcspn(file, " ");
+    snprintf(path, sizeof(path), "%.*s", (int)len, file);
+    const struct fs_upgrade upgrade = {.path = path, .skip_pre_upgrade = file[len] != '\0'};
+    int result = check_rest(mount, err);
+    if (result == 0)
+        result = fs_upgrade_run(mount->downtime, &mount->target, job, &upgrade, err);
+    fs_mount_outdate(mount);
+    return result;
+}
+
+int fs_command_upgrade(void *arg, const struct fs_control_line *line, char *message,
+                       size_t message_size)
+{
+    int result = need_rest(arg, message, message_size);
+    if (result == 0 && line->args[0][0] != '/') {
+        snprintf(message, message_size, "FILE is an absolute path");
+        result = -EINVAL;
+    }
+    if (result == 0 && line->n_args > 1 && strcmp(line->args[1], "skip_pre_upgrade") != 0) {
+        snprintf(message, message_size,
+                 "behind FILE, which has no spaces, comes only skip_pre_upgrade");
+        result = -EINVAL;
+    }
+    return result < 0 ? result : submit(arg, line, run_upgrade, message, message_size);
 }

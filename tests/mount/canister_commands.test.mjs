@@ -1,12 +1,16 @@
 // Commands that change the canister as a whole: start, stop, snapshots taken, deleted and loaded. After any of them, and after
 // a crash at any of their calls, no snapshot is lost, and the canister runs, or the next mount says that it may not.
 import assert from 'node:assert/strict';
-import { chmod, readdir } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Rig } from './canister_commands.mjs';
 import { HOLDS } from './crash.mjs';
 import { run, Stage } from './harness.mjs';
+import { moduleOf } from './install.mjs';
 import { inLanes } from './lanes.mjs';
 
 const isLong = process.env.CANISTERFS_TEST_LONG === '1';
@@ -171,13 +175,102 @@ describe('snapshots and a canister that runs or not', { concurrency: 3 }, () => 
   });
 });
 
+describe('upgrade', { concurrency: 3 }, () => {
+  const laneTest = inLanes(() => Rig.open(stage));
+  const module = (rig, name, bytes = moduleOf(name)) => {
+    const path = join(stage.dir, `${name}-${Math.random().toString(36).slice(2)}.wasm`);
+    writeFileSync(path, bytes);
+    return path;
+  };
+  const done = (job) => assert.equal(job.state, 'done', JSON.stringify(job.error));
+
+  laneTest('as Distrikt does it: the same code dumps the state, a restore, and skip_pre_upgrade takes it in', async (rig) => {
+    const canister = await rig.begin();
+    const file = module(rig, 'distrikt');
+    for (const text of ['one', 'two']) await canister.post(text);
+    const { job, calls } = await canister.callsOf(`upgrade ${file}`);
+    done(job);
+    assert.equal(job.progress, 'upgraded to the same code');
+    assert.deepEqual(calls, ['canister_status', 'canister_status', 'stop_canister', 'install_code', 'start_canister']);
+    assert.equal(await canister.posts(), 2);
+    const backup = await readFile(canister.mount.path('stable_memory'));
+    assert.ok(backup.includes('two'));
+    await canister.post('three');
+    done(await canister.command(`upgrade ${file}`)); // the memory is another one now
+    await writeFile(canister.mount.path('stable_memory'), backup, { flag: 'r+' });
+    done(await canister.command(`upgrade ${file} skip_pre_upgrade`));
+    assert.equal(await canister.posts(), 2);
+    await canister.mount.unmount();
+  });
+
+  laneTest('larger than a message, and from a snapshot: in parts, and the chunk store is as before', async (rig) => {
+    const canister = await rig.begin();
+    const filler = randomBytes(3 << 20);
+    const payload = Buffer.concat([Buffer.from([4]), Buffer.from('fill'), filler]); // a custom section of this name
+    const size = Buffer.from([0, 0, 0, 0].map((_, i) => ((payload.length >> (7 * i)) & 127) | (i < 3 ? 128 : 0)));
+    const large = module(rig, 'large', Buffer.concat([Buffer.from(moduleOf('distrikt')), Buffer.from([0]), size, payload]));
+    await canister.post('one');
+    const { job, calls } = await canister.callsOf(`upgrade ${large}`);
+    done(job);
+    assert.equal(job.progress, 'upgraded');
+    assert.equal(calls.filter((call) => call === 'upload_chunk').length, 4);
+    assert.deepEqual(calls.slice(-5), ['canister_status', 'stop_canister', 'install_chunked_code', 'start_canister', 'clear_chunk_store']);
+    assert.equal(await canister.posts(), 1);
+    const id = idOf(await canister.command('snapshot take'));
+    const small = module(rig, 'distrikt');
+    done(await canister.command(`upgrade ${small}`));
+    const mine = await canister.snapshots.putChunk(Buffer.from('of the user'));
+    const again = await canister.callsOf(`upgrade ${canister.mount.path('snapshots', id, 'wasm_module.bin')}`);
+    done(again.job);
+    assert.equal(again.job.progress, 'upgraded; its parts stay in the chunk store, where there were others before');
+    assert.ok(!again.calls.includes('clear_chunk_store'));
+    const next = idOf(await canister.command('snapshot take'));
+    assert.ok((await readdir(canister.mount.path('snapshots', next, 'wasm_chunk_store'))).includes(`${mine}.bin`));
+    await canister.mount.unmount();
+  });
+
+  laneTest('what cannot be installed: an errno, words, and the canister as before', async (rig) => {
+    const canister = await rig.begin();
+    await canister.post('kept');
+    const broken = module(rig, 'broken', Buffer.concat([Buffer.from(moduleOf('distrikt')), Buffer.from('not a section')]));
+    for (const [file, errno, words, isAsked] of [
+      [module(rig, 'text', 'not a module'), 'EINVAL', /is no Wasm module, plain or gzip/],
+      [module(rig, 'empty', ''), 'EINVAL', /is no Wasm module/],
+      [`${stage.dir}/nothing`, 'ENOENT', /nothing/],
+      [stage.dir, 'EINVAL', /not a regular file/],
+      [broken, 'EIO', /IC0505|not valid/, true],
+    ]) {
+      const { job, calls } = await canister.callsOf(`upgrade ${file}`);
+      assert.deepEqual([job.state, job.error?.errno], ['failed', errno], file);
+      assert.match(job.error.message, words);
+      if (!isAsked) assert.deepEqual(calls, []);
+      assert.equal(await canister.posts(), 1);
+    }
+    for (const [text, words] of [['upgrade distrikt.wasm', /absolute path/], [`upgrade ${broken} now`, /only skip_pre_upgrade/]]) {
+      assert.equal(await canister.write(text), 'EINVAL');
+      assert.match(await canister.words(), words);
+    }
+    assert.equal((await canister.status()).downtime, null);
+    await canister.mount.unmount();
+  });
+});
+
 // kill -9 of the program while the n-th call of a command is held.
 const COMMANDS = {
   take: { text: () => 'snapshot take', n: 2 },
   delete: { text: (id) => `snapshot delete ${id}`, n: 1 },
   load: { text: (id) => `snapshot load ${id}`, n: 5 },
+  upgrade: { text: () => `upgrade ${upgradeFile()}`, n: 5 },
   'load of a stopped one': { text: (id) => `snapshot load ${id}`, n: 3, isStopped: true },
 };
+// The module of the canister itself.
+let file;
+function upgradeFile() {
+  file ??= join(stage.dir, 'distrikt.wasm');
+  writeFileSync(file, moduleOf('distrikt'));
+  return file;
+}
+
 const NEVER = 'before it arrives';
 
 async function crash(rig, name, n, how) {
