@@ -383,7 +383,7 @@ static int begin(struct fs_downtime *self, struct fs_job *job, enum fs_downtime_
                  const char *purpose, struct ic_error *err)
 {
     const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
-    struct ic_canister_status status;
+    struct ic_canister_status status = {0};
     int result = settle(self, job, &io, err);
     if (result == 0)
         result = ic_canister_status(self->own.agent, &self->own.canister, &io, &status, err);
@@ -453,7 +453,7 @@ int fs_downtime_stop(struct fs_downtime *downtime, struct fs_job *job, struct ic
     if (result < 0)
         return result;
     const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
-    struct ic_canister_status status;
+    struct ic_canister_status status = {0};
     result = settle(downtime, job, &io, err);
     /* Who may not is told so at once: of a refused call it takes minutes to be sure. */
     if (result == 0)

@@ -1,16 +1,15 @@
 /* See downtime_note.h. */
 #include "fs/downtime_note.h"
 
+#include "fs/note_file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char name[] = "downtime";
-static const char new_name[] = "downtime.new";
 static const char title[] = "canisterfs downtime 1\n";
 
 /* --- text --- */
@@ -19,8 +18,11 @@ static const char title[] = "canisterfs downtime 1\n";
 static void put_purpose(const char *purpose, char *out, size_t size)
 {
     size_t len = 0;
-    for (; purpose[len] != '\0' && len + 1 < size; len++)
-        out[len] = purpose[len] == '\n' ? ' ' : purpose[len];
+    for (; purpose[len] != '\0' && len + 1 < size; len++) {
+        out[len] = purpose[len];
+        if (out[len] == '\n')
+            out[len] = ' ';
+    }
     out[len] = '\0';
 }
 
@@ -121,51 +123,20 @@ int fs_downtime_note_parse(const char *text, size_t len, struct fs_downtime_note
 
 /* --- the file --- */
 
-static int write_all(int fd, const char *text, size_t len)
-{
-    ssize_t n = write(fd, text, len);
-    if (n < 0)
-        return -errno;
-    return (size_t)n == len ? 0 : -ENOSPC; /* so few bytes are written at once or not */
-}
-
-static int close_synced(int fd, int result)
-{
-    if (result == 0 && fsync(fd) < 0)
-        result = -errno;
-    if (close(fd) < 0 && result == 0)
-        result = -errno;
-    return result;
-}
-
 int fs_downtime_note_write(int dir_fd, const struct fs_downtime_note *note)
 {
     char text[FS_DOWNTIME_NOTE_MAX];
-    size_t len = fs_downtime_note_format(note, text);
-    int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    int result = close_synced(fd, write_all(fd, text, len));
-    if (result == 0 && (renameat(dir_fd, new_name, dir_fd, name) < 0 || fsync(dir_fd) < 0))
-        result = -errno;
-    return result;
+    return fs_note_file_write(dir_fd, name, text, fs_downtime_note_format(note, text));
 }
 
 int fs_downtime_note_read(int dir_fd, struct fs_downtime_note *out)
 {
     char text[FS_DOWNTIME_NOTE_MAX + 1];
-    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = read(fd, text, sizeof(text));
-    int result = n < 0 ? -errno : fs_downtime_note_parse(text, (size_t)n, out);
-    close(fd);
-    return result;
+    ssize_t n = fs_note_file_read(dir_fd, name, text, sizeof(text));
+    return n < 0 ? (int)n : fs_downtime_note_parse(text, (size_t)n, out);
 }
 
 int fs_downtime_note_remove(int dir_fd)
 {
-    if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
-        return -errno;
-    return fsync(dir_fd) < 0 ? -errno : 0;
+    return fs_note_file_remove(dir_fd, name);
 }

@@ -14,10 +14,12 @@ static int ask_stored(const struct fs_target *target, struct fs_job *job,
     struct ic_arena arena;
     struct ic_value arg;
     ic_arena_init(&arena, 4096);
-    int result = ic_build_record(&arena, parts, 1, &arg) < 0
-                     ? ic_fail(err, IC_E_NO_MEMORY, "stored_chunks: out of memory")
-                     : ic_management_read(target->agent, &target->canister, "stored_chunks", &arg,
-                                          &io, out, err);
+    int result = ic_build_record(&arena, parts, 1, &arg);
+    if (result < 0)
+        (void)ic_fail(err, IC_E_NO_MEMORY, "stored_chunks: out of memory");
+    else
+        result = ic_management_read(target->agent, &target->canister, "stored_chunks", &arg, &io,
+                                    out, err);
     ic_arena_fini(&arena);
     return result;
 }

@@ -6,6 +6,7 @@
 #include "ic/certificate.h"
 #include "ic/lifecycle.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +112,7 @@ static int ask_hash(const struct course *c, bool *ret_is_ours, struct ic_error *
 static int look(struct course *c, bool *ret_is_same, struct ic_error *err)
 {
     const struct ic_io io = fs_job_io(c->job, FS_CHANGE_NS);
-    struct ic_canister_status status;
+    struct ic_canister_status status = {0};
     fs_job_say(c->job, "looking at the canister");
     int result = ic_canister_status(c->target->agent, &c->target->canister, &io, &status, err);
     if (result < 0)
@@ -167,6 +168,7 @@ static int build_hashes(const struct course *c, struct ic_arena *arena, struct i
     }
     if (result < 0)
         return result;
+    assert(chunks->n > 0);
     *type = (struct ic_type){.kind = IC_TYPE_VEC, .as.elem = items[0].type};
     *out = (struct ic_value){.type = type, .as.seq = {items, chunks->n}};
     return 0;
