@@ -90,8 +90,9 @@ export function snapshotsOf(client, canister) {
 const require = createRequire(import.meta.url);
 const binary = join(dirname(require.resolve('@icp-sdk/icp-cli-linux-x64/package.json')), 'bin', 'icp');
 
-// The `icp` command with a home of its own, as the identity in a PEM file. Resolves to what it printed.
-export function icpIn(dir, network) {
+// The `icp` command with a home of its own, as the identity in a PEM file. Resolves to what it printed; `started` is told
+// the process id of each.
+export function icpIn(dir, network, started = () => {}) {
   const home = join(dir, 'icp-home');
   mkdirSync(home, { recursive: true });
   const pem = join(home, 'key.pem');
@@ -99,10 +100,11 @@ export function icpIn(dir, network) {
   const env = { PATH: process.env.PATH, HOME: home, ICP_HOME: join(home, 'icp'), DO_NOT_TRACK: '1', NO_COLOR: '1' };
   const run = (...args) =>
     new Promise((resolve, reject) => {
-      execFile(binary, args, { env, cwd: home, timeout: 300_000 }, (error, out, err) => {
+      const child = execFile(binary, args, { env, cwd: home, timeout: 300_000 }, (error, out, err) => {
         if (error) reject(new Error(`icp ${args.join(' ')}: ${err}`));
         else resolve(out);
       });
+      started(child.pid);
     });
   const imported = run('identity', 'import', 'owner', '--from-pem', pem, '--storage', 'plaintext');
   return async (...args) => {

@@ -154,6 +154,33 @@ describe('snapshots/', () => {
     await manager.delete(id);
   });
 
+  test('cp -r asks for the parts together, cat of one for no other', async () => {
+    const manager = managing('sample');
+    const id = await manager.take();
+    const updateMs = 700;
+    await network.options({ updateMs });
+    try {
+      const alone = await mountOf('sample');
+      const module = alone.path('snapshots', id, 'wasm_module.bin');
+      const few = await callsDuring(() => run('cat', [module]));
+      assert.equal(few.filter((method) => method === 'read_canister_snapshot_data').length, 1);
+      const mount = await mountOf('sample');
+      const requests = await network.requestsDuring(() =>
+        run('cp', ['-r', mount.path('snapshots', id), `${stage.dir}/together`]),
+      );
+      const began = requests.filter(({ method }) => method === 'read_canister_snapshot_data').map((request) => request.began);
+      const sizes = ['wasm_module.bin', 'wasm_memory.bin', 'stable_memory.bin'];
+      const slices = await Promise.all(
+        sizes.map(async (part) => Math.ceil((await stat(mount.path('snapshots', id, part))).size / SLICE)),
+      );
+      const ofParts = began.sort((a, b) => a - b).slice(0, slices.reduce((a, b) => a + b)); // then come chunks
+      assert.ok(ofParts.length > 3 && ofParts.at(-1) - ofParts[0] < updateMs, `${slices} slices, began at ${began}`);
+    } finally {
+      await network.options({ updateMs: 0 });
+      await manager.delete(id);
+    }
+  });
+
   test('deleted while it is mounted: gone from the list, ESTALE beyond what is cached, never zeros', async () => {
     const manager = managing('sample');
     const id = await manager.take();
