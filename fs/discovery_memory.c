@@ -242,9 +242,11 @@ static int keep(struct discovery_search *search, const struct fs_map *map,
     struct fs_discovery *out = search->out;
     if (can_prepare(search, memory->prepare))
         memcpy(out->prepare, memory->prepare, sizeof(out->prepare));
+    /* What is empty can be restored, else there is nothing to do with it. */
+    bool keep_empty = search->options->rw && memory->write.style != FS_WRITE_NONE;
     if (map->all_ids)
-        return fs_id_sweep(memory, search->target, search->options->timeout_ns, &out->memories,
-                           &out->n_memories, &search->err);
+        return fs_id_sweep(memory, search->target, search->options->timeout_ns, keep_empty,
+                           &out->memories, &out->n_memories, &search->err);
     out->memories = malloc(sizeof(*out->memories));
     if (!out->memories)
         return ic_fail(&search->err, IC_E_NO_MEMORY, "out of memory");

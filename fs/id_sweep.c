@@ -46,11 +46,11 @@ static void *ask_ids(void *arg)
     }
 }
 
-static int collect(const struct sweep *sweep, struct fs_memory **out, size_t *n)
+static int collect(const struct sweep *sweep, bool keep_empty, struct fs_memory **out, size_t *n)
 {
     size_t count = 0;
     for (size_t id = 0; id < FS_MEMORY_IDS; id++)
-        count += sweep->sizes[id] > 0;
+        count += keep_empty || sweep->sizes[id] > 0;
     *out = NULL;
     *n = count;
     if (count == 0)
@@ -60,16 +60,17 @@ static int collect(const struct sweep *sweep, struct fs_memory **out, size_t *n)
         return -ENOMEM;
     size_t i = 0;
     for (size_t id = 0; id < FS_MEMORY_IDS; id++) {
-        if (sweep->sizes[id] == 0)
+        if (!keep_empty && sweep->sizes[id] == 0)
             continue;
         (*out)[i] = *sweep->memory;
-        (*out)[i++].id = (uint8_t)id;
+        (*out)[i].id = (uint8_t)id;
+        (*out)[i++].was_empty = sweep->sizes[id] == 0;
     }
     return 0;
 }
 
 int fs_id_sweep(const struct fs_memory *memory, const struct fs_target *target, uint64_t timeout_ns,
-                struct fs_memory **out, size_t *n, struct ic_error *err)
+                bool keep_empty, struct fs_memory **out, size_t *n, struct ic_error *err)
 {
     struct sweep sweep = {.memory = memory, .target = target, .timeout_ns = timeout_ns};
     pthread_mutex_init(&sweep.lock, NULL);
@@ -86,6 +87,6 @@ int fs_id_sweep(const struct fs_memory *memory, const struct fs_target *target, 
         *err = sweep.err;
         return sweep.result;
     }
-    int result = collect(&sweep, out, n);
+    int result = collect(&sweep, keep_empty, out, n);
     return result < 0 ? ic_fail(err, IC_E_NO_MEMORY, "out of memory") : 0;
 }

@@ -35,6 +35,7 @@ struct fs_memory {
     enum ic_type_kind number; /* of offset, length and page: nat, nat8 ... nat64 */
     bool has_id;              /* the first argument of read and size is the memory id, a nat8 */
     uint8_t id;
+    bool was_empty;     /* with an id: it held nothing when all ids were asked (id_sweep.h) */
     uint64_t page_size; /* PAGE: bytes */
 
     char size[FS_METHOD_NAME_MAX];

@@ -37,7 +37,8 @@ static int add_memory(struct fs_mount *mount, struct fs_entry *parent, const cha
         file->stable = NULL;
         return result;
     }
-    result = fs_tree_add_file(mount->tree, parent, name, cached, false);
+    result = memory->was_empty ? fs_tree_add_absent(mount->tree, parent, name, cached)
+                               : fs_tree_add_file(mount->tree, parent, name, cached, false);
     if (result < 0 || memory->has_id)
         return result;
     /* One memory may hold others, which are files of the same names as memories with ids. */
@@ -48,7 +49,7 @@ static int add_memory(struct fs_mount *mount, struct fs_entry *parent, const cha
 }
 
 /* One memory is `stable_memory`, beside vmem/ when it holds virtual memories; memories with ids are
- * files of that number in vmem/. */
+ * files of that number in vmem/, those that were empty once they hold something. */
 static int add_memories(struct fs_mount *mount)
 {
     const struct fs_discovery *discovery = &mount->discovery;
@@ -222,6 +223,13 @@ static void outdate(void *arg)
     fs_mount_outdate(arg);
 }
 
+static void outdate_place(void *arg, const struct fs_place *place)
+{
+    struct fs_mount *mount = arg;
+    fs_mount_outdate(mount);
+    fs_tree_outdate_place(mount->tree, place);
+}
+
 static int add_restorables(struct fs_mount *mount)
 {
     const struct fs_restorables_config config = {
@@ -274,7 +282,7 @@ static int start_stages(struct fs_mount *mount, char *message, size_t message_si
         .uid = (uint32_t)options->uid,
         .gid = (uint32_t)options->gid,
         .umask = (mode_t)options->umask,
-        .outdate = outdate,
+        .outdate = outdate_place,
         .wake = wake_waiters,
         .arg = mount,
     };

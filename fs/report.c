@@ -87,10 +87,13 @@ static json_t *report_methods(const struct fs_discovery *discovery)
     return methods;
 }
 
-static json_t *report_file(const struct fs_memory *memory, const struct fs_mount_file *mounted)
+static void append_file(json_t *files, const struct fs_memory *memory,
+                        const struct fs_mount_file *mounted)
 {
     struct fs_stable_info info;
     fs_stable_describe(mounted->stable, &info);
+    if (!info.is_there)
+        return;
     json_t *file = json_object();
     set(file, "path", json_string(mounted->path));
     set(file, "method", text_or_note(fs_memory_reader(memory)));
@@ -101,7 +104,7 @@ static json_t *report_file(const struct fs_memory *memory, const struct fs_mount
     set(file, "restore", text_or_note(memory->write.words));
     set(file, "reply_bytes", number(info.reply_bytes));
     set(file, "reply_bytes_halved", number(info.n_shrunk));
-    return file;
+    json_array_append_new(files, file);
 }
 
 static json_t *report_vmem(struct fs_vmem *vmem)
@@ -146,7 +149,7 @@ static json_t *report_stable(const struct fs_mount *mount)
     set(stable, "readable_by_anyone", report_anyone(discovery->anyone));
     json_t *files = json_array();
     for (size_t i = 0; i < discovery->n_memories; i++)
-        json_array_append_new(files, report_file(&discovery->memories[i], &mount->files[i]));
+        append_file(files, &discovery->memories[i], &mount->files[i]);
     set(stable, "files", files);
     if (mount->vmem)
         set(stable, "vmem", report_vmem(mount->vmem));

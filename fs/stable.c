@@ -47,6 +47,7 @@ struct fs_stable {
     atomic_size_t most_sent;         /* FROM: the longest reply, which the canister decides */
 
     pthread_mutex_t lock;
+    bool is_there;                       /* guarded by lock */
     struct version versions[N_VERSIONS]; /* guarded by lock: a ring by serial */
     uint64_t last_serial;                /* guarded by lock */
     int64_t last_mtime_ns;               /* guarded by lock: of that version, as shown */
@@ -145,6 +146,7 @@ static int refresh(struct fs_stable *stable, const struct ic_io *io, struct vers
     number_version_locked(stable, &version);
     stable->latest = version;
     stable->latest_at_ns = clock_ns(CLOCK_MONOTONIC);
+    stable->is_there |= version.size > 0;
     pthread_mutex_unlock(&stable->lock);
     *out = version;
     return 0;
@@ -216,6 +218,11 @@ static int stable_stat(struct source *source, const struct source_io *io, struct
         log_failure(stable, "asking for the size", 0, 0, &err);
         return result;
     }
+    pthread_mutex_lock(&stable->lock);
+    bool is_there = stable->is_there;
+    pthread_mutex_unlock(&stable->lock);
+    if (!is_there)
+        return -ENOENT;
     *out = (struct source_stat){
         .size = version.size,
         .version = version.serial,
@@ -420,6 +427,7 @@ int fs_stable_open(struct source **out, struct fs_stable **ret_stable,
         return result;
     }
     pthread_mutex_init(&stable->lock, NULL);
+    stable->is_there = !memory->was_empty;
     *out = &stable->source;
     *ret_stable = stable;
     return 0;
@@ -429,6 +437,7 @@ void fs_stable_describe(struct fs_stable *stable, struct fs_stable_info *out)
 {
     pthread_mutex_lock(&stable->lock);
     *out = (struct fs_stable_info){
+        .is_there = stable->is_there,
         .is_known = stable->latest.serial != 0,
         .consistency = stable->consistency,
         .size = stable->latest.size,

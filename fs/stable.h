@@ -4,6 +4,9 @@
  * that an answer from a node that lags behind does not look like new content. Without it every stat
  * is a new serial: the memory is live, and nothing can tell whether two reads belong together.
  *
+ * A memory that was empty when its id was found is no file (-ENOENT) until it holds something; then
+ * it stays one.
+ *
  * Consistency: with read_at every reply proves its version. With a version method alone it is
  * best effort: the version is asked for again during reading, at most once a second.
  */
@@ -31,6 +34,7 @@ struct fs_stable_cost {
 
 struct fs_stable_info {
     enum fs_consistency consistency;
+    bool is_there;      /* as a file */
     bool is_known;      /* size and version were told */
     uint64_t size;      /* bytes, as last told */
     uint64_t version;   /* the canister's own number; 0 when live */

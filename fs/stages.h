@@ -63,8 +63,9 @@ struct fs_stages_config {
     uint32_t uid;       /* of new files */
     uint32_t gid;
     mode_t umask;
-    /* The canister holds something else: what was learned before is outdated. May block. */
-    void (*outdate)(void *arg);
+    /* The canister holds something else at a place: what was learned before is outdated. May block.
+     */
+    void (*outdate)(void *arg, const struct fs_place *place);
     /* Wakes everyone who waits for the network, so that a cancel flag is seen at once. */
     void (*wake)(void *arg);
     void *arg;

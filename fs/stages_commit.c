@@ -126,7 +126,7 @@ static int run(struct fs_staged *staged, const struct fs_stages_order *order, ch
     result = restore(staged, restorer, order, is_dry_run, summary, summary_size, err);
     fs_restorer_close(restorer);
     if (!is_dry_run && !staged->progress.was_same)
-        stages->config.outdate(stages->config.arg); /* also by half of a restore */
+        stages->config.outdate(stages->config.arg, &staged->place); /* also by half of it */
     return result;
 }
 

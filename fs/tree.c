@@ -95,16 +95,35 @@ int fs_tree_add_dir(struct fs_tree *tree, struct fs_entry *parent, const char *n
     return 0;
 }
 
-int fs_tree_add_file(struct fs_tree *tree, struct fs_entry *parent, const char *name,
-                     struct source *source, bool optional)
+static struct fs_entry *add_file(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                                 struct source *source, bool optional)
 {
     struct fs_entry *entry = new_entry(parent ? parent : tree->root, name, FS_ENTRY_FILE);
     if (!entry) {
         source_close(source);
-        return -ENOMEM;
+        return NULL;
     }
     entry->source = source;
     entry->optional = optional;
+    return entry;
+}
+
+int fs_tree_add_file(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                     struct source *source, bool optional)
+{
+    return add_file(tree, parent, name, source, optional) ? 0 : -ENOMEM;
+}
+
+int fs_tree_add_absent(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                       struct source *source)
+{
+    struct fs_entry *entry = add_file(tree, parent, name, source, true);
+    if (!entry)
+        return -ENOMEM;
+    entry->is_awaited = true;
+    entry->is_absent = true;
+    entry->asked_at_ns = fs_tree_clock_ns(CLOCK_MONOTONIC);
+    entry->came_at_ns = entry->asked_at_ns;
     return 0;
 }
 
@@ -408,7 +427,7 @@ static int list_entry(struct fs_tree *tree, struct fs_entry *entry, const char *
     snprintf(out->name, sizeof(out->name), "%s", name);
     out->stat.st_mode = entry->kind == FS_ENTRY_DIR ? S_IFDIR : S_IFREG;
     pthread_mutex_lock(&tree->lock);
-    bool is_known = !entry->optional || entry->asked_at_ns != 0;
+    bool is_known = !entry->optional || entry->asked_at_ns > entry->restored_at_ns;
     pthread_mutex_unlock(&tree->lock);
     struct source_stat stat;
     int result = is_known ? 0 : fs_tree_ask(tree, entry, 0, io, &stat);
@@ -457,13 +476,6 @@ int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uin
     result = read_dir(tree, dir, n_listed, index, io, out);
     fs_tree_put_entry(tree, dir);
     return result;
-}
-
-void fs_tree_outdate(struct fs_tree *tree)
-{
-    pthread_mutex_lock(&tree->lock);
-    tree->outdated_at_ns = fs_tree_clock_ns(CLOCK_MONOTONIC);
-    pthread_mutex_unlock(&tree->lock);
 }
 
 static uint64_t entry_size_locked(const struct fs_entry *entry)

@@ -105,6 +105,11 @@ int fs_tree_add_dir(struct fs_tree *tree, struct fs_entry *parent, const char *n
  */
 int fs_tree_add_file(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                      struct source *source, bool optional) __attribute__((warn_unused_result));
+/* Likewise an optional file of what the canister holds, of which the caller has just learned that
+ * it is not there: a listing does not ask about it before somebody looked the name up, or restored
+ * the file. */
+int fs_tree_add_absent(struct fs_tree *tree, struct fs_entry *parent, const char *name,
+                       struct source *source) __attribute__((warn_unused_result));
 int fs_tree_add_generated(struct fs_tree *tree, struct fs_entry *parent, const char *name,
                           fs_render_fn render, void *arg) __attribute__((warn_unused_result));
 /* A generated file that can be written to, by its owner and by root: mode 0644, so that
@@ -243,6 +248,10 @@ int fs_tree_readdir(struct fs_tree *tree, fuse_ino_t ino, uint64_t n_listed, uin
 /* The canister may hold something else from now on: what was learned by questions asked before is
  * not remembered. */
 void fs_tree_outdate(struct fs_tree *tree);
+
+/* Likewise there may be a file now where there was none: the next listing asks. */
+void fs_tree_outdate_place(struct fs_tree *tree, const struct fs_place *place)
+    __attribute__((nonnull));
 
 /* Sum of the last known file sizes, bytes; without listed files. */
 uint64_t fs_tree_total_size(struct fs_tree *tree);

@@ -87,3 +87,10 @@ bool fs_tree_take_for_open(struct fs_tree *tree, struct fs_entry *entry, pid_t c
     pthread_mutex_unlock(&tree->lock);
     return is_mine;
 }
+
+void fs_tree_outdate(struct fs_tree *tree)
+{
+    pthread_mutex_lock(&tree->lock);
+    tree->outdated_at_ns = fs_tree_clock_ns(CLOCK_MONOTONIC);
+    pthread_mutex_unlock(&tree->lock);
+}

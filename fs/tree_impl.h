@@ -33,6 +33,7 @@ struct fs_entry {
     enum fs_entry_kind kind;
     struct source *source; /* FILE; of a listed DIR: tells whether it is there */
     bool optional;
+    bool is_awaited;  /* optional: it is not there yet, and will be what the canister holds */
     bool has_places;  /* DIR: something in it can be restored */
     bool is_writable; /* DIR: others can make names in it */
     fs_render_fn render;
@@ -56,11 +57,12 @@ struct fs_entry {
 
     /* guarded by tree lock: the answer of the source to the youngest question */
     struct source_stat stat;
-    bool is_absent;      /* the answer was -ENOENT (optional entries) */
-    int64_t asked_at_ns; /* when it was asked, monotonic; 0 for never */
-    int64_t came_at_ns;  /* when the answer came */
-    pid_t for_open_of;   /* the thread whose OPEN may use it; 0 for nobody's */
-    int failure;         /* the last question's errno, 0 when it was answered */
+    bool is_absent;         /* the answer was -ENOENT (optional entries) */
+    int64_t asked_at_ns;    /* when it was asked, monotonic; 0 for never */
+    int64_t came_at_ns;     /* when the answer came */
+    int64_t restored_at_ns; /* it may be there since: what was asked before is too old; 0: never */
+    pid_t for_open_of;      /* the thread whose OPEN may use it; 0 for nobody's */
+    int failure;            /* the last question's errno, 0 when it was answered */
     int64_t failed_at_ns;
 
     int64_t opened_at_ns;    /* guarded by tree lock: last open of a live file, wall clock */

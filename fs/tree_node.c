@@ -126,8 +126,8 @@ bool fs_tree_is_live(struct fs_tree *tree, fuse_ino_t ino)
 {
     pthread_mutex_lock(&tree->lock);
     const struct fs_node *node = fs_tree_find_node_locked(tree, ino);
-    bool is_live = node && node->entry->kind == FS_ENTRY_FILE && !node->entry->optional &&
-                   !node->stat.immutable;
+    bool is_live = node && node->entry->kind == FS_ENTRY_FILE &&
+                   (!node->entry->optional || node->entry->is_awaited) && !node->stat.immutable;
     pthread_mutex_unlock(&tree->lock);
     return is_live;
 }

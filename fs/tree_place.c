@@ -1,5 +1,5 @@
 /* Files that can be restored: see tree.h. What can be restored is immutable once the mount serves,
- * so but for inodes nothing here needs the lock. */
+ * so but for inodes and what was learned nothing here needs the lock. */
 #include "fs/tree_impl.h"
 
 #include <errno.h>
@@ -184,4 +184,11 @@ bool fs_tree_is_dir(struct fs_tree *tree, fuse_ino_t ino)
         return false;
     fs_tree_put_entry(tree, entry);
     return true;
+}
+
+void fs_tree_outdate_place(struct fs_tree *tree, const struct fs_place *place)
+{
+    pthread_mutex_lock(&tree->lock);
+    place->entry->restored_at_ns = fs_tree_clock_ns(CLOCK_MONOTONIC);
+    pthread_mutex_unlock(&tree->lock);
 }

@@ -126,6 +126,59 @@ static void test_optional(void)
     close_world(&w);
 }
 
+static void look_at_listing(struct world *w, fuse_ino_t dir, bool is_there, unsigned n_asked,
+                            const char *what)
+{
+    struct fs_dirent d;
+    unsigned n_before = w->fact.n_stats;
+    TAP_INT(fs_tree_readdir(w->tree, dir, 0, 2, &io, &d), 1, what);
+    TAP_OK(d.skip != is_there, is_there ? "it is listed" : "it is not listed");
+    TAP_INT(w->fact.n_stats - n_before, n_asked, "asked as often as needed");
+}
+
+/* A file that is not there when the tree is built, and comes later. */
+static void test_absent(void)
+{
+    struct world w = {0};
+    const struct fs_tree_config config = {.attr_timeout_ns = 0};
+    scripted_init(&w.fact, 65536, 1, false);
+    struct fs_entry *parent;
+    int result = fs_tree_new(&w.tree, &config);
+    if (result == 0)
+        result = fs_tree_add_dir(w.tree, NULL, "vmem", &parent);
+    if (result == 0)
+        result = fs_tree_add_absent(w.tree, parent, "007", &w.fact.source);
+    const struct fs_restorable restorable = {0};
+    if (result == 0)
+        result = fs_tree_set_restorable(w.tree, "vmem/007", &restorable);
+    struct fuse_entry_param e;
+    struct fs_place place;
+    if (result == 0)
+        result = fs_tree_lookup(w.tree, 1, "vmem", CALLER, &io, &e);
+    TAP_INT(result, 0, "a directory with a file that is not there yet");
+    if (result < 0)
+        return;
+    fuse_ino_t dir = e.ino;
+    w.fact.stat_result = -ENOENT;
+    look_at_listing(&w, dir, false, 0, "before anybody asked");
+    TAP_INT(fs_tree_find_place_in(w.tree, dir, "007", &place), 0, "it can be restored");
+    TAP_INT(fs_tree_lookup(w.tree, dir, "007", CALLER, &io, &e), -ENOENT, "it is not there");
+    look_at_listing(&w, dir, false, 0, "after a look");
+    fs_tree_outdate(w.tree);
+    look_at_listing(&w, dir, false, 0, "after something else was restored");
+    fs_tree_outdate_place(w.tree, &place);
+    look_at_listing(&w, dir, false, 1, "after a restore that came to nothing");
+    look_at_listing(&w, dir, false, 0, "and later");
+    w.fact.stat_result = 0;
+    fs_tree_outdate_place(w.tree, &place);
+    look_at_listing(&w, dir, true, 1, "after a restore");
+    look_at_listing(&w, dir, true, 0, "and later");
+    TAP_INT(fs_tree_lookup(w.tree, dir, "007", CALLER, &io, &e), 0, "it is there");
+    TAP_OK(fs_tree_is_live(w.tree, e.ino), "the canister may change it at any time");
+    fs_tree_free(w.tree);
+    TAP_INT(w.fact.n_closed, 1, "the tree closes its source");
+}
+
 /* "No such file" would make rsync --delete remove the backup of a file that cannot be seen now. */
 static void test_never_missing(void)
 {
@@ -372,6 +425,7 @@ int main(void)
 {
     test_names();
     test_optional();
+    test_absent();
     test_never_missing();
     test_versions();
     test_busy();

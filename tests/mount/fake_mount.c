@@ -414,10 +414,11 @@ static int build_tree(struct fake *fake)
     return result < 0 ? result : fs_tree_set_restorable(mount->tree, "items", &fake->items);
 }
 
-static void outdate(void *arg)
+static void outdate(void *arg, const struct fs_place *place)
 {
     struct fake *fake = arg;
     fs_tree_outdate(fake->mount.tree);
+    fs_tree_outdate_place(fake->mount.tree, place);
 }
 
 static unsigned inflight(void *arg)

@@ -173,12 +173,6 @@ grow = stablegrow
   canister_tools: {
     ...shaped('canister_tools'),
     files: ['vmem'],
-    // A memory of no pages has no file: the new application has a page in each.
-    async makeEmpty(agent) {
-      const canister = await ShapedCanister.install(agent, 'canister_tools', { size: 0, seed: 4n });
-      await canister.actor.controller_stable_memory_grow(0, 1n);
-      return canister;
-    },
     async answers({ actor }) {
       const memories = {};
       for (const id of [0, 1, 252]) {

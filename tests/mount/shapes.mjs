@@ -236,11 +236,14 @@ export const SHAPES = {
     },
     guarded: true,
     refusal: 'trap',
-    memories: ({ size, seed }) => ({
-      0: stream(seed, wholePages(size)),
-      1: stream(seed + (1n << 32n), 2 * PAGE),
-      252: stream(seed + (252n << 32n), PAGE),
-    }),
+    memories: ({ size, seed }) =>
+      size === 0
+        ? {}
+        : {
+            0: stream(seed, wholePages(size)),
+            1: stream(seed + (1n << 32n), 2 * PAGE),
+            252: stream(seed + (252n << 32n), PAGE),
+          },
     grows: true,
   },
   taggr: {

@@ -84,11 +84,14 @@ static void reserve(uint8_t id, uint64_t pages)
         IC_TRAP("stable memory cannot grow that far");
 }
 
+/* One of size 0 has no memory at all, as one that was just installed. */
 void shape_fill(void)
 {
-    reserve(252, 1);
-    reserve(1, 2);
-    reserve(0, shape.size / PAGE + (shape.size % PAGE != 0));
+    if (shape.size > 0) {
+        reserve(252, 1);
+        reserve(1, 2);
+        reserve(0, shape.size / PAGE + (shape.size % PAGE != 0));
+    }
     fill_memory(0);
     fill_memory(1);
     fill_memory(252);

@@ -106,7 +106,9 @@ describe('memory that is written back into an empty canister', () => {
     await assert.rejects(actor.controller_stable_memory_write(0, 0n, [1]), /out of bounds/);
     // In turns, so that no memory lies in one piece.
     for (let i = 0n; i < 4n; i++) for (const id of [0, 7]) assert.equal(await actor.controller_stable_memory_grow(id, 1n), i);
+    assert.equal(await actor.controller_stable_memory_grow(1, 2n), 0n);
     assert.equal(await actor.controller_stable_memory_grow(1, 0n), 2n);
+    assert.equal(await actor.controller_stable_memory_grow(252, 1n), 0n);
     assert.equal(await actor.controller_stable_memory_grow(0, 2n ** 40n), -1n);
     for (const [id, bytes] of Object.entries(saved)) await writeAll(big(actor.controller_stable_memory_write, Number(id)), bytes);
     await writeAll(big(actor.controller_stable_memory_write, 7), seedBytes(5n, 0, 4 * PAGE));
