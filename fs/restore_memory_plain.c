@@ -23,6 +23,7 @@
 #define ROUNDS       5                     /* of sending, until it is said to change all the time */
 #define LOOKS        4                     /* before a difference after sending is believed */
 #define LOOK_NS      (1 * IC_NS_PER_SEC)   /* between them: nodes lag behind by about that */
+#define LAG_NS       (LOOKS * LOOK_NS)     /* what was so that long ago every node knows */
 #define SIZE_LOOKS   30                    /* until the memory is seen to have grown */
 #define WAIT_LONG_NS (900 * IC_NS_PER_SEC) /* longer than any wait here */
 #define NOTE_FORM    1
@@ -30,7 +31,9 @@
 struct plain {
     struct memory_commit *commit;
     _Atomic int64_t doubt_ns; /* wall clock: until then some write may still run; 0: none */
-    int64_t until_ns;         /* of the wait under way, monotonic */
+    int64_t until_ns;         /* of the wait under way, monotonic, as those below */
+    int64_t began_ns;         /* the commit */
+    int64_t compared_ns;      /* the last comparison began */
 };
 
 static int64_t wall_ns(void)
@@ -245,6 +248,7 @@ static int finish(struct plain *plain, struct ic_error *err)
 static int compare(struct plain *plain, struct ic_error *err)
 {
     struct memory_commit *commit = plain->commit;
+    plain->compared_ns = ic_wait_now_ns();
     return memory_compare(commit, memory_compare_choose(commit), NULL,
                           commit->owner->memory.write.grow[0] != '\0', err);
 }
@@ -265,6 +269,15 @@ static int compare_again(struct plain *plain, struct ic_error *err)
     return result;
 }
 
+/* When every node knows what was changed before the commit. One that lags behind may show what is
+ * in the file, and so hide what must be sent: before this it does not count that nothing differs.
+ */
+static int64_t known_ns(const struct plain *plain)
+{
+    int64_t lag_ns = plain->commit->owner->lag_ns;
+    return plain->began_ns + (lag_ns < LAG_NS ? lag_ns : LAG_NS);
+}
+
 /* Until nothing differs, and nothing that may run late can change that. */
 static int converge(struct plain *plain, struct ic_error *err)
 {
@@ -272,7 +285,7 @@ static int converge(struct plain *plain, struct ic_error *err)
     int result = compare(plain, err);
     for (int n = 0; result == 0; n++) {
         int64_t wait_ns = atomic_load(&plain->doubt_ns) - wall_ns();
-        if (commit->plan.n_set == 0 && wait_ns <= 0)
+        if (commit->plan.n_set == 0 && wait_ns <= 0 && plain->compared_ns >= known_ns(plain))
             break;
         if (n == ROUNDS)
             return ic_fail(err, IC_E_CHANGED,
@@ -284,6 +297,8 @@ static int converge(struct plain *plain, struct ic_error *err)
         wait_ns = atomic_load(&plain->doubt_ns) - wall_ns();
         if (result == 0)
             result = pause_for(plain, wait_ns, err);
+        if (result == 0)
+            result = pause_for(plain, known_ns(plain) - ic_wait_now_ns(), err);
         if (result == 0)
             result = compare_again(plain, err);
     }
@@ -315,7 +330,7 @@ static int run(struct plain *plain, struct ic_error *err)
 
 int memory_commit_plain(struct memory_commit *commit, struct ic_error *err)
 {
-    struct plain plain = {.commit = commit};
+    struct plain plain = {.commit = commit, .began_ns = ic_wait_now_ns()};
     const struct fs_memory *memory = &commit->owner->memory;
     if (memory->style == FS_MEMORY_PAGE && memory->page_size % MEMORY_PAGE != 0) {
         ic_fail(err, IC_E_CONFIG, "pages of %llu bytes cannot be written, only multiples of 65536",

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { IDL } from '@icp-sdk/core/candid';
 import { Client } from './client.mjs';
 import { eventually, networkArgs, program, Stage } from './harness.mjs';
@@ -531,6 +532,21 @@ describe('plain writes', () => {
     assert.equal(updates(log), 0, 'again: there is nothing to do');
   });
 
+  test('a node that lags behind a change made just before hides nothing', async () => {
+    const bytes = randomBytes(MIB);
+    const canister = await makeCanister(bytes);
+    await network.faults([{ kind: 'lagging', endpoint: 'query', canister, method: 'stable_read' }]);
+    const nothing = await succeed(canister, place(), [`file=${put(bytes)}`, 'lag_ms=1', 'commit'], mapped(PLAIN));
+    assert.equal(nothing.sent, 0);
+    const write = IDL.encode([IDL.Nat64, IDL.Vec(IDL.Nat8)], [5n * BigInt(PAGE), randomBytes(100)]);
+    await client.update(canister, 'stable_write', new Uint8Array(write));
+    const restored = succeed(canister, place(), [`file=${put(bytes)}`, 'commit'], mapped(PLAIN));
+    await delay(1500);
+    await network.faults([]);
+    assert.equal((await restored).sent, PAGE);
+    await same(canister, bytes);
+  });
+
   test('by hashes, where it has them', async () => {
     const bytes = randomBytes(4 * MIB);
     const canister = await makeCanister(bytes);
@@ -561,9 +577,9 @@ describe('plain writes', () => {
       const dir = place();
       // Growth that was not sent, but might have been, would be waited for until it has expired.
       await network.options({ updateMs: n === 1 ? 1000 : 0 });
-      await drive(canister, dir, [`file=${put(bytes)}`, `kill=${n}`, `kill_ms=${n === 1 ? 500 : 0}`, 'inflight=1', 'commit'], mapped(grown));
+      await drive(canister, dir, [`file=${put(bytes)}`, `kill=${n}`, `kill_ms=${n === 1 ? 500 : 0}`, 'inflight=1', 'lag_ms=100', 'commit'], mapped(grown));
       await network.options({ updateMs: 0 });
-      await succeed(canister, dir, ['settle_ms=100', 'commit'], mapped(grown));
+      await succeed(canister, dir, ['settle_ms=100', 'lag_ms=100', 'commit'], mapped(grown));
       await same(canister, bytes, `killed at call ${n}`);
       await assert.rejects(client.stableRead(canister, 5 * MIB, 1), 'it grew once');
     }
@@ -575,7 +591,7 @@ describe('plain writes', () => {
         const canister = await makeCanister(randomBytes(MIB));
         const bytes = randomBytes(3 * MIB);
         await network.faults([{ endpoint: 'call', canister, nth, kind }]);
-        await succeed(canister, place(), [`file=${put(bytes)}`, 'inflight=1', 'settle_ms=100', 'commit'], mapped(`${PLAIN}grow = stable_grow\n`));
+        await succeed(canister, place(), [`file=${put(bytes)}`, 'inflight=1', 'settle_ms=100', 'lag_ms=100', 'commit'], mapped(`${PLAIN}grow = stable_grow\n`));
         await network.faults([]);
         await same(canister, bytes, `call ${nth}`);
         await assert.rejects(client.stableRead(canister, 3 * MIB, 1), 'it grew once');
@@ -603,7 +619,7 @@ describe('plain writes', () => {
       const { size, read: data } = Object.values(from.memories)[0];
       const bytes = data(0, size);
       const to = await ShapedCanister.install(client.agent, name, { size: 100_000, seed: 3n });
-      const words = [`file=${put(bytes)}`, 'settle_ms=100', 'commit'];
+      const words = [`file=${put(bytes)}`, 'settle_ms=100', 'lag_ms=100', 'commit'];
       const line = await succeed(to.id, place(), words, options?.() ?? []);
       const parts = [];
       for (let at = 0, part; at < bytes.length; at += part.length) {
