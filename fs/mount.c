@@ -259,7 +259,7 @@ static int start_local(struct fs_mount *mount, const char *dir, char *message, s
         .arg = mount,
     };
     if (result == 0)
-        result = fs_snapshot_upload_open(&mount->uploads, &upload, message, message_size);
+        result = fs_snapshot_upload_open(&mount->uploads, &upload);
     return result < 0 ? result : fs_tree_set_writable(mount->tree, "snapshots");
 }
 

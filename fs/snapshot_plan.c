@@ -67,7 +67,8 @@ static int read_at(int fd, uint64_t off, uint8_t *buf, size_t len)
 
 static int add_content(struct ic_sha256 *sha, const struct stat *st)
 {
-    const uint64_t words[] = {(uint64_t)st->st_dev, (uint64_t)st->st_ino, (uint64_t)st->st_size,
+    /* Not the device: its number may be another one after a restart. */
+    const uint64_t words[] = {(uint64_t)st->st_ino, (uint64_t)st->st_size,
                               (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec};
     return ic_sha256_add(sha, words, sizeof(words));
 }

@@ -158,6 +158,21 @@ static int open_files(struct fs_snapshot_stage *stage)
     return find_all(stage, &stage->top, 0);
 }
 
+static void forget_all(struct fs_snapshot_stage *stage)
+{
+    struct fs_snapshot_node *node, *next;
+    HASH_ITER(hh, stage->nodes, node, next)
+    {
+        HASH_DEL(stage->nodes, node);
+        free(node->name);
+        free(node);
+    }
+    stage->top.children = NULL;
+    if (stage->files_fd >= 0)
+        close(stage->files_fd);
+    stage->files_fd = -1;
+}
+
 int snapshot_stage_take_locked(struct fs_snapshot_stage *stage)
 {
     struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -171,10 +186,12 @@ int snapshot_stage_take_locked(struct fs_snapshot_stage *stage)
                                                       : -errno;
     if (result == 0)
         result = open_files(stage);
-    if (result < 0)
+    if (result < 0) {
+        forget_all(stage);
         close(fd); /* with the lock */
-    else
+    } else {
         stage->lock_fd = fd;
+    }
     if (result < 0 && result != -EBUSY)
         fs_log_print_about(stage->log, FS_LOG_ERROR, "snapshot stage",
                            "what was made in snapshots/ cannot be read: %s", strerror(-result));
@@ -214,17 +231,9 @@ int fs_snapshot_stage_open(struct fs_snapshot_stage **out,
 
 void fs_snapshot_stage_close(struct fs_snapshot_stage *stage)
 {
-    struct fs_snapshot_node *node, *next;
     if (!stage)
         return;
-    HASH_ITER(hh, stage->nodes, node, next)
-    {
-        HASH_DEL(stage->nodes, node);
-        free(node->name);
-        free(node);
-    }
-    if (stage->files_fd >= 0)
-        close(stage->files_fd);
+    forget_all(stage);
     if (stage->lock_fd >= 0)
         close(stage->lock_fd);
     if (stage->dir_fd >= 0)
@@ -298,18 +307,16 @@ fuse_ino_t fs_snapshot_stage_next(struct fs_snapshot_stage *stage, fuse_ino_t pa
                                   fuse_ino_t after, char name[FS_NAME_SIZE], mode_t *ret_mode)
 {
     fuse_ino_t result = 0;
-    struct fs_snapshot_node *node;
     pthread_mutex_lock(&stage->lock);
     bool is_ours = snapshot_stage_take_locked(stage) == 0;
     const struct fs_snapshot_node *dir = is_ours ? snapshot_stage_at_locked(stage, parent) : NULL;
-    DL_FOREACH(dir ? dir->children : NULL, node)
-    {
-        if (node->ino <= after)
-            continue;
+    const struct fs_snapshot_node *node = dir ? dir->children : NULL;
+    while (node && node->ino <= after)
+        node = node->next;
+    if (node) {
         result = node->ino;
         snprintf(name, FS_NAME_SIZE, "%s", node->name);
         *ret_mode = node->is_dir ? S_IFDIR : S_IFREG;
-        break;
     }
     pthread_mutex_unlock(&stage->lock);
     return result;

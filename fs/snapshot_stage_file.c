@@ -127,10 +127,9 @@ static int move_locked(struct fs_snapshot_node *node, struct fs_snapshot_node *d
     node->name = copy;
     node->parent = dir;
     /* Where the numbers want it: a directory is listed by them. */
-    struct fs_snapshot_node *after;
-    DL_FOREACH(dir->children, after)
-    if (after->ino > node->ino)
-        break;
+    struct fs_snapshot_node *after = dir->children;
+    while (after && after->ino < node->ino)
+        after = after->next;
     if (after)
         DL_PREPEND_ELEM(dir->children, after, node);
     else

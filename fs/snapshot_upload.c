@@ -87,15 +87,49 @@ static int check_notes(struct fs_snapshot_upload *upload, struct ic_error *err)
         (void)ic_fail(err, result == -EBUSY ? IC_E_BUSY : IC_E_CONFIG, "%s",
                       result == -EBUSY ? "another mount of this canister has what is in snapshots/"
                                        : "what was noted about uploads cannot be read");
-    return result;
+    return result == -EPROTO ? -EIO : result;
 }
 
 /* --- one upload --- */
 
-static int begin(struct snapshot_session *session, struct ic_error *err)
+/* The upload of these very files that is finished. False: there is none. */
+static bool find_finished(const struct snapshot_session *session, struct ic_snapshot_id *out)
+{
+    struct fs_snapshot_upload *upload = session->upload;
+    bool is_found = false;
+    pthread_mutex_lock(&upload->lock);
+    for (size_t i = 0; i < upload->notes.n; i++) {
+        const struct fs_snapshot_note *note = &upload->notes.items[i];
+        if (note->state != FS_SNAPSHOT_VERIFIED || strcmp(note->name, session->name) != 0 ||
+            memcmp(note->content, session->plan.content, IC_SHA256_LEN) != 0)
+            continue;
+        *out = note->id;
+        is_found = true;
+    }
+    pthread_mutex_unlock(&upload->lock);
+    return is_found;
+}
+
+/* Was it uploaded before, and is it still there? Then a repeat changes nothing. Returns 1, 0, or
+ * -errno. */
+static int is_finished(const struct snapshot_session *session, struct ic_error *err)
+{
+    struct ic_snapshot_id id;
+    char text[FS_SNAPSHOT_ID_TEXT];
+    bool is_there = false;
+    if (!find_finished(session, &id))
+        return 0;
+    int result = snapshot_session_is_there(session, &id, &is_there, err);
+    fs_snapshot_id_format(&id, text);
+    if (result == 0 && is_there)
+        fs_job_say(session->job, "snapshot %s: uploaded, read back and the same, before", text);
+    return result < 0 ? result : is_there;
+}
+
+static int begin(struct snapshot_session *session, bool is_begun, struct ic_error *err)
 {
     const uint8_t *content = session->plan.content;
-    if (!find_note(session->upload, session->name, &session->note)) {
+    if (!is_begun) {
         memcpy(session->note.content, content, IC_SHA256_LEN);
         snprintf(session->note.name, sizeof(session->note.name), "%s", session->name);
         return snapshot_session_declare(session, err);
@@ -125,7 +159,9 @@ static int settle_gone(struct snapshot_session *session, struct ic_error *err)
 {
     char id[FS_SNAPSHOT_ID_TEXT];
     struct ic_error ignored;
-    if (err->code != IC_E_NOT_FOUND || session->note.state != FS_SNAPSHOT_SENDING)
+    bool is_there = true;
+    if (err->code != IC_E_NOT_FOUND || session->note.state != FS_SNAPSHOT_SENDING ||
+        snapshot_session_is_there(session, &session->note.id, &is_there, &ignored) < 0 || is_there)
         return ic_error_errno(err);
     fs_snapshot_id_format(&session->note.id, id);
     (void)snapshot_session_forget(session, &ignored);
@@ -134,22 +170,29 @@ static int settle_gone(struct snapshot_session *session, struct ic_error *err)
     return ic_error_errno(err);
 }
 
+static int carry_out(struct snapshot_session *session, bool is_begun, struct ic_error *err)
+{
+    int result = begin(session, is_begun, err);
+    if (result == 0)
+        result = snapshot_session_send(session, err);
+    if (result == 0)
+        result = snapshot_session_verify(session, err);
+    return result < 0 ? settle_gone(session, err) : finish(session, err);
+}
+
 static int run_held(struct snapshot_session *session, int dir_fd, struct ic_error *err)
 {
     const struct fs_snapshot_upload_config *config = &session->upload->config;
     fs_job_say(session->job, "looking at the files");
     int result =
         fs_snapshot_plan_open(&session->plan, dir_fd, session->name, config->target->log, err);
-    if (result == 0)
-        result = begin(session, err);
-    if (result == 0)
-        result = snapshot_session_send(session, err);
-    if (result == 0)
-        result = snapshot_session_verify(session, err);
-    result = result < 0 ? settle_gone(session, err) : finish(session, err);
+    bool is_begun = find_note(session->upload, session->name, &session->note);
+    int finished = result == 0 && !is_begun ? is_finished(session, err) : 0;
+    if (result == 0 && finished == 0)
+        result = carry_out(session, is_begun, err);
     config->outdate(config->arg);
     fs_snapshot_plan_close(&session->plan);
-    return result;
+    return finished < 0 ? finished : result;
 }
 
 int fs_snapshot_upload_run(struct fs_snapshot_upload *upload, const char *name, struct fs_job *job,
@@ -260,8 +303,7 @@ static void tell_unfinished(const struct fs_snapshot_upload *upload)
 }
 
 int fs_snapshot_upload_open(struct fs_snapshot_upload **out,
-                            const struct fs_snapshot_upload_config *config, char *message,
-                            size_t message_size)
+                            const struct fs_snapshot_upload_config *config)
 {
     struct fs_snapshot_upload *upload = calloc(1, sizeof(*upload));
     if (!upload)
@@ -269,12 +311,12 @@ int fs_snapshot_upload_open(struct fs_snapshot_upload **out,
     upload->config = *config;
     pthread_mutex_init(&upload->lock, NULL);
     int result = read_notes_locked(upload);
-    if (result < 0 && result != -EBUSY) {
-        snprintf(message, message_size, "staging_dir: what was noted about uploads: %s",
-                 result == -EPROTO ? "the file is damaged" : strerror(-result));
-        fs_snapshot_upload_close(upload);
-        return result;
-    }
+    if (result < 0 && result != -EBUSY) /* a mount is of use all the same */
+        fs_log_print(
+            config->target->log, FS_LOG_ERROR,
+            "snapshots: uploads are not possible, what was noted of earlier ones cannot be "
+            "read (snapshots/uploads in staging_dir): %s",
+            result == -EPROTO ? "the file is damaged" : strerror(-result));
     tell_unfinished(upload);
     *out = upload;
     return 0;

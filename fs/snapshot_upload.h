@@ -32,16 +32,17 @@ struct fs_snapshot_upload_config {
     void *arg;
 };
 
-/* Reads what earlier runs noted, and logs what they did not finish. Returns 0, or -errno with
- * a line in words. */
+/* Reads what earlier runs noted, and logs what they did not finish. Returns 0 or -ENOMEM: where it
+ * cannot be read, uploads fail. */
 int fs_snapshot_upload_open(struct fs_snapshot_upload **out,
-                            const struct fs_snapshot_upload_config *config, char *message,
-                            size_t message_size) __attribute__((warn_unused_result, nonnull));
+                            const struct fs_snapshot_upload_config *config)
+    __attribute__((warn_unused_result, nonnull));
 
 /* NULL is fine. */
 void fs_snapshot_upload_close(struct fs_snapshot_upload *upload);
 
-/* Do it, or go on with it: the function of a job.
+/* Do it, or go on with it: the function of a job. What is finished, of the same files, and is still
+ * there, is not done again.
  *
  * Returns 0; -ENOENT (no such directory); -EBUSY (it is being written); -EINVAL (it is no snapshot,
  * or not the one that an unfinished upload began with); -ENOSPC (the canister has no room for one

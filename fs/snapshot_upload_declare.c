@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #define CALL_TIMEOUT_NS   (UINT64_C(600) * 1000000000) /* a refusal is certified after 4 min */
 #define SNAPSHOTS_AT_ONCE 10                           /* of one canister (IC resource limits) */
+#define EXPIRY_MARGIN_S   60
 
 static int list(const struct snapshot_session *session, struct ic_snapshot_list *out,
                 struct ic_error *err)
@@ -14,6 +16,20 @@ static int list(const struct snapshot_session *session, struct ic_snapshot_list 
     const struct fs_target *target = session->upload->config.target;
     const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
     return ic_snapshot_list(target->agent, &target->canister, &io, out, err);
+}
+
+int snapshot_session_is_there(const struct snapshot_session *session,
+                              const struct ic_snapshot_id *id, bool *out, struct ic_error *err)
+{
+    struct ic_snapshot_list now = {0};
+    int result = list(session, &now, err);
+    bool is_there = false;
+    for (size_t i = 0; i < now.n; i++)
+        is_there = is_there || ic_snapshot_id_is_equal(&now.items[i].id, id);
+    ic_snapshot_list_fini(&now);
+    if (result == 0)
+        *out = is_there;
+    return result;
 }
 
 static int note_id(struct snapshot_session *session, const struct ic_snapshot_id *id,
@@ -89,6 +105,13 @@ static int find_made(struct snapshot_session *session, struct ic_error *err)
     return result < 0 ? result : (int)n_found;
 }
 
+static bool is_expired(const struct snapshot_session *session)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec > session->note.expiry_ns / 1000000000 + EXPIRY_MARGIN_S;
+}
+
 /* Returns 1: the note holds the id; 0: it made none, and will not; or -errno. */
 static int settle(struct snapshot_session *session, struct ic_error *err)
 {
@@ -106,9 +129,14 @@ static int settle(struct snapshot_session *session, struct ic_error *err)
     bool was_refused = err->reject_code != 0 || err->code == IC_E_OVERLOADED;
     if (was_refused)
         return 0;
-    return err->code == IC_E_UNKNOWN_OUTCOME && atomic_load(io.cancel) == false
-               ? find_made(session, err)
-               : result;
+    if (err->code != IC_E_UNKNOWN_OUTCOME || atomic_load(io.cancel))
+        return result;
+    struct ic_error cause = {0};
+    int made = find_made(session, &cause);
+    if (made < 0)
+        *err = cause;
+    /* That there is none says something only once none can be made any more. */
+    return made == 0 && !is_expired(session) ? result : made;
 }
 
 /* --- a new call --- */

@@ -36,6 +36,10 @@ int snapshot_session_forget(const struct snapshot_session *session, struct ic_er
  * lost. */
 int snapshot_session_declare(struct snapshot_session *session, struct ic_error *err);
 
+/* Does the canister list it now? */
+int snapshot_session_is_there(const struct snapshot_session *session,
+                              const struct ic_snapshot_id *id, bool *out, struct ic_error *err);
+
 /* --- snapshot_upload_send.c --- */
 
 /* Send the pieces that are not known to be there, and note how far it is. */

@@ -60,8 +60,12 @@ static void say_locked(struct carry *carry, int64_t now_ns)
 {
     double spent = (double)(now_ns - carry->started_ns) / 1e9;
     uint64_t left = carry->n_total - carry->n_bytes;
-    double seconds = carry->n_bytes ? spent * (double)left / (double)carry->n_bytes : 0;
     carry->said_ns = now_ns;
+    if (carry->n_bytes == 0) {
+        fs_job_say(carry->session->job, "%s: 0 of %" PRIu64 " bytes", carry->verb, carry->n_total);
+        return;
+    }
+    double seconds = spent * (double)left / (double)carry->n_bytes;
     fs_job_say(carry->session->job, "%s: %" PRIu64 " of %" PRIu64 " bytes, about %.0f s left",
                carry->verb, carry->n_bytes, carry->n_total, seconds);
 }

@@ -383,6 +383,81 @@ describe('what ends it', () => {
     await end(mount, idIn(await done(mount, 'snapshot upload mine')));
   });
 
+  // What is noted of an upload whose call is too long ago for the network to know it.
+  async function forgotten(staging) {
+    const { stdout } = await run('find', [staging, '-name', 'uploads']);
+    const [note] = JSON.parse(await readFile(stdout.trim(), 'utf8'));
+    assert.equal(note.state, 'declaring');
+    const long_ago = String(BigInt(note.expiry_ns) - 3_600_000_000_000n);
+    await writeFile(stdout.trim(), JSON.stringify([{ ...note, expiry_ns: long_ago, request_id: '00'.repeat(32) }]));
+  }
+
+  async function lostReply() {
+    const other = await manager.declare({ stable_memory_size: BigInt(SIZE) });
+    const { staging, mount } = await prepared();
+    await hold('upload_canister_snapshot_metadata', 1, { kind: 'stall', in_body: true });
+    await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
+    await held('stall');
+    await eventually(async () => (await manager.list()).length === 2);
+    await kill(mount);
+    await network.faults([]);
+    await forgotten(staging);
+    const mine = (await manager.list()).find((id) => id !== other);
+    return { other, mine, again: await mountOf('blank', staging) };
+  }
+
+  test('an answer that was lost for good: the id is found by what was not there before', async () => {
+    const { other, mine, again } = await lostReply();
+    assert.equal(idIn(await done(again, 'snapshot upload mine')), mine);
+    await manager.delete(other);
+    await end(again, mine);
+  });
+
+  test('... and if two could be it, the user is asked', async () => {
+    const { other, mine, again } = await lostReply();
+    const twin = await manager.declare({ stable_memory_size: BigInt(SIZE) });
+    await failed(again, 'snapshot upload mine', 'EBUSY', /2 snapshots were uploaded meanwhile/);
+    await failed(again, 'snapshot drop mine', 'EBUSY', /finds out first/);
+    await manager.delete(twin);
+    await manager.delete(other);
+    const id = idIn(await done(again, 'snapshot upload mine'));
+    assert.equal(id, mine);
+    await end(again, id);
+  });
+
+  test('... and if there is none, one is made', async () => {
+    const { other, mine, again } = await lostReply();
+    for (const id of [other, mine]) await manager.delete(id);
+    await end(again, idIn(await done(again, 'snapshot upload mine')));
+  });
+
+  test('once more: nothing is done; after it was deleted a new one is made', async () => {
+    const { mount } = await prepared();
+    const id = idIn(await done(mount, 'snapshot upload mine'));
+    const calls = callsOf(await network.requestsDuring(async () => assert.equal(idIn(await done(mount, 'snapshot upload mine')), id)));
+    assert.deepEqual(calls, ['list_canister_snapshots']);
+    await manager.delete(id);
+    const other = idIn(await done(mount, 'snapshot upload mine'));
+    assert.notEqual(other, id);
+    await end(mount, other);
+  });
+
+  test('notes that are damaged: said, the mount is of use, nothing is uploaded', async () => {
+    const { staging, mount } = await prepared();
+    const id = idIn(await done(mount, 'snapshot upload mine'));
+    await mount.unmount();
+    const { stdout } = await run('find', [staging, '-name', 'uploads']);
+    for (const text of ['', '[{', '{}', '[1]', '[{"name":"mine"}]', `[${'['.repeat(100_000)}`]) {
+      await writeFile(stdout.trim(), text);
+      const again = await mountOf('blank', staging);
+      assert.match(again.stderr, /the file is damaged/);
+      assert.ok((await readFile(again.path('snapshots', 'mine', 'stable_memory.bin'))).equals(stable));
+      await failed(again, 'snapshot upload mine', 'EIO', /cannot be read/);
+      await again.unmount();
+    }
+    await manager.delete(id);
+  });
+
   test('files that changed: refused, until it is dropped', async () => {
     const { staging, mount } = await prepared();
     await hold('upload_canister_snapshot_data', 2, { kind: 'stall' });
