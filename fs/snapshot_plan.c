@@ -124,7 +124,7 @@ static int add_chunk(struct fs_snapshot_plan *plan, int dir_fd, const uint8_t ha
                      struct ic_sha256 *sha, struct ic_error *err)
 {
     char name[CHUNK_NAME_LEN];
-    struct stat st;
+    struct stat st = {0};
     format_chunk(hash, name);
     int fd = open_file(dir_fd, name, &st);
     if (fd == -ENOENT)
@@ -143,7 +143,7 @@ static int add_chunk(struct fs_snapshot_plan *plan, int dir_fd, const uint8_t ha
 static int read_metadata(struct fs_snapshot_plan *plan, int dir_fd, struct ic_sha256 *sha,
                          struct ic_error *err)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open_file(dir_fd, "metadata.json", &st);
     if (fd == -ENOENT)
         return ic_fail(err, IC_E_CONFIG, "metadata.json is missing");

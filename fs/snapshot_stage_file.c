@@ -2,6 +2,7 @@
 #include "fs/snapshot_stage_impl.h"
 #include "fs/stages.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ int snapshot_stage_place_locked(struct fs_snapshot_stage *stage, fuse_ino_t pare
 {
     char dir_path[PATH_MAX];
     int result = snapshot_stage_take_locked(stage);
-    if (result < 0)
+    if (result != 0)
         return result;
     struct fs_snapshot_node *dir = snapshot_stage_at_locked(stage, parent);
     if (!dir)
@@ -64,7 +65,7 @@ static int check_room_locked(const struct fs_snapshot_stage *stage)
 int fs_snapshot_stage_mkdir(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
                             const struct fs_snapshot_maker *maker, struct fuse_entry_param *out)
 {
-    struct fs_snapshot_node *dir;
+    struct fs_snapshot_node *dir = NULL;
     char path[PATH_MAX];
     if (parent == FS_SNAPSHOT_STAGE_TOP && looks_like_id(name))
         return -EEXIST;
@@ -88,6 +89,7 @@ int fs_snapshot_stage_mkdir(struct fs_snapshot_stage *stage, fuse_ino_t parent, 
 /* It is not there on the disk any more. */
 static void drop_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *node)
 {
+    assert(node->parent);
     for (struct fs_snapshot_node *up = node->parent; up; up = up->parent)
         up->n_writers -= node->n_writers;
     DL_DELETE(node->parent->children, node);
@@ -98,7 +100,7 @@ static void drop_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node
 int fs_snapshot_stage_remove(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
                              bool is_dir)
 {
-    struct fs_snapshot_node *dir;
+    struct fs_snapshot_node *dir = NULL;
     char path[PATH_MAX];
     pthread_mutex_lock(&stage->lock);
     int result = snapshot_stage_place_locked(stage, parent, name, &dir, path);
@@ -120,6 +122,7 @@ static int move_locked(struct fs_snapshot_node *node, struct fs_snapshot_node *d
     char *copy = strdup(name);
     if (!copy)
         return -ENOMEM;
+    assert(node->parent);
     for (struct fs_snapshot_node *up = node->parent; up; up = up->parent)
         up->n_writers -= node->n_writers;
     DL_DELETE(node->parent->children, node);
@@ -142,12 +145,14 @@ static int move_locked(struct fs_snapshot_node *node, struct fs_snapshot_node *d
 static int rename_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
                          fuse_ino_t new_parent, const char *new_name, unsigned flags)
 {
-    struct fs_snapshot_node *dir, *new_dir;
-    char path[PATH_MAX], new_path[PATH_MAX];
+    struct fs_snapshot_node *dir = NULL;
+    struct fs_snapshot_node *new_dir = NULL;
+    char path[PATH_MAX];
+    char new_path[PATH_MAX];
     int result = snapshot_stage_place_locked(stage, parent, name, &dir, path);
     if (result == 0)
         result = snapshot_stage_place_locked(stage, new_parent, new_name, &new_dir, new_path);
-    if (result < 0)
+    if (result != 0)
         return result;
     struct fs_snapshot_node *node = snapshot_stage_child_locked(dir, name);
     struct fs_snapshot_node *old = snapshot_stage_child_locked(new_dir, new_name);
@@ -289,7 +294,7 @@ int fs_snapshot_stage_create(struct fs_snapshot_stage *stage, fuse_ino_t parent,
                              const struct fs_snapshot_maker *maker, int flags,
                              struct fuse_entry_param *entry, struct fs_snapshot_file *out)
 {
-    struct fs_snapshot_node *dir;
+    struct fs_snapshot_node *dir = NULL;
     struct fs_snapshot_node *node = NULL;
     char path[PATH_MAX];
     int kept = flags & (O_ACCMODE | O_APPEND);

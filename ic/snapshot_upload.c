@@ -79,6 +79,7 @@ struct global_types {
 static void make_global_types(struct global_types *out)
 {
     size_t n = 0;
+    *out = (struct global_types){0};
     for (size_t i = 0; i < N_KINDS; i++) {
         uint32_t id = ic_candid_hash(kinds[i].name, strlen(kinds[i].name));
         size_t at = n++;
@@ -110,7 +111,7 @@ static int build_globals(struct ic_arena *arena, const struct ic_snapshot_metada
         ret = ic_arena_alloc(arena, m->n_globals, sizeof(struct ic_value), &items_room);
     if (ret == 0)
         ret = ic_arena_alloc(arena, m->n_globals, sizeof(struct ic_value), &payloads_room);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     struct global_types *types = types_room;
     struct ic_value *items = items_room;
