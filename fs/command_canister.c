@@ -177,6 +177,8 @@ static int run_load(void *arg, struct fs_job *job, struct ic_error *err)
     };
     if (!find_id(command, "snapshot load", &load.id))
         return ic_fail(err, IC_E_CONFIG, "not a command");
+    load.is_verified = mount->uploads && fs_snapshot_upload_state_of(mount->uploads, &load.id) ==
+                                             FS_SNAPSHOT_UPLOAD_VERIFIED;
     int result = check_rest(mount, err);
     if (result == 0)
         result = fs_snapshot_load(mount->downtime, &mount->target, job, &load, err);

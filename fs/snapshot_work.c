@@ -203,7 +203,7 @@ static int check(const struct fs_target *target, struct fs_job *job,
     }
     bool is_uploaded = metadata.is_uploaded;
     ic_snapshot_metadata_fini(&metadata);
-    if (!is_uploaded || load->force)
+    if (!is_uploaded || load->is_verified || load->force)
         return 0;
     ic_fail(err, IC_E_CONFIG,
             "snapshot %s was uploaded, and not verified by this program: what was never sent of it "

@@ -4,9 +4,9 @@
  * is made once: an outcome that got lost is asked for, and told from the list of snapshots before
  * and after.
  *
- * What a canister is loaded with must be whole: a snapshot that the network took of it. One that
- * was uploaded is loaded only when the user insists, for the network takes zeros for what was never
- * sent.
+ * What a canister is loaded with must be whole: a snapshot that the network took of it, or one that
+ * was uploaded here and read back (snapshot_upload.h). Any other that was uploaded is loaded only
+ * when the user insists, for the network takes zeros for what was never sent.
  */
 #ifndef CANISTERFS_FS_SNAPSHOT_WORK_H
 #define CANISTERFS_FS_SNAPSHOT_WORK_H
@@ -31,8 +31,9 @@ int fs_snapshot_delete(const struct fs_target *target, struct fs_job *job,
 
 struct fs_snapshot_load {
     struct ic_snapshot_id id;
-    bool is_live; /* load it into a canister that runs */
-    bool force;   /* also one that this program does not know to be whole */
+    bool is_live;     /* load it into a canister that runs */
+    bool is_verified; /* it was uploaded here, and read back */
+    bool force;       /* also one that this program does not know to be whole */
 };
 
 /* Replace all of the canister by a snapshot, within a downtime. One that the network does not load

@@ -202,9 +202,7 @@ describe('uploading', () => {
         await client.stableWrite(network.canisters.sample, 0, Buffer.alloc(64, 7));
         await eventually(async () => (await client.stableRead(network.canisters.sample, 0, 64)).equals(Buffer.alloc(64, 7)));
       }
-      await manager.stop();
-      await manager.load(id);
-      await manager.start();
+      await done(mount, `snapshot load ${id}`);
       if (name === 'sample')
         assert.deepEqual(await client.stableRead(network.canisters.sample, 0, 64), seedBytes(1n, 0, 64));
       for (const other of await manager.list()) await manager.delete(other);
@@ -472,6 +470,8 @@ describe('what ends it', () => {
     await file.close();
     await failed(again, 'snapshot upload mine', 'EINVAL', /snapshot drop mine/);
     assert.equal((await manager.list()).length, 1);
+    const [unfinished] = await manager.list();
+    await failed(again, `snapshot load ${unfinished}`, 'EINVAL', /not verified/);
     await done(again, 'snapshot drop mine');
     assert.deepEqual(await manager.list(), []);
     await end(again, idIn(await done(again, 'snapshot upload mine')));
