@@ -84,6 +84,11 @@ const struct fs_command fs_commands[] = {
      "upgrade the canister to the module in a file, an absolute path without spaces; it is stopped "
      "before and started after, if it runs",
      1, 2, fs_command_upgrade},
+    {"call-ranges", "METHOD TOTAL [from=N]",
+     "call an update method over ranges (from, to) of TOTAL, halving them on limits; the same "
+     "again "
+     "goes on with one that was interrupted, from=N begins there",
+     2, 3, fs_command_call_ranges},
     {"start", "", "start the canister, also one that an interrupted command left stopped", 0, 0,
      fs_command_start},
     {"stop", "", "stop the canister; it stays stopped until `start`", 0, 0, fs_command_stop},

@@ -1,12 +1,16 @@
 /* See command_canister.h. */
 #include "fs/command_canister.h"
 
+#include "fs/call_ranges.h"
+#include "fs/call_ranges_note.h"
+#include "fs/command.h"
 #include "fs/mount.h"
 #include "fs/snapshot_work.h"
 #include "fs/upgrade.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- who may, and when --- */
@@ -232,4 +236,80 @@ int fs_command_upgrade(void *arg, const struct fs_control_line *line, char *mess
         result = -EINVAL;
     }
     return result < 0 ? result : submit(arg, line, run_upgrade, message, message_size);
+}
+
+/* --- call-ranges --- */
+
+struct ranges {
+    char method[CALL_RANGES_METHOD_MAX];
+    struct fs_call_ranges what;
+};
+
+/* From the words of a command; false: it is none. */
+static bool parse_ranges(const char *text, struct ranges *out)
+{
+    char copy[FS_CONTROL_WRITE_MAX + 1];
+    char *saved = NULL;
+    snprintf(copy, sizeof(copy), "%s", text);
+    (void)strtok_r(copy, " ", &saved); /* "call-ranges" */
+    const char *method = strtok_r(NULL, " ", &saved);
+    const char *total = strtok_r(NULL, " ", &saved);
+    const char *from = strtok_r(NULL, " ", &saved);
+    *out = (struct ranges){0};
+    if (!total || strlen(method) >= sizeof(out->method) ||
+        !fs_command_parse_number(total, &out->what.total))
+        return false;
+    memcpy(out->method, method, strlen(method) + 1);
+    out->what.method = out->method;
+    out->what.has_from = from != NULL;
+    return !from || (strncmp(from, "from=", strlen("from=")) == 0 &&
+                     fs_command_parse_number(from + strlen("from="), &out->what.from) &&
+                     out->what.from <= out->what.total);
+}
+
+/* The interface as it is now: an upgrade may have come before. NULL: the canister has none that can
+ * be read; then that of the mount serves. */
+static struct ic_did *read_interface(struct fs_mount *mount, const struct fs_job *job)
+{
+    const struct ic_io io = fs_job_io(job, mount->options->timeout_ns);
+    const struct source_io source_io = {.deadline_ns = io.deadline_ns, .cancel = io.cancel};
+    struct ic_did *did = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    fs_facts_refresh(mount->facts, &source_io);
+    if (fs_facts_take_candid(mount->facts, &text, &len) == 0 && text &&
+        ic_did_parse(text, len, NULL, &did, NULL) < 0)
+        did = NULL;
+    free(text);
+    return did;
+}
+
+static int run_call_ranges(void *arg, struct fs_job *job, struct ic_error *err)
+{
+    struct fs_mount *mount = arg;
+    struct ranges ranges;
+    if (!parse_ranges(fs_job_command(job), &ranges))
+        return ic_fail(err, IC_E_CONFIG, "not a command");
+    int result = check_rest(mount, err);
+    if (result < 0)
+        return result;
+    struct ic_did *did = mount->options->did ? NULL : read_interface(mount, job);
+    ranges.what.did = did ? did : mount->discovery.did;
+    result = fs_call_ranges_run(&mount->target, job, &ranges.what, err);
+    ic_did_free(did);
+    fs_mount_outdate(mount);
+    return result;
+}
+
+int fs_command_call_ranges(void *arg, const struct fs_control_line *line, char *message,
+                           size_t message_size)
+{
+    struct ranges ranges;
+    int result = need_rest(arg, message, message_size);
+    if (result == 0 && !parse_ranges(line->text, &ranges)) {
+        snprintf(message, message_size,
+                 "TOTAL is a number, and behind it comes only from=N, a number up to it");
+        result = -EINVAL;
+    }
+    return result < 0 ? result : submit(arg, line, run_call_ranges, message, message_size);
 }

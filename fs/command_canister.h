@@ -21,5 +21,8 @@ int fs_command_snapshot_load(void *arg, const struct fs_control_line *line, char
 /* "upgrade FILE [skip_pre_upgrade]" */
 int fs_command_upgrade(void *arg, const struct fs_control_line *line, char *message,
                        size_t message_size);
+/* "call-ranges METHOD TOTAL [from=N]" */
+int fs_command_call_ranges(void *arg, const struct fs_control_line *line, char *message,
+                           size_t message_size);
 
 #endif

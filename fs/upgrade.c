@@ -6,7 +6,6 @@
 #include "ic/certificate.h"
 #include "ic/lifecycle.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,14 +161,16 @@ static int build_hashes(const struct course *c, struct ic_arena *arena, struct i
         return result;
     struct ic_type *type = type_room;
     struct ic_value *items = items_room;
+    const struct ic_type *record = NULL;
     for (size_t i = 0; result == 0 && i < chunks->n; i++) {
         const struct ic_part part = {"hash", ic_blob(chunks->hashes[i], IC_SHA256_LEN)};
+        items[i] = (struct ic_value){0};
         result = ic_build_record(arena, &part, 1, &items[i]);
+        record = items[i].type;
     }
     if (result < 0)
         return result;
-    assert(chunks->n > 0);
-    *type = (struct ic_type){.kind = IC_TYPE_VEC, .as.elem = items[0].type};
+    *type = (struct ic_type){.kind = IC_TYPE_VEC, .as.elem = record};
     *out = (struct ic_value){.type = type, .as.seq = {items, chunks->n}};
     return 0;
 }

@@ -49,6 +49,7 @@ for lie in 1 2 3; do
         liar.c $sample
 done
 build hello c hello.c candid.c
+build in_ranges c in_ranges.c candid.c
 build distrikt c distrikt.c candid.c heap.c
 build motoko motoko
 build dscvr motoko

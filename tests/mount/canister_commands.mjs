@@ -48,6 +48,16 @@ class Canister {
     await run('fusermount3', ['-uz', this.mount.point]).catch(() => {});
   }
 
+  // How often each of the first n items was restored (tests/canisters/in_ranges.c).
+  async given(n) {
+    const counts = [];
+    for (let i = 0; i < n; i++) {
+      const reply = await this.rig.client.query(this.id, 'given', encode([IDL.Nat64], [BigInt(i)]));
+      counts.push(Number(IDL.decode([IDL.Nat64], reply)[0]));
+    }
+    return counts;
+  }
+
   post(text) {
     return this.rig.client.update(this.id, 'post', encode([IDL.Text], [text]));
   }

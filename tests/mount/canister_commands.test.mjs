@@ -255,6 +255,68 @@ describe('upgrade', { concurrency: 3 }, () => {
   });
 });
 
+describe('call-ranges', { concurrency: 3 }, () => {
+  const laneTest = inLanes(() => Rig.open(stage));
+  const command = 'call-ranges restore_content_stable 250';
+  const once = Array(250).fill(1);
+
+  laneTest('halved on a limit, each item once', async (rig) => {
+    const canister = await rig.begin(['rw'], 'in_ranges');
+    const { job, calls } = await canister.callsOf(command);
+    assert.equal(job.state, 'done', JSON.stringify(job.error));
+    assert.equal(job.progress, 'all of 250 done, 7 calls'); // 250, 125: too many; then 62 at a time
+    assert.equal(calls.length, 7);
+    assert.deepEqual(await canister.given(250), once);
+    await canister.mount.unmount();
+  });
+
+  laneTest('a range that fails: what was done is kept, the same again goes on, from=N skips', async (rig) => {
+    const canister = await rig.begin(['rw'], 'in_ranges');
+    const all = 'call-ranges restore_content_stable 2000';
+    for (let i = 0; i < 2; i++) {
+      const { state, error } = await canister.command(all);
+      assert.deepEqual([state, error.errno, error.outcome_unknown], ['failed', 'EIO', false]);
+      assert.match(error.message, /^\[\d+, 2000\): .*an item that cannot be restored/);
+    }
+    const other = await canister.command(command);
+    assert.deepEqual([other.state, other.error.errno], ['failed', 'EBUSY']);
+    assert.match(other.error.message, /was interrupted at \d+: the same again goes on, from=0 begins anew/);
+    assert.equal((await canister.command(`${all} from=2000`)).state, 'done');
+    await canister.mount.unmount();
+  });
+
+  laneTest('what it is not for', async (rig) => {
+    const canister = await rig.begin(['rw'], 'in_ranges');
+    for (const [text, errno] of [['call-ranges given 5', 'EINVAL'], ['call-ranges nothing 5', 'ENOENT']]) {
+      const { job, calls } = await canister.callsOf(text);
+      assert.deepEqual([job.state, job.error.errno], ['failed', errno], text);
+      assert.deepEqual(calls, []);
+    }
+    for (const text of ['call-ranges given', 'call-ranges given x', 'call-ranges given 5 6', 'call-ranges given 5 from=6'])
+      assert.equal(await canister.write(text), 'EINVAL', text);
+    assert.equal((await canister.command('call-ranges restore_content_stable 0')).state, 'done');
+    await canister.mount.unmount();
+  });
+
+  for (const how of Object.keys(HOLDS).filter((other) => isLong || other !== 'before it arrives'))
+    laneTest(`killed at every call, ${how}: each item once`, async (rig) => {
+      for (const n of [1, 2, 3, 5, 7]) {
+        const canister = await rig.begin(['rw'], 'in_ranges');
+        await canister.hold(n, HOLDS[how]);
+        assert.equal(await canister.write(command), 'done');
+        assert.ok(await canister.held(command, HOLDS[how]));
+        await canister.killDaemon();
+        if (HOLDS[how].kind === 'late') await sleep(HOLDS[how].ms + 100);
+        await rig.network.faults([]);
+        await canister.mountAgain();
+        const job = await canister.command(command);
+        assert.equal(job.state, 'done', JSON.stringify(job.error));
+        assert.deepEqual(await canister.given(250), once, `call ${n}`);
+        await canister.mount.unmount();
+      }
+    });
+});
+
 // kill -9 of the program while the n-th call of a command is held.
 const COMMANDS = {
   take: { text: () => 'snapshot take', n: 2 },
