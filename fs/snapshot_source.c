@@ -6,6 +6,7 @@
  */
 #include "fs/snapshots_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -132,9 +133,11 @@ static int find_blob(struct snapshot *snapshot, enum snapshot_part part, struct 
     struct source *opened = NULL;
     struct source *known = keep_first(snapshot, part, NULL);
     int result = known ? 0 : open_blob(snapshot, part, &opened);
-    if (result == 0)
-        *out = known ? known : keep_first(snapshot, part, opened);
-    return result;
+    if (result < 0)
+        return result;
+    *out = known ? known : keep_first(snapshot, part, opened);
+    assert(*out);
+    return 0;
 }
 
 /* --- a blob, as the tree sees it --- */
