@@ -374,9 +374,12 @@ describe('what ends it', () => {
 
   test('a subnet that takes no more for the moment is asked again', async () => {
     const { mount } = await prepared();
+    const data = { endpoint: 'call', method: 'upload_canister_snapshot_data' };
     await network.faults([
-      { endpoint: 'call', method: 'upload_canister_snapshot_data', nth: 2, kind: 'reset' },
-      { endpoint: 'call', method: 'upload_canister_snapshot_data', nth: 4, kind: 'reset' },
+      { ...data, nth: 2, kind: 'reject', code: 'IC0210' },
+      { ...data, nth: 3, kind: 'reject', code: 'IC0504', message: 'Canister is heap delta rate limited' },
+      { ...data, nth: 4, kind: 'reset' },
+      { endpoint: 'call', method: 'read_canister_snapshot_data', nth: 2, kind: 'reject', code: 'IC0210' },
     ]);
     await end(mount, idIn(await done(mount, 'snapshot upload mine')));
   });
@@ -454,6 +457,15 @@ describe('what ends it', () => {
       await again.unmount();
     }
     await manager.delete(id);
+  });
+
+  test('no id is given: nothing is left to go on with', async () => {
+    const { mount } = await prepared();
+    await hold('upload_canister_snapshot_metadata', 1, { kind: 'reject', code: 'IC0207', message: 'out of cycles' });
+    await failed(mount, 'snapshot upload mine', 'ENOSPC', /out of cycles/);
+    assert.deepEqual((await mount.json('status')).snapshots.uploads, []);
+    await network.faults([]);
+    await end(mount, idIn(await done(mount, 'snapshot upload mine')));
   });
 
   test('files that changed: refused, until it is dropped', async () => {
