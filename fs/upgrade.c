@@ -152,13 +152,13 @@ static int build_mode(const struct course *c, struct ic_arena *arena, struct ic_
 static int build_hashes(const struct course *c, struct ic_arena *arena, struct ic_value *out)
 {
     const struct fs_module_chunks *chunks = &c->chunks;
-    void *type_room;
-    void *items_room;
+    void *type_room = NULL;
+    void *items_room = NULL;
     int result = ic_arena_alloc(arena, 1, sizeof(struct ic_type), &type_room);
     if (result == 0)
         result = ic_arena_alloc(arena, chunks->n, sizeof(struct ic_value), &items_room);
-    if (result < 0)
-        return result;
+    if (result < 0 || !type_room || !items_room)
+        return -ENOMEM;
     struct ic_type *type = type_room;
     struct ic_value *items = items_room;
     const struct ic_type *record = NULL;
