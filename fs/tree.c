@@ -320,6 +320,10 @@ static void move_mtime_locked(struct fs_entry *entry)
         entry->stat.mtime_ns > entry->opened_at_ns ? entry->stat.mtime_ns : entry->opened_at_ns;
     int64_t now = fs_tree_clock_ns(CLOCK_REALTIME);
     entry->opened_at_ns = now > shown + SECOND_NS ? now : shown + SECOND_NS;
+    /* A listed entry ends when the kernel forgets it; its time must not go back when it is made
+     * anew. */
+    if (entry->is_listed && entry->parent->opened_at_ns < entry->opened_at_ns)
+        entry->parent->opened_at_ns = entry->opened_at_ns;
 }
 
 int fs_tree_check_write(struct fs_tree *tree, fuse_ino_t ino, uint32_t uid)

@@ -65,7 +65,8 @@ struct fs_entry {
     int failure;            /* the last question's errno, 0 when it was answered */
     int64_t failed_at_ns;
 
-    int64_t opened_at_ns;    /* guarded by tree lock: last open of a live file, wall clock */
+    int64_t opened_at_ns;    /* guarded by tree lock: last open of a live file, wall clock; of a
+                                directory with a listing: of any file in it */
     struct fs_node *current; /* guarded by tree lock: newest node, may be NULL */
 };
 

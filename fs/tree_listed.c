@@ -87,6 +87,7 @@ static bool add_listed_locked(struct fs_tree *tree, struct fs_entry *entry)
     if (!entry->hh.tbl)
         return false;
     entry->parent->n_refs++;
+    entry->opened_at_ns = entry->parent->opened_at_ns;
     take_failure_locked(tree, entry);
     return true;
 }

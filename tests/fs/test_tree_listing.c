@@ -239,10 +239,14 @@ static void test_live(void)
     TAP_OK(again.attr_timeout <= 0, "with attributes that are not remembered");
     TAP_INT(fs_tree_open(w.tree, first.ino, CALLER, &io, &opened), 0, "it opens");
     fs_tree_close(w.tree, &opened);
-    fs_tree_forget(w.tree, first.ino, 2);
+    TAP_INT(look_up(&w, 3, &again), 0, "after which");
+    TAP_OK(again.attr.st_mtim.tv_sec > first.attr.st_mtim.tv_sec, "it is newer");
+    fs_tree_forget(w.tree, first.ino, 3);
     TAP_INT(n_open(&w), 0, "and is forgotten");
+    int64_t newest = again.attr.st_mtim.tv_sec;
     TAP_INT(look_up(&w, 3, &again), 0, "looked up once more");
     TAP_OK(again.ino == first.ino, "it has its number again");
+    TAP_OK(again.attr.st_mtim.tv_sec >= newest, "and is not older than it was");
     close_world(&w);
 }
 
