@@ -1,12 +1,12 @@
-// Downloads of a canister's snapshot: cp -r of its directory, from a fresh mount, against `icp canister snapshot download`, in
-// pairs, where each update call takes its time.
+// Downloads and uploads of a canister's snapshot, from fresh mounts, against `icp canister snapshot download` and `upload`, in
+// pairs, where each update call takes its time. `icp` compares nothing after an upload; a mount reads all of it back.
 //
 // usage: node snapshots.mjs [--size 256] [--repeat 3]      size of the stable memory in MiB
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client } from '../mount/client.mjs';
-import { run, Stage, top } from '../mount/harness.mjs';
+import { eventually, run, Stage, top } from '../mount/harness.mjs';
 import { icpIn, snapshotsOf } from '../mount/snapshots.mjs';
 import { fixed, median, MIB, ranged, seconds, spread, table, usage } from './measure.mjs';
 
@@ -31,7 +31,8 @@ class Watch {
 }
 
 const readCalls = (log) => log.filter(({ endpoint, method }) => endpoint === 'call' && /snapshot/.test(method)).length;
-const mountOf = (stage, network) => stage.mount(network, network.canisters.sample, ['-o', `identity=${network.identity}`]);
+const mountOf = (stage, network, options = []) =>
+  stage.mount(network, network.canisters.sample, ['-o', [`identity=${network.identity}`, ...options].join()]);
 
 async function ours(stage, network, id, to) {
   const mount = await mountOf(stage, network);
@@ -65,13 +66,55 @@ async function firstByte(stage, network, id) {
   return { took, calls: readCalls(log) };
 }
 
-async function pair(stage, network, official, id) {
+// From the command to its end; `sent`: to the answer of the last call that sends. The copy to the mount is local, before that.
+async function oursUp(stage, network, from) {
+  const staging = await mkdtemp(join(stage.dir, 'staging-'));
+  const mount = await mountOf(stage, network, ['rw', `staging_dir=${staging}`]);
+  await run('cp', ['-r', from, mount.path('snapshots', 'mine')]);
+  let job;
+  let took;
+  const log = await network.requestsDuring(async () => {
+    took = await seconds(async () => {
+      await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
+      await eventually(async () => {
+        [job] = (await mount.json('status')).jobs;
+        return job.state === 'done' || job.state === 'failed';
+      }, 600_000);
+    });
+  });
+  if (job.state !== 'done') throw new Error(JSON.stringify(job));
+  const sends = log.filter(({ method }) => /^upload_canister_snapshot/.test(method));
+  const sent = (Math.max(...sends.map(({ began, ms }) => began + ms)) - Math.min(...log.map(({ began }) => began))) / 1000;
+  const { peakBytes } = await usage(mount.pid);
+  await mount.unmount();
+  await rm(staging, { recursive: true });
+  return { took, sent, peakBytes, calls: readCalls(log), id: /[\da-f]{20,}/.exec(job.progress)[0] };
+}
+
+async function theirsUp({ icp, watch }, network, from) {
+  let out;
+  let took;
+  const log = await network.requestsDuring(async () => {
+    took = await seconds(async () => (out = await icp('canister', 'snapshot', 'upload', network.canisters.sample, '-i', from)));
+  });
+  return { took, peakBytes: watch.peakBytes, calls: readCalls(log), id: /[\da-f]{36}/.exec(out)[0] };
+}
+
+async function uploads(stage, network, official, snapshots, from) {
+  const ours = await oursUp(stage, network, from);
+  const theirs = await theirsUp(official, network, from);
+  await Promise.all([ours, theirs].map(({ id }) => snapshots.delete(id)));
+  return { ours, theirs };
+}
+
+async function pair(stage, network, official, snapshots, id) {
   const [oursDir, theirsDir] = ['ours', 'theirs'].map((name) => join(stage.dir, name));
   const cp = await ours(stage, network, id, oursDir);
   const icp = await theirs(official, network, id, theirsDir);
   await run('diff', ['-r', '--exclude=.lock', oursDir, theirsDir]);
+  const up = await uploads(stage, network, official, snapshots, oursDir);
   await Promise.all([oursDir, theirsDir].map((dir) => rm(dir, { recursive: true })));
-  return { cp, icp, first: await firstByte(stage, network, id) };
+  return { cp, icp, up, first: await firstByte(stage, network, id) };
 }
 
 function rows(pairs) {
@@ -88,19 +131,25 @@ function rows(pairs) {
     row('icp canister snapshot download', (p) => p.icp),
     ['16 bytes in the middle', ranged(spread(first.map(({ took }) => took)), 1), '', median(first.map(({ calls }) => calls))],
     ['cp to icp, pair by pair', ranged(spread(pairs.map((p) => p.icp.took / p.cp.took))), '', ''],
+    row('snapshot upload, with reading back', (p) => p.up.ours),
+    ['of that until all is sent', ranged(spread(pairs.map((p) => p.up.ours.sent)), 1), '', ''],
+    row('icp canister snapshot upload', (p) => p.up.theirs),
+    ['upload to icp, pair by pair', ranged(spread(pairs.map((p) => p.up.theirs.took / p.up.ours.took))), '', ''],
   ];
 }
 
 const stage = await Stage.open();
 try {
-  const network = await stage.network(['--demo', '--demo-size', `${values.size}M`]);
-  const id = await snapshotsOf(await Client.open(network), network.canisters.sample).take();
+  // All that `icp` sends at once must find room: it gives up at the first 503.
+  const network = await stage.network(['--demo', '--demo-size', `${values.size}M`, '--queue-bytes', '256M']);
+  const snapshots = snapshotsOf(await Client.open(network), network.canisters.sample);
+  const id = await snapshots.take();
   const watch = new Watch();
   const icp = icpIn(stage.dir, network, (pid) => watch.start(pid));
   await icp('canister', 'snapshot', 'list', network.canisters.sample); // its key is imported before the clock starts
   await network.options({ updateMs: UPDATE_MS });
   const pairs = [];
-  for (let i = 0; i < repeat; i++) pairs.push(await pair(stage, network, { icp, watch }, id));
+  for (let i = 0; i < repeat; i++) pairs.push(await pair(stage, network, { icp, watch }, snapshots, id));
   console.log(table(rows(pairs)));
   const report = { size_MiB: size / MIB, repeat, update_ms: UPDATE_MS, pairs };
   await mkdir(join(top, 'build'), { recursive: true });
