@@ -11,8 +11,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#define INO_BIT   (UINT64_C(1) << 53)
-#define DEPTH_MAX 16 /* of directories that are found */
+#define INO_BIT (UINT64_C(1) << 53)
 
 bool fs_snapshot_stage_is_ino(fuse_ino_t ino)
 {
@@ -103,7 +102,9 @@ int snapshot_stage_check_locked(const struct fs_snapshot_node *node)
 
 /* --- what there is --- */
 
-/* Reads a directory; those in it are read when it is their turn. */
+/* Reads a directory; those in it are read when it is their turn.
+ *
+ * depth  of what is in it */
 static int find_in(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir, unsigned depth)
 {
     char path[PATH_MAX];
@@ -126,7 +127,7 @@ static int find_in(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir
             continue;
         if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
             continue; /* nobody could make it here */
-        if (HASH_COUNT(stage->nodes) >= FS_SNAPSHOT_STAGE_NAMES || depth > DEPTH_MAX)
+        if (HASH_COUNT(stage->nodes) >= FS_SNAPSHOT_STAGE_NAMES || depth > FS_SNAPSHOT_STAGE_DEPTH)
             result = -ENOSPC;
         else if (!snapshot_stage_add_locked(stage, dir, entry->d_name, S_ISDIR(st.st_mode)))
             result = -ENOMEM;
@@ -155,7 +156,7 @@ static int open_files(struct fs_snapshot_stage *stage)
         return -errno;
     if (fsync(stage->dir_fd) < 0)
         return -errno;
-    return find_all(stage, &stage->top, 0);
+    return find_all(stage, &stage->top, 1);
 }
 
 static void forget_all(struct fs_snapshot_stage *stage)

@@ -10,7 +10,8 @@
  * can be changed (-EBUSY).
  *
  * Every name is known from the start, which is why there may be no more than
- * FS_SNAPSHOT_STAGE_NAMES.
+ * FS_SNAPSHOT_STAGE_NAMES; and no path has more than FS_SNAPSHOT_STAGE_DEPTH of them
+ * (-ENAMETOOLONG), so that what was made can always be found again.
  *
  * Locks: one, a leaf; held across calls of the disk, not across reading and writing. Thread safety:
  * every function but open and close from any thread.
@@ -23,6 +24,7 @@
 #include "fs/tree.h"
 
 #define FS_SNAPSHOT_STAGE_NAMES 65536
+#define FS_SNAPSHOT_STAGE_DEPTH 16 /* of the longest names: a path of PATH_MAX bytes */
 
 struct fs_snapshot_stage;
 struct fs_snapshot_node;

@@ -26,6 +26,28 @@ static bool looks_like_id(const char *name)
     return name[len] == '\0' && len >= ID_LEN_MIN && len % 2 == 0;
 }
 
+/* Names in its path. */
+static unsigned depth_of(const struct fs_snapshot_node *node)
+{
+    unsigned depth = 0;
+    for (; node->parent; node = node->parent)
+        depth++;
+    return depth;
+}
+
+/* Names in the longest path from it on, its own one counts. */
+static unsigned height_of(const struct fs_snapshot_node *node)
+{
+    unsigned height = 0;
+    const struct fs_snapshot_node *child;
+    DL_FOREACH(node->children, child)
+    {
+        unsigned of_child = height_of(child);
+        height = of_child > height ? of_child : height;
+    }
+    return height + 1;
+}
+
 int snapshot_stage_place_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent,
                                 const char *name, struct fs_snapshot_node **ret_dir,
                                 char path[PATH_MAX])
@@ -37,7 +59,7 @@ int snapshot_stage_place_locked(struct fs_snapshot_stage *stage, fuse_ino_t pare
     struct fs_snapshot_node *dir = snapshot_stage_at_locked(stage, parent);
     if (!dir)
         return -ESTALE;
-    if (strlen(name) >= FS_NAME_SIZE)
+    if (strlen(name) >= FS_NAME_SIZE || depth_of(dir) >= FS_SNAPSHOT_STAGE_DEPTH)
         return -ENAMETOOLONG;
     result = snapshot_stage_check_locked(dir);
     if (result == 0)
@@ -167,6 +189,8 @@ static int rename_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent, con
         return -EEXIST;
     if (old == node)
         return 0;
+    if (depth_of(new_dir) + height_of(node) > FS_SNAPSHOT_STAGE_DEPTH)
+        return -ENAMETOOLONG;
     result = snapshot_stage_check_locked(node);
     if (result == 0 && old)
         result = snapshot_stage_check_locked(old);

@@ -147,6 +147,29 @@ describe('local directories', () => {
     assert.deepEqual(await readdir(path()), []);
   });
 
+  test('no deeper than can be found again: the next mount has all of it', async () => {
+    const name = 'n'.repeat(255);
+    const nested = (n) => mount.path('snapshots', ...Array(n).fill(name));
+    process.chdir(mount.path('snapshots'));
+    for (let depth = 1; depth <= 16; depth++) {
+      await mkdir(name); // a whole path would be too long for the kernel
+      process.chdir(name);
+    }
+    assert.equal(await errno(mkdir(name)), 'ENAMETOOLONG');
+    assert.equal(await errno(writeFile('x', '')), 'ENAMETOOLONG');
+    process.chdir(stage.dir);
+    await mkdir(mount.path('snapshots', 'x', 'y'), { recursive: true });
+    assert.equal(await errno(rename(mount.path('snapshots', 'x'), join(nested(14), 'x'))), 'no error');
+    await mkdir(mount.path('snapshots', 'x', 'y', 'z'), { recursive: true });
+    assert.equal(await errno(rename(mount.path('snapshots', 'x'), join(nested(14), 'z'))), 'ENAMETOOLONG');
+    await mount.unmount();
+    mount = await mountOf('blank', staging);
+    assert.deepEqual((await readdir(mount.path('snapshots'))).sort(), [name, 'x']);
+    assert.deepEqual((await readdir(nested(14))).sort(), [name, 'x']);
+    for (const top of [name, 'x']) await run('rm', ['-r', mount.path('snapshots', top)]);
+    assert.deepEqual(await readdir(mount.path('snapshots')), []);
+  });
+
   test('holes stay holes, and nothing is larger than a snapshot can be', async () => {
     await mkdir(mount.path('snapshots', 'big'));
     const file = mount.path('snapshots', 'big', 'stable_memory.bin');
