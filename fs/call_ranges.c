@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Until the certified outcome of one call: it begins within five minutes or not at all. */
-#define CALL_NS (UINT64_C(11) * 60 * 1000000000)
+#define CALL_NS         (UINT64_C(11) * 60 * 1000000000)
+#define EXPIRY_MARGIN_S 60
 
 static const char note_name[] = "ranges";
 
@@ -132,6 +134,30 @@ static int open_dir(struct course *c, struct ic_error *err)
                : ic_fail(err, IC_E_BUSY, "another mount of this canister is at it");
 }
 
+/* from=N says what was done, and sets aside what was noted; but not a call that may run yet, beside
+ * those that are made now. Where nobody knows of it and it has expired, the user has decided. */
+static int check_over(const struct course *c, const struct call_ranges_note *left,
+                      struct ic_error *err)
+{
+    const struct ic_io io = fs_job_io(c->job, CALL_NS);
+    struct ic_reply reply = {0};
+    struct ic_error cause = {0};
+    struct timespec now;
+    fs_job_say(c->job, "waiting until an earlier call cannot run any more");
+    int result = ic_agent_ask_update(c->target->agent, &c->target->canister, left->method,
+                                     left->request_id, left->expiry_ns, &io, &reply, &cause);
+    ic_reply_fini(&reply);
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (result == 0 || cause.code != IC_E_UNKNOWN_OUTCOME ||
+        (uint64_t)now.tv_sec > left->expiry_ns / 1000000000 + EXPIRY_MARGIN_S)
+        return 0;
+    *err = cause;
+    ic_error_reword(
+        err, "%.100s of [%llu, %llu) was sent, and may run yet: nothing is called: %.200s",
+        left->method, (unsigned long long)left->done, (unsigned long long)left->to, cause.message);
+    return result;
+}
+
 static int read_note(struct course *c, const struct fs_call_ranges *what, struct ic_error *err)
 {
     char text[CALL_RANGES_NOTE_MAX + 1];
@@ -141,11 +167,14 @@ static int read_note(struct course *c, const struct fs_call_ranges *what, struct
     memcpy(fresh.method, what->method, strlen(what->method) + 1);
     c->note = fresh;
     ssize_t len = fs_note_file_read(c->dir_fd, note_name, text, sizeof(text));
-    if (len == -ENOENT || what->has_from)
+    if (len == -ENOENT)
         return 0;
     if (len < 0)
         return fail_disk((int)len, err);
-    if (call_ranges_note_parse(text, (size_t)len, &found) < 0)
+    int result = call_ranges_note_parse(text, (size_t)len, &found);
+    if (what->has_from)
+        return result == 0 && found.has_call ? check_over(c, &found, err) : 0;
+    if (result < 0)
         return ic_fail(err, IC_E_MALFORMED,
                        "the note in staging_dir is not of this program: from=0 "
                        "begins anew");

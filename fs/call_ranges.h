@@ -7,7 +7,8 @@
  *
  * Each call is made once. Before it is sent it is noted in staging_dir: the same command again goes
  * on where one that was interrupted has come to, and asks first what became of its last call. Where
- * nobody knows, the user decides (`from=`): nothing is called twice on a guess.
+ * nobody knows, the user decides (`from=`): nothing is called twice on a guess. Also then nothing
+ * is called for as long as that last call may run yet.
  */
 #ifndef CANISTERFS_FS_CALL_RANGES_H
 #define CANISTERFS_FS_CALL_RANGES_H

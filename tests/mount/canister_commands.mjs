@@ -100,22 +100,24 @@ class Canister {
     return (await this.status()).last_errors.at(-1).message;
   }
 
-  // Its job once it has ended.
-  async command(text, deadlineMs = 600_000) {
+  // Its job once it has ended. look: called with it whenever it is looked at before.
+  async command(text, look = () => {}, deadlineMs = 600_000) {
     const accepted = await this.write(text);
     if (accepted !== 'done') throw new Error(`${text}: ${accepted}: ${await this.words()}`);
     let job;
     await eventually(async () => {
       job = (await this.status()).jobs.findLast((other) => other.command === text);
-      return job.state === 'done' || job.state === 'failed';
+      const hasEnded = job.state === 'done' || job.state === 'failed';
+      if (!hasEnded) await look(job);
+      return hasEnded;
     }, deadlineMs);
     return job;
   }
 
   // The methods of the calls that a command makes.
-  async callsOf(text) {
+  async callsOf(text, look) {
     let job;
-    const requests = await this.rig.network.requestsDuring(async () => (job = await this.command(text)));
+    const requests = await this.rig.network.requestsDuring(async () => (job = await this.command(text, look)));
     const calls = requests.filter(({ endpoint }) => endpoint === 'call').map(({ method }) => method);
     return { job, calls };
   }

@@ -314,6 +314,26 @@ describe('call-ranges', { concurrency: 3 }, () => {
     await canister.mount.unmount();
   });
 
+  laneTest('from=N while a call of before may run yet: nothing is called beside it', async (rig) => {
+    const canister = await rig.begin(['rw'], 'in_ranges');
+    const late = { kind: 'late', ms: 10_000 };
+    await canister.hold(3, late);
+    assert.equal(await canister.write(command), 'done');
+    assert.ok(await canister.held(command, late));
+    await canister.killDaemon();
+    await rig.network.faults([]);
+    await canister.mountAgain();
+    const { job, calls } = await canister.callsOf(`${command} from=0`, async (found) => {
+      if (/cannot run any more/.test(found.progress)) await canister.write(`cancel ${found.id}`);
+    });
+    assert.deepEqual([job.state, job.error?.outcome_unknown], ['failed', true], JSON.stringify(job));
+    assert.match(job.error.message, /restore_content_stable of \[0, 62\) was sent, and may run yet: nothing is called/);
+    assert.deepEqual(calls, []);
+    assert.equal((await canister.command(command)).state, 'done');
+    assert.deepEqual(await canister.given(250), once);
+    await canister.mount.unmount();
+  });
+
   for (const how of Object.keys(HOLDS).filter((other) => isLong || other !== 'before it arrives'))
     laneTest(`killed at every call, ${how}: each item once`, async (rig) => {
       for (const n of [1, 2, 3, 5, 7]) {
