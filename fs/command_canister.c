@@ -65,11 +65,13 @@ static int need_rest(const struct fs_mount *mount, char *message, size_t message
     return -EBUSY;
 }
 
-/* The same when the job begins. */
-static int check_rest(const struct fs_mount *mount, struct ic_error *err)
+/* The same when the job begins, and no restore begins until fs_stages_let_go. */
+static int begin_change(const struct fs_mount *mount, struct ic_error *err)
 {
-    char message[200];
+    char message[200] = "a restore is being made: when it has ended";
     int result = need_rest(mount, message, sizeof(message));
+    if (result == 0)
+        result = fs_stages_hold(mount->stages);
     return result < 0 ? ic_fail(err, IC_E_BUSY, "%s", message) : 0;
 }
 
@@ -183,9 +185,11 @@ static int run_load(void *arg, struct fs_job *job, struct ic_error *err)
         return ic_fail(err, IC_E_CONFIG, "not a command");
     load.is_verified = mount->uploads && fs_snapshot_upload_state_of(mount->uploads, &load.id) ==
                                              FS_SNAPSHOT_UPLOAD_VERIFIED;
-    int result = check_rest(mount, err);
-    if (result == 0)
-        result = fs_snapshot_load(mount->downtime, &mount->target, job, &load, err);
+    int result = begin_change(mount, err);
+    if (result < 0)
+        return result;
+    result = fs_snapshot_load(mount->downtime, &mount->target, job, &load, err);
+    fs_stages_let_go(mount->stages);
     fs_mount_outdate(mount);
     return result;
 }
@@ -215,9 +219,11 @@ static int run_upgrade(void *arg, struct fs_job *job, struct ic_error *err)
     size_t len = strcspn(file, " ");
     snprintf(path, sizeof(path), "%.*s", (int)len, file);
     const struct fs_upgrade upgrade = {.path = path, .skip_pre_upgrade = file[len] != '\0'};
-    int result = check_rest(mount, err);
-    if (result == 0)
-        result = fs_upgrade_run(mount->downtime, &mount->target, job, &upgrade, err);
+    int result = begin_change(mount, err);
+    if (result < 0)
+        return result;
+    result = fs_upgrade_run(mount->downtime, &mount->target, job, &upgrade, err);
+    fs_stages_let_go(mount->stages);
     fs_mount_outdate(mount);
     return result;
 }
@@ -290,12 +296,13 @@ static int run_call_ranges(void *arg, struct fs_job *job, struct ic_error *err)
     struct ranges ranges;
     if (!parse_ranges(fs_job_command(job), &ranges))
         return ic_fail(err, IC_E_CONFIG, "not a command");
-    int result = check_rest(mount, err);
+    int result = begin_change(mount, err);
     if (result < 0)
         return result;
     struct ic_did *did = mount->options->did ? NULL : read_interface(mount, job);
     ranges.what.did = did ? did : mount->discovery.did;
     result = fs_call_ranges_run(&mount->target, job, &ranges.what, err);
+    fs_stages_let_go(mount->stages);
     ic_did_free(did);
     fs_mount_outdate(mount);
     return result;

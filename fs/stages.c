@@ -323,6 +323,24 @@ void fs_stages_set_mountpoint(struct fs_stages *stages, const char *path)
     stages->dev = fs_writer_device_of(path);
 }
 
+int fs_stages_hold(struct fs_stages *stages)
+{
+    pthread_mutex_lock(&stages->lock);
+    const struct fs_staged *staged = stages->list;
+    while (staged && staged->state != FS_STAGED_COMMITTING)
+        staged = staged->next;
+    stages->is_held = !staged;
+    pthread_mutex_unlock(&stages->lock);
+    return staged ? -EBUSY : 0;
+}
+
+void fs_stages_let_go(struct fs_stages *stages)
+{
+    pthread_mutex_lock(&stages->lock);
+    stages->is_held = false;
+    pthread_mutex_unlock(&stages->lock);
+}
+
 void fs_stages_stop(struct fs_stages *stages)
 {
     if (!stages)

@@ -86,6 +86,11 @@ void fs_stages_set_mountpoint(struct fs_stages *stages, const char *path) __attr
 /* Commits under way end soon, with EINTR, and none begins. Idempotent; NULL is fine. */
 void fs_stages_stop(struct fs_stages *stages);
 
+/* No commit begins (-EBUSY; what is staged is kept) until they are let go: for what replaces the
+ * state of the canister. By one at a time. Returns 0, or -EBUSY: one is under way. */
+int fs_stages_hold(struct fs_stages *stages) __attribute__((warn_unused_result, nonnull));
+void fs_stages_let_go(struct fs_stages *stages) __attribute__((nonnull));
+
 /* What is staged is kept, and logged. No handle may be open any more. NULL is fine. */
 void fs_stages_close(struct fs_stages *stages);
 

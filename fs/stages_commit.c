@@ -105,6 +105,16 @@ static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
     return result;
 }
 
+/* It is COMMITTING: what begins from now on to replace all of the canister sees that. */
+static int check_held(struct fs_stages *stages, struct ic_error *err)
+{
+    pthread_mutex_lock(&stages->lock);
+    bool is_held = stages->is_held;
+    pthread_mutex_unlock(&stages->lock);
+    return is_held ? ic_fail(err, IC_E_BUSY, "a command replaces the canister's state just now")
+                   : 0;
+}
+
 static int run(struct fs_staged *staged, const struct fs_stages_order *order, char *summary,
                size_t summary_size, struct ic_error *err)
 {
@@ -114,6 +124,8 @@ static int run(struct fs_staged *staged, const struct fs_stages_order *order, ch
     struct fs_restorer *restorer = NULL;
     struct stages_content expected;
     int result = prepare(staged, order->insists, &expected, err);
+    if (result == 0)
+        result = check_held(stages, err);
     if (result == 0)
         result = stages_check_expected(staged, &expected, order->cancel, err);
     if (result < 0)

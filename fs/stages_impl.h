@@ -92,6 +92,7 @@ struct fs_stages {
     pthread_mutex_t lock;
     pthread_cond_t ended; /* stopped, for the reporter */
     bool is_stopped;      /* guarded by lock, as is all that follows */
+    bool is_held;         /* no commit begins */
     bool is_dry_run;
     struct fs_staged *list; /* by number */
     struct fs_staged *by_ino;

@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Rig } from './canister_commands.mjs';
 import { HOLDS } from './crash.mjs';
-import { run, Stage } from './harness.mjs';
+import { eventually, run, Stage } from './harness.mjs';
 import { moduleOf } from './install.mjs';
 import { inLanes } from './lanes.mjs';
 
@@ -99,6 +99,24 @@ describe('snapshots and a canister that runs or not', { concurrency: 3 }, () => 
     assert.deepEqual([state, error.errno, error.outcome_unknown], ['failed', 'EIO', false]);
     assert.equal(await canister.posts(), 1);
     assert.equal((await canister.status()).downtime, null);
+    await canister.mount.unmount();
+  });
+
+  laneTest('a restore that begins while a snapshot is loaded: refused, and kept', async (rig) => {
+    const canister = await rig.begin();
+    const id = idOf(await canister.command('snapshot take'));
+    const bytes = randomBytes(2 * 65536);
+    await rig.network.faults([{ endpoint: 'call', method: 'load_canister_snapshot', kind: 'late', ms: 5000 }]);
+    const load = `snapshot load ${id} --running`;
+    assert.equal(await canister.write(load), 'done');
+    await rig.network.untilAsked({ method: 'load_canister_snapshot' });
+    await assert.rejects(writeFile(canister.mount.path('stable_memory'), bytes), { code: 'EBUSY' });
+    const [kept] = (await canister.status()).restores;
+    assert.deepEqual([kept.state, kept.errno], ['failed', 'EBUSY'], JSON.stringify(kept));
+    await eventually(async () => (await canister.status()).jobs.at(-1).state === 'done');
+    await rig.network.faults([]);
+    assert.equal((await canister.command(`restore resume ${kept.id}`)).state, 'done', 'there is nothing in the way any more');
+    assert.deepEqual(await readFile(canister.mount.path('stable_memory')), bytes);
     await canister.mount.unmount();
   });
 
