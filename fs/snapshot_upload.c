@@ -129,12 +129,20 @@ static int is_finished(const struct snapshot_session *session, struct ic_error *
 static int begin(struct snapshot_session *session, bool is_begun, struct ic_error *err)
 {
     const uint8_t *content = session->plan.content;
+    bool is_same = is_begun && memcmp(session->note.content, content, IC_SHA256_LEN) == 0;
+    if (is_begun && !is_same && session->note.state == FS_SNAPSHOT_DECLARING) {
+        int made = snapshot_session_settle(session, err);
+        if (made < 0)
+            return made;
+        is_begun = made > 0;
+    }
     if (!is_begun) {
+        session->note = (struct fs_snapshot_note){0};
         memcpy(session->note.content, content, IC_SHA256_LEN);
         snprintf(session->note.name, sizeof(session->note.name), "%s", session->name);
         return snapshot_session_declare(session, err);
     }
-    if (memcmp(session->note.content, content, IC_SHA256_LEN) != 0)
+    if (!is_same)
         return ic_fail(err, IC_E_CONFIG,
                        "its files are not those any more that an upload began with: `snapshot drop "
                        "%s` deletes the snapshot that it made; then upload anew",
@@ -247,16 +255,15 @@ int fs_snapshot_upload_drop(struct fs_snapshot_upload *upload, const char *name,
         return result;
     if (!find_note(upload, name, &session.note))
         return ic_fail(err, IC_E_NOT_FOUND, "no upload of snapshots/%.200s is unfinished", name);
+    int made = 1;
     if (session.note.state == FS_SNAPSHOT_DECLARING)
-        return ic_fail(err, IC_E_BUSY,
-                       "whether a snapshot was made is not known: `snapshot upload %.100s` finds "
-                       "out first",
-                       name);
-    result = delete_snapshot(upload->config.target, &session.note.id, job, err);
+        made = snapshot_session_settle(&session, err);
+    result = made > 0 ? delete_snapshot(upload->config.target, &session.note.id, job, err) : made;
     if (result == 0)
         result = snapshot_session_forget(&session, err);
     if (result == 0)
-        fs_job_say(job, "the unfinished snapshot is deleted, the files stay");
+        fs_job_say(job, made > 0 ? "the unfinished snapshot is deleted, the files stay"
+                                 : "no snapshot is known that it made; the files stay");
     upload->config.outdate(upload->config.arg);
     return result;
 }

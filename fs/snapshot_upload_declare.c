@@ -112,8 +112,20 @@ static bool is_expired(const struct snapshot_session *session)
     return (uint64_t)now.tv_sec > session->note.expiry_ns / 1000000000 + EXPIRY_MARGIN_S;
 }
 
-/* Returns 1: the note holds the id; 0: it made none, and will not; or -errno. */
-static int settle(struct snapshot_session *session, struct ic_error *err)
+/* Nobody knows the call any more, and there are not the files that would tell which snapshot is
+ * its. Returns as snapshot_session_settle; result: if it may still be executed. */
+static int give_up_finding(const struct snapshot_session *session, int result)
+{
+    if (!is_expired(session))
+        return result;
+    fs_log_print(session->upload->config.target->log, FS_LOG_WARNING,
+                 "snapshots/%s: whether its upload of before made a snapshot cannot be learned any "
+                 "more: look into snapshots/ for one that nobody needs",
+                 session->name);
+    return 0;
+}
+
+int snapshot_session_settle(struct snapshot_session *session, struct ic_error *err)
 {
     const struct fs_target *target = session->upload->config.target;
     const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
@@ -131,6 +143,8 @@ static int settle(struct snapshot_session *session, struct ic_error *err)
         return 0;
     if (err->code != IC_E_UNKNOWN_OUTCOME || atomic_load(io.cancel))
         return result;
+    if (memcmp(session->note.content, session->plan.content, IC_SHA256_LEN) != 0)
+        return give_up_finding(session, result);
     struct ic_error cause = {0};
     int made = find_made(session, &cause);
     if (made < 0)
@@ -183,7 +197,7 @@ int snapshot_session_declare(struct snapshot_session *session, struct ic_error *
     struct ic_update update = {0};
     int result = 0;
     if (session->note.expiry_ns != 0)
-        result = settle(session, err);
+        result = snapshot_session_settle(session, err);
     if (result != 0)
         return result < 0 ? result : 0;
     fs_job_say(session->job, "asking for an id");

@@ -36,6 +36,11 @@ int snapshot_session_forget(const struct snapshot_session *session, struct ic_er
  * lost. */
 int snapshot_session_declare(struct snapshot_session *session, struct ic_error *err);
 
+/* What became of the call for an id, of a note that is DECLARING? Without the files that it was for
+ * (no plan, or another one) only the network is asked. Returns 1: the note holds the id; 0: it made
+ * none, or none that could be found, and will not; or -errno. */
+int snapshot_session_settle(struct snapshot_session *session, struct ic_error *err);
+
 /* Does the canister list it now? */
 int snapshot_session_is_there(const struct snapshot_session *session,
                               const struct ic_snapshot_id *id, bool *out, struct ic_error *err);

@@ -441,7 +441,6 @@ describe('what ends it', () => {
     const { other, mine, again } = await lostReply();
     const twin = await manager.declare({ stable_memory_size: BigInt(SIZE) });
     await failed(again, 'snapshot upload mine', 'EBUSY', /2 snapshots were uploaded meanwhile/);
-    await failed(again, 'snapshot drop mine', 'EBUSY', /finds out first/);
     await manager.delete(twin);
     await manager.delete(other);
     const id = idIn(await done(again, 'snapshot upload mine'));
@@ -453,6 +452,40 @@ describe('what ends it', () => {
     const { other, mine, again } = await lostReply();
     for (const id of [other, mine]) await manager.delete(id);
     await end(again, idIn(await done(again, 'snapshot upload mine')));
+  });
+
+  test('... and if the files are gone or others since: it can be dropped, or uploaded anew', async () => {
+    for (const isDropped of [true, false]) {
+      const { other, mine, again } = await lostReply();
+      await rm(again.path('snapshots', 'mine'), { recursive: true });
+      if (isDropped) {
+        await failed(again, 'snapshot upload mine', 'ENOENT', /no such directory/);
+        assert.equal(await done(again, 'snapshot drop mine'), 'no snapshot is known that it made; the files stay');
+        assert.deepEqual((await again.json('status')).snapshots.uploads, []);
+      }
+      await made(again.path('snapshots', 'mine'), stable);
+      const id = idIn(await done(again, 'snapshot upload mine'));
+      assert.match(again.stderr, /whether its upload of before made a snapshot cannot be learned any more/);
+      assert.deepEqual((await manager.list()).sort(), [other, mine, id].sort(), 'none is deleted on a guess');
+      for (const one of [other, mine]) await manager.delete(one);
+      await end(again, id);
+      await manager.delete(id);
+    }
+  });
+
+  test('killed before the answer came, dropped: what was made is found, and deleted', async () => {
+    const { staging, mount } = await prepared();
+    await hold('upload_canister_snapshot_metadata', 1, { kind: 'stall', in_body: true });
+    await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
+    await held('stall');
+    await eventually(async () => (await manager.list()).length === 1);
+    await kill(mount);
+    await network.faults([]);
+    const again = await mountOf('blank', staging);
+    await rm(again.path('snapshots', 'mine'), { recursive: true });
+    assert.match(await done(again, 'snapshot drop mine'), /the unfinished snapshot is deleted/);
+    assert.deepEqual(await manager.list(), []);
+    await again.unmount();
   });
 
   test('once more: nothing is done; after it was deleted a new one is made', async () => {
