@@ -26,7 +26,8 @@ struct fs_facts {
     const struct fs_target *target; /* immutable */
     pthread_mutex_t lock;
     struct content contents[FS_N_FACTS]; /* guarded by lock */
-    int64_t asked_at_ns;                 /* guarded by lock: monotonic */
+    int64_t asked_at_ns;                 /* guarded by lock: monotonic, when the asking began */
+    int64_t outdated_at_ns;              /* guarded by lock: what was asked before is too old */
     bool asking;                         /* guarded by lock: some thread is at it */
     uint64_t code_at_start;              /* guarded by lock: the serial of the module hash */
 };
@@ -212,7 +213,6 @@ static void adopt_locked(struct fs_facts *facts, struct answers *answers)
         content->mtime_ns = clock_ns(CLOCK_REALTIME);
         answers->texts[i] = NULL;
     }
-    facts->asked_at_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* What methods there are was found out at the start. */
@@ -228,8 +228,10 @@ static void warn_of_new_code(const struct fs_facts *facts)
 static void refresh(struct fs_facts *facts, const struct ic_io *io)
 {
     pthread_mutex_lock(&facts->lock);
-    bool is_due =
-        !facts->asking && clock_ns(CLOCK_MONOTONIC) - facts->asked_at_ns > FS_FACTS_TTL_NS;
+    int64_t began_ns = clock_ns(CLOCK_MONOTONIC);
+    bool is_old = facts->asked_at_ns <= facts->outdated_at_ns ||
+                  began_ns - facts->asked_at_ns > FS_FACTS_TTL_NS;
+    bool is_due = is_old && !facts->asking;
     if (is_due)
         facts->asking = true;
     pthread_mutex_unlock(&facts->lock);
@@ -241,11 +243,10 @@ static void refresh(struct fs_facts *facts, const struct ic_io *io)
     int result = ask(facts, io, &answers, &err);
     pthread_mutex_lock(&facts->lock);
     facts->asking = false;
+    /* After a failure not again at once: each try may be slow. */
+    facts->asked_at_ns = result == 0 ? began_ns : clock_ns(CLOCK_MONOTONIC);
     if (result == 0)
         adopt_locked(facts, &answers);
-    else
-        facts->asked_at_ns =
-            clock_ns(CLOCK_MONOTONIC); /* not again at once: each try may be slow */
     bool is_new_code =
         result == 0 && facts->contents[FS_FACT_MODULE_HASH].serial != facts->code_at_start;
     pthread_mutex_unlock(&facts->lock);
@@ -341,6 +342,7 @@ enum fs_exit fs_facts_open(struct fs_facts **out, const struct fs_target *target
     struct answers answers = {0};
     struct ic_error err = {0};
     struct ic_io io = fs_target_io(target, timeout_ns);
+    facts->asked_at_ns = clock_ns(CLOCK_MONOTONIC);
     int result = ask(facts, &io, &answers, &err);
     if (result == 0)
         adopt_locked(facts, &answers);
@@ -370,6 +372,13 @@ void fs_facts_refresh(struct fs_facts *facts, const struct source_io *io)
 {
     struct ic_io ic_io = fs_target_io_from(io->deadline_ns, io->cancel);
     refresh(facts, &ic_io);
+}
+
+void fs_facts_outdate(struct fs_facts *facts)
+{
+    pthread_mutex_lock(&facts->lock);
+    facts->outdated_at_ns = clock_ns(CLOCK_MONOTONIC);
+    pthread_mutex_unlock(&facts->lock);
 }
 
 void fs_facts_copy(struct fs_facts *facts, enum fs_fact fact, char *out, size_t size)

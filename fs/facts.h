@@ -49,9 +49,12 @@ int fs_facts_open_source(struct fs_facts *facts, enum fs_fact fact, struct sourc
 int fs_facts_take_candid(struct fs_facts *facts, char **out, size_t *len)
     __attribute__((warn_unused_result));
 
-/* Ask again when the answers are older than FS_FACTS_TTL_NS. Logs a warning when the canister's
- * code is another than at the start. */
+/* Ask again when the answers are older than FS_FACTS_TTL_NS, or outdated. Logs a warning when the
+ * canister's code is another than at the start. */
 void fs_facts_refresh(struct fs_facts *facts, const struct source_io *io);
+
+/* The canister was changed: what was asked before this call is too old. */
+void fs_facts_outdate(struct fs_facts *facts) __attribute__((nonnull));
 
 /* Copy a fact as a line without its newline; "" when absent. */
 void fs_facts_copy(struct fs_facts *facts, enum fs_fact fact, char *out, size_t size);

@@ -213,6 +213,7 @@ static int start_backup(struct fs_mount *mount, char *message, size_t message_si
 
 void fs_mount_outdate(struct fs_mount *mount)
 {
+    fs_facts_outdate(mount->facts);
     fs_tree_outdate(mount->tree);
     fs_backup_outdate(mount->backup);
     fs_snapshots_outdate(mount->snapshots);

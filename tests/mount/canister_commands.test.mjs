@@ -1,7 +1,7 @@
 // Commands that change the canister as a whole: start, stop, snapshots taken, deleted and loaded. After any of them, and after
 // a crash at any of their calls, no snapshot is lost, and the canister runs, or the next mount says that it may not.
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -244,14 +244,21 @@ describe('upgrade', { concurrency: 3 }, () => {
     const size = Buffer.from([0, 0, 0, 0].map((_, i) => ((payload.length >> (7 * i)) & 127) | (i < 3 ? 128 : 0)));
     const large = module(rig, 'large', Buffer.concat([Buffer.from(moduleOf('distrikt')), Buffer.from([0]), size, payload]));
     await canister.post('one');
+    const moduleHash = () => readFile(canister.mount.path('canister', 'module_hash'), 'utf8');
+    const hashOf = async (file) => `${createHash('sha256').update(await readFile(file)).digest('hex')}\n`;
     const { job, calls } = await canister.callsOf(`upgrade ${large}`);
     done(job);
     assert.equal(job.progress, 'upgraded');
+    assert.equal(await moduleHash(), await hashOf(large), 'told at once');
     assert.equal(calls.filter((call) => call === 'upload_chunk').length, 4);
     assert.deepEqual(calls.slice(-5), ['canister_status', 'stop_canister', 'install_chunked_code', 'start_canister', 'clear_chunk_store']);
     assert.equal(await canister.posts(), 1);
     const id = idOf(await canister.command('snapshot take'));
     const small = module(rig, 'distrikt');
+    done(await canister.command(`upgrade ${small}`));
+    assert.equal(await moduleHash(), await hashOf(small));
+    done(await canister.command(`snapshot load ${id}`));
+    assert.equal(await moduleHash(), await hashOf(large), 'by a load, too');
     done(await canister.command(`upgrade ${small}`));
     const mine = await canister.snapshots.putChunk(Buffer.from('of the user'));
     const again = await canister.callsOf(`upgrade ${canister.mount.path('snapshots', id, 'wasm_module.bin')}`);
