@@ -80,18 +80,6 @@ const struct fs_command fs_commands[] = {
      "replace all of the canister by a snapshot: it is stopped before and started after, if it "
      "runs, unless --running; also one that nobody verified",
      1, 3, fs_command_snapshot_load},
-    {"upgrade", "FILE [skip_pre_upgrade]",
-     "upgrade the canister to the module in a file, an absolute path without spaces; it is stopped "
-     "before and started after, if it runs",
-     1, 2, fs_command_upgrade},
-    {"call-ranges", "METHOD TOTAL [from=N]",
-     "call an update method over ranges (from, to) of TOTAL, halving them on limits; the same "
-     "again "
-     "goes on with one that was interrupted, from=N begins there",
-     2, 3, fs_command_call_ranges},
-    {"start", "", "start the canister, also one that an interrupted command left stopped", 0, 0,
-     fs_command_start},
-    {"stop", "", "stop the canister; it stays stopped until `start`", 0, 0, fs_command_stop},
     {"snapshot upload", "NAME",
      "upload the directory snapshots/NAME that was made here as a new snapshot, read it back and "
      "compare; again: go on with what was interrupted",
@@ -99,5 +87,16 @@ const struct fs_command fs_commands[] = {
     {"snapshot drop", "NAME",
      "delete the snapshot that an unfinished upload of snapshots/NAME made; the files stay", 1, 1,
      fs_command_snapshot_drop},
+    {"upgrade", "FILE [skip_pre_upgrade]",
+     "upgrade the canister to the module in a file, an absolute path without spaces; it is stopped "
+     "before and started after, if it runs",
+     1, 2, fs_command_upgrade},
+    {"call-ranges", "METHOD TOTAL [from=N]",
+     "call an update method over ranges (from, to) of TOTAL, halving them on limits; the same "
+     "again goes on with one that was interrupted, from=N begins there",
+     2, 3, fs_command_call_ranges},
+    {"start", "", "start the canister, also one that an interrupted command left stopped", 0, 0,
+     fs_command_start},
+    {"stop", "", "stop the canister; it stays stopped until `start`", 0, 0, fs_command_stop},
     {NULL, NULL, NULL, 0, 0, NULL},
 };

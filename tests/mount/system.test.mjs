@@ -74,13 +74,15 @@ describe('README', () => {
     await mount.unmount();
   });
 
-  test('has every command', async () => {
+  test('has every command, in the order of --help, and so has the manual page', async () => {
     const { stdout } = await run(program, ['--help']);
     const [, table] = /commands \(.*\n([^]*?)\n\nexit status/.exec(stdout);
-    for (const line of table.split('\n')) {
-      const [, synopsis, help] = /^ {2}(\S.*?) {2,}(.*)$/.exec(line);
-      assert.ok(readme.includes(`| \`${synopsis}\` | ${help} |`), synopsis);
-    }
+    const commands = table.split('\n').map((line) => /^ {2}(\S.*?) {2,}(.*)$/.exec(line).slice(1));
+    const [, rows] = /^\| command \| what it does \|\n.*\n((?:\|.*\n)*)/m.exec(readme);
+    assert.deepEqual([...rows.matchAll(/^\| `([^`]*)` \| (.*) \|$/gm)].map((row) => row.slice(1)), commands);
+    const { stdout: page } = await run(program, ['--man-page']);
+    const [, section] = /^\.SH COMMANDS\n(.*?)^\.SH/ms.exec(page);
+    assert.deepEqual([...section.replaceAll('\\-', '-').matchAll(/^\.TP\n\.B (.*)\n(.*)$/gm)].map((row) => row.slice(1)), commands);
   });
 
   test('installing puts the program and its manual page where they are found', async () => {
