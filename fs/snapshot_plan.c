@@ -67,9 +67,11 @@ static int read_at(int fd, uint64_t off, uint8_t *buf, size_t len)
 
 static int add_content(struct ic_sha256 *sha, const struct stat *st)
 {
-    /* Not the device: its number may be another one after a restart. */
-    const uint64_t words[] = {(uint64_t)st->st_ino, (uint64_t)st->st_size,
-                              (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec};
+    /* Not the device: its number may be another one after a restart. The time of the change cannot
+     * be set back, as that of the content is by cp -p, rsync -t and touch. */
+    const uint64_t words[] = {(uint64_t)st->st_ino,         (uint64_t)st->st_size,
+                              (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
+                              (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
     return ic_sha256_add(sha, words, sizeof(words));
 }
 

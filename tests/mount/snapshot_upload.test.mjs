@@ -499,6 +499,20 @@ describe('what ends it', () => {
     await end(mount, other);
   });
 
+  test('other bytes under the old time are other files', async () => {
+    const { mount } = await prepared();
+    const path = mount.path('snapshots', 'mine', 'stable_memory.bin');
+    await utimes(path, 1, 1_500_000_000);
+    const id = idIn(await done(mount, 'snapshot upload mine'));
+    const other = randomBytes(SIZE);
+    await writeFile(path, other);
+    await utimes(path, 1, 1_500_000_000);
+    const next = idIn(await done(mount, 'snapshot upload mine'));
+    assert.notEqual(next, id);
+    assert.ok((await readFile(mount.path('snapshots', next, 'stable_memory.bin'))).equals(other));
+    await mount.unmount();
+  });
+
   test('notes that are damaged: said, the mount is of use, nothing is uploaded', async () => {
     const { staging, mount } = await prepared();
     const id = idIn(await done(mount, 'snapshot upload mine'));
