@@ -39,9 +39,7 @@ static unsigned depth_of(const struct fs_snapshot_node *node)
 static unsigned height_of(const struct fs_snapshot_node *node)
 {
     unsigned height = 0;
-    const struct fs_snapshot_node *child;
-    DL_FOREACH(node->children, child)
-    {
+    for (const struct fs_snapshot_node *child = node->children; child; child = child->next) {
         unsigned of_child = height_of(child);
         height = of_child > height ? of_child : height;
     }
