@@ -37,19 +37,20 @@ static const struct {
     {EACCES, "not authorised: HTTP 401 or 403, the canister says so, inspect_message, a collection "
              "is null; "
              "the identity's delegation has expired"},
-    {ENOENT, "no such name, method or job"},
+    {ENOENT, "no such name, method, job or snapshot"},
     {ESTALE,
      "the version changed under an open file; the replies that make up a chunk file did not "
      "agree three times"},
-    {ENOSPC, "the canister is out of memory or cycles; no room in staging_dir"},
+    {ENOSPC,
+     "the canister is out of memory or cycles, or has ten snapshots; no room in staging_dir"},
     {EFBIG,
      "even the smallest reply is more than the canister can give: one item of a collection (the "
      "other files are not affected); a chunk file over 64 MiB or over what can be kept, see "
      "chunk_items and cache_size; writing beyond 500 GiB, which no stable memory can have"},
-    {EROFS, "writing what cannot be restored, or without -o rw"},
+    {EROFS, "writing what cannot be restored, or without -o rw; a command that needs -o rw"},
     {EINVAL,
-     "a command that is none; what was written cannot be this file: shorter than the memory, "
-     "malformed, not what is expected"},
+     "a command that is none, or names what it cannot use; what was written cannot be this file: "
+     "shorter than the memory, malformed, not what is expected"},
     {ECANCELED, "a restore while dryrun is on"},
     {EXDEV, "renaming what can be restored"},
     {EOPNOTSUPP, "a command that the canister has no method for"},
@@ -72,7 +73,8 @@ void fs_usage_print_help(FILE *to)
             "\n"
             "Mounts an Internet Computer canister as a directory: stable_memory is one seekable\n"
             "file, backup/ has its backup methods as directories of files, inspect/ shows them to\n"
-            "people, canister/ holds certified facts. Unmount with: fusermount3 -u MOUNTPOINT\n"
+            "people, snapshots/ has its snapshots, canister/ holds certified facts. Unmount with:\n"
+            "fusermount3 -u MOUNTPOINT\n"
             "\n"
             "options (-o name[=value],... or --name[=value]):\n");
     struct fs_option_words words;
@@ -144,6 +146,10 @@ static const char files_text[] =
     "items are\n"
     ".TP\n.BI inspect/ NAME /\n"
     "the same messages as JSON and as Candid text, with names\n"
+    ".TP\n.BI snapshots/ ID /\n"
+    "snapshots of the canister, for its controllers, in the layout of "
+    "icp canister snapshot download; with\n.B rw\na directory made here is local until\n"
+    ".B snapshot upload\nsends it\n"
     ".TP\n.B canister/\n"
     "certified facts:\n.IR id \", \" subnet \", \" module_hash \", \" controllers \", \" "
     "candid.did\n"

@@ -304,6 +304,7 @@ static void test_texts(void)
                                         ".SH IDENTITIES\n",
                                         ".SH FILES\n",
                                         ".B stable_memory\n",
+                                        ".BI snapshots/ ID /\n",
                                         ".B .canisterfs/status\n",
                                         "$DFX_CONFIG_ROOT/.config/dfx/identity",
                                         ".SH EXAMPLES\n",
