@@ -243,7 +243,20 @@ static int delete_snapshot(const struct fs_target *target, const struct ic_snaps
                                           "delete_canister_snapshot", &arg, &io, &reply, err);
     ic_arena_fini(&arena);
     ic_management_reply_fini(&reply);
-    return result < 0 && err->code == IC_E_NOT_FOUND ? 0 : result;
+    return result;
+}
+
+/* Delete what the note tells of. Gone is what the canister does not list any more. */
+static int delete_noted(const struct snapshot_session *session, struct ic_error *err)
+{
+    struct ic_error ignored = {0};
+    bool is_there = true;
+    int result =
+        delete_snapshot(session->upload->config.target, &session->note.id, session->job, err);
+    if (result == 0 || (err->code != IC_E_NOT_FOUND && err->code != IC_E_UNKNOWN_OUTCOME))
+        return result;
+    int listed = snapshot_session_is_there(session, &session->note.id, &is_there, &ignored);
+    return listed == 0 && !is_there ? 0 : result;
 }
 
 int fs_snapshot_upload_drop(struct fs_snapshot_upload *upload, const char *name, struct fs_job *job,
@@ -258,7 +271,7 @@ int fs_snapshot_upload_drop(struct fs_snapshot_upload *upload, const char *name,
     int made = 1;
     if (session.note.state == FS_SNAPSHOT_DECLARING)
         made = snapshot_session_settle(&session, err);
-    result = made > 0 ? delete_snapshot(upload->config.target, &session.note.id, job, err) : made;
+    result = made > 0 ? delete_noted(&session, err) : made;
     if (result == 0)
         result = snapshot_session_forget(&session, err);
     if (result == 0)

@@ -139,8 +139,8 @@ int fs_snapshot_take(const struct fs_target *target, struct fs_job *job, struct 
 
 /* --- delete --- */
 
-/* Nobody knows what became of the call: is it there still? When it is not, all is as it should
- * be. */
+/* Nobody knows what became of the call, or somebody says that there is no such snapshot, which
+ * nothing certifies: is it there still? When it is not, all is as it should be. */
 static int find_out_deleted(const struct fs_target *target, struct fs_job *job,
                             const struct ic_snapshot_id *id, struct ic_error *err)
 {
@@ -152,7 +152,7 @@ static int find_out_deleted(const struct fs_target *target, struct fs_job *job,
     ic_snapshot_list_fini(&now);
     if (!is_there)
         return 0;
-    ic_error_reword(err, "outcome unknown: it was not seen to be gone: %.350s", err->message);
+    ic_error_reword(err, "it was not seen to be gone: %.350s", err->message);
     return ic_error_errno(err);
 }
 
@@ -173,12 +173,12 @@ int fs_snapshot_delete(const struct fs_target *target, struct fs_job *job,
     int result = fs_change_do(target, &change, &io, err);
     /* IC0305: no such snapshot. */
     bool was_gone = result < 0 && strcmp(err->error_code, "IC0305") == 0;
-    if (result < 0 && err->code == IC_E_UNKNOWN_OUTCOME)
+    if (was_gone || (result < 0 && err->code == IC_E_UNKNOWN_OUTCOME))
         result = find_out_deleted(target, job, id, err);
-    if (result == 0 || was_gone)
+    if (result == 0)
         fs_job_say(job, was_gone ? "there is no snapshot %s (any more)" : "deleted snapshot %s",
                    text);
-    return was_gone ? 0 : result;
+    return result;
 }
 
 /* --- load --- */

@@ -488,6 +488,23 @@ describe('what ends it', () => {
     await again.unmount();
   });
 
+  test('deleted is what is not listed any more, whatever is said', async () => {
+    const { staging, mount } = await prepared();
+    await hold('upload_canister_snapshot_data', 2, { kind: 'stall' });
+    await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
+    await held('stall');
+    await kill(mount);
+    const again = await mountOf('blank', staging);
+    await network.faults([{ endpoint: 'call', method: 'delete_canister_snapshot', kind: 'reject', code: 'IC0305' }]);
+    const [id] = await manager.list();
+    await failed(again, 'snapshot drop mine', 'ENOENT', /IC0305/);
+    await failed(again, `snapshot delete ${id}`, 'ENOENT', /it was not seen to be gone: .*IC0305/);
+    await network.faults([]);
+    await done(again, 'snapshot drop mine');
+    assert.deepEqual(await manager.list(), []);
+    await again.unmount();
+  });
+
   test('once more: nothing is done; after it was deleted a new one is made', async () => {
     const { mount } = await prepared();
     const id = idIn(await done(mount, 'snapshot upload mine'));
