@@ -214,6 +214,8 @@ static int start_backup(struct fs_mount *mount, char *message, size_t message_si
 void fs_mount_outdate(struct fs_mount *mount)
 {
     fs_facts_outdate(mount->facts);
+    if (mount->vmem)
+        fs_vmem_outdate(mount->vmem);
     fs_tree_outdate(mount->tree);
     fs_backup_outdate(mount->backup);
     fs_snapshots_outdate(mount->snapshots);

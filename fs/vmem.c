@@ -34,6 +34,7 @@ struct fs_vmem {
     unsigned next_kept;           /* guarded by lock */
     bool has[FS_VMEM_N_MEMORIES]; /* guarded by lock: as info */
     struct fs_vmem_info info;     /* guarded by lock */
+    uint64_t n_outdated;          /* guarded by lock */
 };
 
 struct vmem_source {
@@ -335,6 +336,7 @@ static int listing_exists(void *arg, const struct source_io *io)
     struct fs_vmem *vmem = arg;
     pthread_mutex_lock(&vmem->lock);
     enum fs_vmem_verdict verdict = vmem->info.verdict;
+    uint64_t n_outdated = vmem->n_outdated;
     pthread_mutex_unlock(&vmem->lock);
     if (verdict != FS_VMEM_UNKNOWN)
         return verdict == FS_VMEM_SHOWN ? 0 : -ENOENT;
@@ -345,7 +347,7 @@ static int listing_exists(void *arg, const struct source_io *io)
     if (result == 0)
         put_header(vmem, header);
     pthread_mutex_lock(&vmem->lock);
-    if (vmem->info.verdict == FS_VMEM_UNKNOWN)
+    if (vmem->info.verdict == FS_VMEM_UNKNOWN && vmem->n_outdated == n_outdated)
         vmem->info.verdict = judge(result, is_unfit, &stat);
     pthread_mutex_unlock(&vmem->lock);
     return is_unfit ? -ENOENT : result;
@@ -441,6 +443,15 @@ void fs_vmem_close(struct fs_vmem *vmem)
             put_header(vmem, vmem->kept[i]);
     pthread_mutex_destroy(&vmem->lock);
     free(vmem);
+}
+
+void fs_vmem_outdate(struct fs_vmem *vmem)
+{
+    pthread_mutex_lock(&vmem->lock);
+    vmem->n_outdated++;
+    if (vmem->info.verdict != FS_VMEM_SHOWN)
+        vmem->info.verdict = FS_VMEM_UNKNOWN;
+    pthread_mutex_unlock(&vmem->lock);
 }
 
 void fs_vmem_describe(struct fs_vmem *vmem, struct fs_vmem_info *out)

@@ -9,8 +9,8 @@
  *
  * Nothing is read before somebody looks the directory up, and it is not listed: a listing asks
  * nothing, and whoever copies the whole mount or snapshot gets no byte twice. When the memory then
- * begins with something else there is no such directory, for good; while the memory is empty it is
- * looked at again.
+ * begins with something else there is no such directory until fs_vmem_outdate; while the memory is
+ * empty it is looked at again.
  */
 #ifndef CANISTERFS_FS_VMEM_H
 #define CANISTERFS_FS_VMEM_H
@@ -29,7 +29,7 @@ enum fs_vmem_verdict {
 };
 
 struct fs_vmem_info {
-    enum fs_vmem_verdict verdict; /* the first one */
+    enum fs_vmem_verdict verdict; /* the first one, or the first since it was outdated */
     char why[192];                /* what was wrong with the last header that was; "": nothing */
     unsigned n_memories;          /* not empty, as last seen */
     uint64_t bucket_size;         /* bytes, as last seen */
@@ -48,6 +48,10 @@ void fs_vmem_close(struct fs_vmem *vmem);
 
 /* For a directory of the tree; its arg is the struct fs_vmem. Index is the memory's number. */
 extern const struct fs_listing_ops fs_vmem_listing;
+
+/* The memory was changed as a whole, by a restore or a command: when there was nothing to show it
+ * is looked at again. What is shown stays. Any thread. */
+void fs_vmem_outdate(struct fs_vmem *vmem) __attribute__((nonnull));
 
 /* Any thread, any time. */
 void fs_vmem_describe(struct fs_vmem *vmem, struct fs_vmem_info *out) __attribute__((nonnull));

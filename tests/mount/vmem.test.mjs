@@ -252,6 +252,23 @@ describe('virtual memories', () => {
     assert.ok((await readFile(mount.path('vmem', '001'))).equals(Buffer.alloc(PAGE)));
   });
 
+  test('a header that a restore brings over something else is seen', async () => {
+    const canister = await newCanister();
+    await write(canister, 0, seedBytes(1n, 0, PAGE));
+    const mount = await stage.mount(network, canister, ['-o', `rw,identity=${network.identity}`]);
+    assert.equal(await errnoOf(stat(mount.path('vmem'))), 'ENOENT');
+    const manager = new ManagedMemory(2);
+    manager.grow(1, 1);
+    const image = Buffer.alloc(manager.size);
+    manager.header().copy(image);
+    const bytes = seedBytes(2n, 0, PAGE);
+    for (const { at, bytes: part } of manager.pieces(1, 0, bytes)) part.copy(image, at);
+    await writeFile(mount.path('stable_memory'), image);
+    assert.deepEqual(await readdir(mount.path('vmem')), ['001']);
+    assert.ok((await readFile(mount.path('vmem', '001'))).equals(bytes));
+    await mount.unmount();
+  });
+
   for (const [what, spoil, words] of [
     ['another version', (bytes) => bytes.writeUInt8(2, 3), /version 2 of its layout is not known/],
     ['buckets of no size', (bytes) => bytes.writeUInt16LE(0, 6), /buckets have no size/],
