@@ -467,6 +467,13 @@ static void test_no_directory(void)
     TAP_INT(verdict_of(&w), FS_VMEM_NONE, "is remembered");
     w.memory.stat_result = -EIO;
     TAP_INT(fs_vmem_listing.exists(w.vmem, &io), -ENOENT, "and not looked at again");
+    w.memory.stat_result = 0;
+    w.memory.header[0] = 'M';
+    TAP_INT(fs_vmem_listing.exists(w.vmem, &io), -ENOENT, "whatever it holds");
+    fs_vmem_outdate(w.vmem);
+    TAP_INT(fs_vmem_listing.exists(w.vmem, &io), 0, "before it was changed as a whole");
+    fs_vmem_outdate(w.vmem);
+    TAP_INT(verdict_of(&w), FS_VMEM_SHOWN, "what is shown stays");
     close_world(&w);
 
     open_world(&w);
