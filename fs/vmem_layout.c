@@ -59,10 +59,11 @@ static int take_size(struct fs_vmem_layout *layout, unsigned id, uint64_t n_page
 {
     uint64_t n_buckets = layout->first[id + 1] - layout->first[id];
     uint64_t bucket_pages = layout->bucket_size / FS_VMEM_PAGE;
-    if (n_pages > n_buckets * bucket_pages) {
+    uint64_t room = n_buckets * bucket_pages;
+    if (n_pages > room) {
         snprintf(why, why_size, "memory %u has %llu pages, but its %llu buckets have room for %llu",
                  id, (unsigned long long)n_pages, (unsigned long long)n_buckets,
-                 (unsigned long long)(n_buckets * bucket_pages));
+                 (unsigned long long)room);
         return -EPROTO;
     }
     layout->sizes[id] = n_pages * FS_VMEM_PAGE;

@@ -215,7 +215,7 @@ int __wrap_ic_agent_ask_update(struct ic_agent *agent, const struct ic_principal
     lock();
     rig_canister->n_asked++;
     bool knows = !rig_canister->is_forgetful;
-    int state = rig_canister->states[id];
+    int state = (int)rig_canister->states[id];
     unlock();
     if (!knows)
         return unknown(err);
