@@ -335,12 +335,12 @@ enum memory_take memory_comparison_take(struct memory_comparison *compare, struc
 {
     enum memory_take taken = MEMORY_TAKE_NONE;
     pthread_mutex_lock(&compare->lock);
-    uint64_t window = compare->how == MEMORY_COMPARE_HASHES ? window_at(compare->next) : 1;
     struct memory_run run;
     if (compare->only)
         compare->next = memory_plan_find(compare->only, compare->next * MEMORY_PIECE_PAGES, 1, &run)
                             ? run.first / MEMORY_PIECE_PAGES
                             : compare->commit->n_pieces;
+    uint64_t window = compare->how == MEMORY_COMPARE_HASHES ? window_at(compare->next) : 1;
     uint64_t left = compare->commit->n_pieces - compare->next;
     if (left > 0)
         taken = compare->n_running < most_at_once(compare->commit) ? MEMORY_TAKE_TASK

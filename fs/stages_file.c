@@ -416,9 +416,11 @@ int fs_stages_flush(struct fs_staged_handle *handle, pid_t tid, atomic_bool *can
         doubt = find_others(&file);
     if (!doubt)
         return finish(handle, closing, cancel);
-    if (!stage_is_changed(staged->stage))
+    if (stage_is_changed(staged->stage))
+        stages_taint(staged, doubt);
+    else if (closing != FS_CLOSING_UNKNOWN || !staged->is_truncated)
         return 0;
-    stages_taint(staged, doubt);
+    /* An empty file that is perhaps meant is neither restored nor kept: that must not look done. */
     return -EIO;
 }
 

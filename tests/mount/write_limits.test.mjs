@@ -138,6 +138,15 @@ describe('a writer that cannot be looked at', { skip: process.getuid() !== 0 && 
       await mount.unmount();
     });
 
+  test('an empty file: EIO, for nothing is done', async () => {
+    const mount = await FakeMount.open(stage, { memory: OLD, args: ['-o', 'rw,allow_other'], through });
+    await assert.rejects(run('cp', ['/dev/null', mount.memoryPath]), /Input.output error/);
+    assert.deepEqual(await mount.commits(), []);
+    assert.deepEqual(await mount.states(), []);
+    assert.ok((await mount.memory()).equals(OLD), 'memory');
+    await mount.unmount();
+  });
+
   test('a temporary file that is renamed is restored, and what is kept by a command', async () => {
     const mount = await FakeMount.open(stage, { memory: OLD, args: ['-o', 'rw,allow_other'], through });
     await writeFile(join(mount.top, 'new'), NEW);
