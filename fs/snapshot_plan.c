@@ -260,9 +260,10 @@ static void count(struct fs_snapshot_plan *plan)
 }
 
 int fs_snapshot_plan_read(const struct fs_snapshot_plan *plan,
-                          const struct fs_snapshot_piece *piece, uint8_t *buf, struct ic_error *err)
+                          const struct fs_snapshot_piece *piece, size_t off, uint8_t *buf,
+                          size_t len, struct ic_error *err)
 {
-    int result = read_at(plan->files[piece->file].fd, piece->off, buf, piece->len);
+    int result = read_at(plan->files[piece->file].fd, piece->off + off, buf, len);
     return result < 0 ? fail_disk(result, "a file that is uploaded", err) : 0;
 }
 

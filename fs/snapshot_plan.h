@@ -58,9 +58,10 @@ bool fs_snapshot_plan_next(const struct fs_snapshot_plan *plan, uint64_t from, u
 struct fs_snapshot_piece fs_snapshot_plan_piece(const struct fs_snapshot_plan *plan,
                                                 uint64_t number) __attribute__((nonnull));
 
-/* Its bytes. Returns 0, or -errno with err filled. */
+/* Bytes of a piece, from one on. Returns 0, or -errno with err filled. */
 int fs_snapshot_plan_read(const struct fs_snapshot_plan *plan,
-                          const struct fs_snapshot_piece *piece, uint8_t *buf, struct ic_error *err)
+                          const struct fs_snapshot_piece *piece, size_t off, uint8_t *buf,
+                          size_t len, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull));
 
 #endif

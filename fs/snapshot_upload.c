@@ -182,9 +182,7 @@ static int carry_out(struct snapshot_session *session, bool is_begun, struct ic_
 {
     int result = begin(session, is_begun, err);
     if (result == 0)
-        result = snapshot_session_send(session, err);
-    if (result == 0)
-        result = snapshot_session_verify(session, err);
+        result = snapshot_session_carry(session, err);
     return result < 0 ? settle_gone(session, err) : finish(session, err);
 }
 

@@ -47,10 +47,8 @@ int snapshot_session_is_there(const struct snapshot_session *session,
 
 /* --- snapshot_upload_send.c --- */
 
-/* Send the pieces that are not known to be there, and note how far it is. */
-int snapshot_session_send(struct snapshot_session *session, struct ic_error *err);
-
-/* Read everything back. */
-int snapshot_session_verify(struct snapshot_session *session, struct ic_error *err);
+/* Send the pieces that are not known to be there, note how far it is, read everything back and
+ * compare it. */
+int snapshot_session_carry(struct snapshot_session *session, struct ic_error *err);
 
 #endif

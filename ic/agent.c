@@ -13,7 +13,7 @@
 /* How many queries and updates may be in flight (gate.h): at first, and at most. */
 #define QUERIES_START 16
 #define QUERIES_MAX   32
-#define UPDATES_START 64
+#define UPDATES_START 128 /* 64 that send, and 64 that read */
 #define UPDATES_MAX   160
 
 /* --- set-up --- */
@@ -77,10 +77,10 @@ static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
 static int init_gates(struct ic_agent *agent, const struct ic_agent_config *config)
 {
     unsigned queries = config->max_inflight;
-    unsigned updates = config->max_updates == 0 ? UPDATES_START : config->max_updates;
+    unsigned updates = config->max_updates;
     if (queries == 0 || queries > QUERIES_MAX)
         queries = QUERIES_MAX;
-    if (updates > UPDATES_MAX)
+    if (updates == 0 || updates > UPDATES_MAX)
         updates = UPDATES_MAX;
     int rc = ic_gate_init(&agent->gate, "queries", QUERIES_START, queries);
     if (rc != 0)

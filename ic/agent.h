@@ -64,7 +64,7 @@ struct ic_agent_config {
     const char *ca_file;   /* PEM bundle instead of the system's; may be NULL; copied */
     const char *proxy;     /* URL instead of the environment's (http.h); may be NULL; copied */
     unsigned max_inflight; /* most queries in flight (gate.h), 0 = 32, at most that */
-    unsigned max_updates;  /* most updates in flight (gate.h), 0 = 64; at most 160 */
+    unsigned max_updates;  /* most updates in flight (gate.h), 0 = 160, at most that */
     /* May be NULL. Called from any thread, with no lock held. Never gets keys or contents. */
     void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
     void *trace_arg;
@@ -151,9 +151,9 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  * machine that answered, certified by nobody: one that lies can have a call made twice by a caller
  * who makes it anew, not more. Where twice does harm: IC_UPDATE_CERTIFIED below.
  *
- * At most the limit in force (64, adapting) of updates are in flight at once, from their first byte
- * to their outcome; others wait. HTTP 429 and 503 lower it, and after a Retry-After none begins
- * before that time.
+ * At most the limit in force (128, adapting) of updates are in flight at once, from their first
+ * byte to their outcome; others wait. HTTP 429 and 503 lower it, and after a Retry-After none
+ * begins before that time.
  */
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
                     const struct ic_principal *effective, const char *method, const uint8_t *arg,

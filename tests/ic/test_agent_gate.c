@@ -85,7 +85,7 @@ static void test_caps(void)
         unsigned asked_for;
         unsigned most;
         const char *what;
-    } rows[] = {{0, 64, "64 by default"}, {160, 64, "64 at first"}, {10, 10, "ten"}};
+    } rows[] = {{0, 128, "128 by default"}, {160, 128, "128 at first"}, {10, 10, "ten"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct ic_agent *agent =
             open_agent_as(&(struct ic_agent_config){.max_updates = rows[i].asked_for});
