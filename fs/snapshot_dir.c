@@ -46,9 +46,10 @@ static int ask(struct snapshot *snapshot, const struct ic_io *io)
         ic_snapshot_metadata(target->agent, &target->canister, &snapshot->id, io, &metadata, &err);
     if (result == 0)
         return keep(snapshot, &metadata);
-    snapshots_log(snapshot->owner, snapshot->name, part_names[SNAPSHOT_METADATA], &err);
     if (err.code == IC_E_NOT_FOUND)
         snapshot_note_gone(snapshot);
+    if (err.code != IC_E_NOT_FOUND || !io->is_ahead) /* any name may be guessed */
+        snapshots_log(snapshot->owner, snapshot->name, part_names[SNAPSHOT_METADATA], &err);
     return result;
 }
 

@@ -1,4 +1,5 @@
 /* The list: see snapshots.h. */
+#include "fs/snapshot_work.h"
 #include "fs/snapshots_impl.h"
 
 #include <errno.h>
@@ -8,6 +9,9 @@
 
 /* Files of chunk stores that are kept, bytes: they are read one after the other. */
 #define CHUNK_MEMORY (4 * IC_SNAPSHOT_CHUNK_MAX)
+
+/* The call of nobody in particular. */
+#define GUESS_NS (60 * IC_NS_PER_SEC)
 
 void snapshots_log(const struct fs_snapshots *snapshots, const char *name, const char *what,
                    const struct ic_error *err)
@@ -47,34 +51,56 @@ static struct snapshot *at(struct fs_snapshots *self, uint64_t index)
     return snapshot;
 }
 
-static int add_locked(struct fs_snapshots *self, const struct ic_snapshot *listed)
+static struct snapshot *new_snapshot(struct fs_snapshots *self, const struct ic_snapshot_id *id)
 {
-    if (self->n_items == self->n_room) {
-        size_t n_room = self->n_room ? 2 * self->n_room : 16;
-        struct snapshot **items = realloc(self->items, n_room * sizeof(struct snapshot *));
-        if (!items)
-            return -ENOMEM;
-        self->items = items;
-        self->n_room = n_room;
-    }
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (!snapshot)
-        return -ENOMEM;
+        return NULL;
     snapshot->owner = self;
-    snapshot->id = listed->id;
+    snapshot->id = *id;
+    atomic_init(&snapshot->is_copied, false);
+    for (size_t i = 0; i < id->len; i++)
+        snprintf(snapshot->name + 2 * i, 3, "%02x", id->bytes[i]);
+    if (snapshot_open_vmem(snapshot) == 0)
+        return snapshot;
+    snapshot_free(snapshot);
+    return NULL;
+}
+
+/* What is being learned of it is not asked for again. */
+static struct snapshot *adopt_locked(struct fs_snapshots *self, const struct ic_snapshot_id *id)
+{
+    struct snapshot *guess = self->guess;
+    if (!guess || !ic_snapshot_id_is_equal(&guess->id, id))
+        return new_snapshot(self, id);
+    self->guess = NULL;
+    return guess;
+}
+
+static int make_room_locked(struct fs_snapshots *self)
+{
+    if (self->n_items < self->n_room)
+        return 0;
+    size_t n_room = self->n_room ? 2 * self->n_room : 16;
+    struct snapshot **items = realloc(self->items, n_room * sizeof(struct snapshot *));
+    if (!items)
+        return -ENOMEM;
+    self->items = items;
+    self->n_room = n_room;
+    return 0;
+}
+
+static int add_locked(struct fs_snapshots *self, const struct ic_snapshot *listed)
+{
+    int result = make_room_locked(self);
+    struct snapshot *snapshot = result == 0 ? adopt_locked(self, &listed->id) : NULL;
+    if (!snapshot)
+        return -ENOMEM;
     snapshot->index = self->n_items;
     snapshot->taken_at_ns =
         listed->taken_at_ns < INT64_MAX ? (int64_t)listed->taken_at_ns : INT64_MAX;
     snapshot->total_size = listed->total_size < INT64_MAX ? listed->total_size : INT64_MAX;
     snapshot->is_there = true;
-    atomic_init(&snapshot->is_copied, false);
-    for (size_t i = 0; i < listed->id.len; i++)
-        snprintf(snapshot->name + 2 * i, 3, "%02x", listed->id.bytes[i]);
-    int result = snapshot_open_vmem(snapshot);
-    if (result < 0) {
-        snapshot_free(snapshot);
-        return result;
-    }
     self->items[self->n_items++] = snapshot;
     return 0;
 }
@@ -153,6 +179,33 @@ void snapshot_note_gone(struct snapshot *snapshot)
     pthread_mutex_unlock(&snapshot->owner->lock);
 }
 
+/* --- ahead of the list --- */
+
+static void learn_guess(void *owner, uint64_t number, const atomic_bool *cancel)
+{
+    struct snapshot *snapshot = owner;
+    struct fs_snapshots *self = snapshot->owner;
+    struct source_io io = {.deadline_ns = ic_wait_now_ns() + GUESS_NS, .cancel = cancel};
+    (void)number;
+    io.is_ahead = true;
+    (void)!snapshot_learn(snapshot, &io); /* whoever needs it asks then */
+    pthread_mutex_lock(&self->lock);
+    self->is_guessing = false;
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* Somebody names a snapshot: its metadata, wanted next, come in the time that the list takes. One
+ * at a time: a name costs a call whether or not there is such a snapshot. */
+static void guess_locked(struct fs_snapshots *self, const struct ic_snapshot_id *id)
+{
+    if (self->is_guessing || is_young_locked(self))
+        return;
+    if (self->guess)
+        snapshot_free(self->guess);
+    self->guess = new_snapshot(self, id);
+    self->is_guessing = self->guess && fs_ahead_put(self->ahead, self->guess, 0);
+}
+
 /* --- snapshots/ --- */
 
 static int list_count(void *arg, const struct source_io *io, uint64_t *out)
@@ -181,20 +234,16 @@ static bool list_has(void *arg, uint64_t index)
     return is_there;
 }
 
-/* Could it be the name of a snapshot? Nobody pays for any other. */
-static bool is_id(const char *name)
-{
-    size_t len = strspn(name, "0123456789abcdef");
-    return name[len] == '\0' && len > 0 && len % 2 == 0 && len <= (size_t)2 * IC_SNAPSHOT_ID_MAX;
-}
-
 static int list_learn(void *arg, const char *name, const struct source_io *io)
 {
     struct fs_snapshots *self = arg;
-    if (!is_id(name))
-        return 0;
+    struct ic_snapshot_id id;
+    if (!fs_snapshot_parse_id(name, &id))
+        return 0; /* nobody pays for any other */
     pthread_mutex_lock(&self->lock);
     bool is_known = find_name_locked(self, name) != NULL;
+    if (!is_known)
+        guess_locked(self, &id);
     pthread_mutex_unlock(&self->lock);
     return is_known ? 0 : snapshots_refresh(self, io);
 }
@@ -257,6 +306,8 @@ int fs_snapshots_open(struct fs_snapshots **out, const struct fs_snapshots_confi
     }
     pthread_mutex_init(&self->lock, NULL);
     result = store_open(&self->store, &store);
+    if (result == 0)
+        result = fs_ahead_open(&self->ahead, 1, learn_guess);
     if (result < 0)
         fs_snapshots_close(self);
     else
@@ -268,8 +319,11 @@ void fs_snapshots_close(struct fs_snapshots *snapshots)
 {
     if (!snapshots)
         return;
+    fs_ahead_close(snapshots->ahead);
     for (size_t i = 0; i < snapshots->n_items; i++)
         snapshot_free(snapshots->items[i]);
+    if (snapshots->guess)
+        snapshot_free(snapshots->guess);
     free(snapshots->items);
     store_close(snapshots->store);
     pthread_cond_destroy(&snapshots->settled);

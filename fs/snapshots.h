@@ -13,7 +13,8 @@
  * Listing and reading are update calls, which the canister pays for, so nothing is asked before
  * somebody looks: for the list when snapshots/ is opened or something in it looked up (good for
  * FS_SNAPSHOTS_LISTED_NS), for the metadata when a snapshot is opened, for bytes when they are
- * read. What was learned of a snapshot is kept for good, as snapshots do not change.
+ * read. Of one that is looked up before there is a list the metadata are asked for beside it. What
+ * was learned of a snapshot is kept for good, as snapshots do not change.
  *
  * Whoever read metadata.json and then begins with a part copies the directory: the next parts are
  * fetched meanwhile.
@@ -54,7 +55,7 @@ struct fs_snapshots_config {
     struct cache *cache;            /* borrowed */
 };
 
-/* Returns 0 or -ENOMEM. No I/O. */
+/* Starts a thread. Returns 0 or -errno. No I/O. */
 int fs_snapshots_open(struct fs_snapshots **out, const struct fs_snapshots_config *config)
     __attribute__((warn_unused_result, nonnull));
 

@@ -7,6 +7,7 @@
 #define CANISTERFS_FS_SNAPSHOTS_IMPL_H
 
 #include "cache/store.h"
+#include "fs/ahead.h"
 #include "fs/flight.h"
 #include "fs/snapshots.h"
 #include "fs/vmem.h"
@@ -62,11 +63,14 @@ struct fs_snapshots {
     struct fs_snapshots_config config; /* immutable */
     struct store *store;               /* immutable: of chunks */
     pthread_cond_t settled;            /* some flight has ended */
+    struct fs_ahead *ahead;            /* immutable: learns what is guessed */
 
     pthread_mutex_t lock;
     struct snapshot **items; /* guarded by lock, as all below */
     size_t n_items;
     size_t n_room;
+    struct snapshot *guess; /* was looked up, and may be in the next list; NULL: none */
+    bool is_guessing;       /* its metadata are being asked for; it may be among the items by now */
     struct fs_flight listing;
     int64_t listed_ns;   /* when the last list was asked for, monotonic; 0: never */
     int64_t outdated_ns; /* one asked for before this is too old */

@@ -141,6 +141,29 @@ describe('snapshots/', () => {
     await manager.delete(id);
   });
 
+  test('looked up by name in a new mount: its metadata are asked for beside the list', async () => {
+    const manager = managing('sample');
+    const id = await manager.take();
+    const [mount, other] = await Promise.all([mountOf('sample'), mountOf('sample')]);
+    await network.options({ updateMs: 700 });
+    try {
+      const asked = await network.requestsDuring(() => stat(mount.path('snapshots', id, 'stable_memory.bin')));
+      const [list, metadata] = ['list_canister_snapshots', 'read_canister_snapshot_metadata'].map((method) =>
+        asked.filter((request) => request.method === method),
+      );
+      assert.equal(asked.length, 2, JSON.stringify(asked));
+      assert.ok(metadata[0].began < list[0].began + list[0].ms, JSON.stringify(asked));
+      // One that is not there: no name stands for it, nobody is told of trouble, and the next one is asked for all the same.
+      assert.equal(await errno(stat(other.path('snapshots', 'abcd'))), 'ENOENT');
+      assert.equal((await stat(other.path('snapshots', id, 'wasm_module.bin'))).isFile(), true);
+      assert.deepEqual(await readdir(other.path('snapshots')), [id]);
+      assert.doesNotMatch(other.stderr, /abcd/);
+    } finally {
+      await network.options({ updateMs: 0 });
+    }
+    await manager.delete(id);
+  });
+
   test('read in order and at random, the bytes are right', async () => {
     const manager = managing('sample');
     const id = await manager.take();
