@@ -395,6 +395,37 @@ describe('what ends it', () => {
     }
   }
 
+  test('what is sent is read back while the rest is sent', async () => {
+    const { mount } = await prepared();
+    await hold('upload_canister_snapshot_data', 7, { kind: 'late', ms: 2500 });
+    const requests = await network.requestsDuring(async () => end(mount, idIn(await done(mount, 'snapshot upload mine'))));
+    const of = (method) => requests.filter((request) => request.method === method);
+    const sends = of('upload_canister_snapshot_data');
+    assert.equal(sends.length, 7, 'the module, and the memory');
+    const last = Math.max(...sends.map(({ began, ms }) => began + ms));
+    const reads = of('read_canister_snapshot_data').filter(({ began, ms }) => began + ms < last);
+    assert.ok(reads.length >= 1, `${reads.length} of what was there`); // the module at least: calls overtake each other
+    const [metadata] = of('read_canister_snapshot_metadata');
+    assert.ok(metadata.began >= last, 'what chunks change is compared when all are there');
+  });
+
+  test('what is there is not what was sent: said, and the next run sends all of it', async () => {
+    const { mount } = await prepared();
+    await network.faults([{ endpoint: 'call', method: 'read_canister_snapshot_data', kind: 'late', ms: 2500 }]);
+    const { length } = await network.log();
+    const failing = failed(mount, 'snapshot upload mine', 'EIO', /not what was sent: file 2 differs from 0 on/);
+    const sent = (requests) => requests.filter(({ method, ms }) => method === 'upload_canister_snapshot_data' && ms >= 0).length;
+    await eventually(async () => sent((await network.log()).slice(length)) === 7);
+    const [id] = await manager.list();
+    await manager.write(id, 0n, Buffer.from([stable[0] ^ 1]));
+    await failing;
+    assert.match((await mount.json('status')).snapshots.uploads[0].state, /unfinished/);
+    await network.faults([]);
+    const again = await network.requestsDuring(async () => assert.equal(idIn(await done(mount, 'snapshot upload mine')), id));
+    assert.equal(sent(again), 7);
+    await end(mount, id);
+  });
+
   test('a subnet that takes no more for the moment is asked again', async () => {
     const { mount } = await prepared();
     const data = { endpoint: 'call', method: 'upload_canister_snapshot_data' };
