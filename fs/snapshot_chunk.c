@@ -18,20 +18,14 @@ struct chunk_file {
     uint64_t index;
 };
 
-static struct snapshot_chunk *chunk_of(const struct chunk_file *self)
+static int fetch(struct snapshot *snapshot, uint64_t index, const struct ic_io *io)
 {
-    return &self->snapshot->chunks[self->index];
-}
-
-static int fetch(const struct chunk_file *self, const struct ic_io *io)
-{
-    struct snapshot *snapshot = self->snapshot;
     struct fs_snapshots *owner = snapshot->owner;
     const struct fs_target *target = owner->config.target;
     struct ic_snapshot_data data = {0};
     struct ic_error err = {0};
     int result = ic_snapshot_read_chunk(target->agent, &target->canister, &snapshot->id,
-                                        snapshot->metadata.chunks[self->index], io, &data, &err);
+                                        snapshot->metadata.chunks[index], io, &data, &err);
     if (result < 0) {
         snapshots_log(owner, snapshot->name, "wasm_chunk_store", &err);
         if (err.code == IC_E_NOT_FOUND)
@@ -47,18 +41,18 @@ static int fetch(const struct chunk_file *self, const struct ic_io *io)
         return -ENOMEM;
     uint64_t object = store_put(owner->store, copy, size);
     pthread_mutex_lock(&owner->lock);
-    chunk_of(self)->object = object;
-    chunk_of(self)->size = size;
+    snapshot->chunks[index].object = object;
+    snapshot->chunks[index].size = size;
     pthread_mutex_unlock(&owner->lock);
     return 0;
 }
 
 /* See to it that it was fetched, or again when it was `gone` from the store. */
-static int ensure(const struct chunk_file *self, uint64_t gone, const struct source_io *io,
-                  struct snapshot_chunk *out)
+static int ensure(struct snapshot *snapshot, uint64_t index, uint64_t gone,
+                  const struct source_io *io, struct snapshot_chunk *out)
 {
-    struct fs_snapshots *owner = self->snapshot->owner;
-    struct snapshot_chunk *chunk = chunk_of(self);
+    struct fs_snapshots *owner = snapshot->owner;
+    struct snapshot_chunk *chunk = &snapshot->chunks[index];
     struct ic_io ic_io = snapshots_io(io);
     int result = 0;
     pthread_mutex_lock(&owner->lock);
@@ -66,7 +60,7 @@ static int ensure(const struct chunk_file *self, uint64_t gone, const struct sou
         if (!fs_flight_begin(&chunk->fetching, &owner->lock, &owner->settled, &ic_io, &result))
             continue;
         pthread_mutex_unlock(&owner->lock);
-        result = fetch(self, &ic_io);
+        result = fetch(snapshot, index, &ic_io);
         pthread_mutex_lock(&owner->lock);
         fs_flight_end(&chunk->fetching, &owner->settled, result);
     }
@@ -75,11 +69,34 @@ static int ensure(const struct chunk_file *self, uint64_t gone, const struct sou
     return result;
 }
 
+void snapshot_fetch_chunk(struct snapshot *snapshot, uint64_t index, const struct source_io *io)
+{
+    struct snapshot_chunk chunk;
+    (void)!ensure(snapshot, index, 0, io, &chunk); /* whoever needs it asks then */
+}
+
+/* Who goes through the store in order, or copies the snapshot, asks for the next ones soon. */
+static void fetch_next(struct snapshot *snapshot, uint64_t index)
+{
+    struct fs_snapshots *owner = snapshot->owner;
+    uint64_t end = index + 1 + SNAPSHOT_AHEAD_THREADS;
+    pthread_mutex_lock(&owner->lock);
+    bool is_in_order =
+        index > 0 ? snapshot->chunks[index - 1].object != 0 : atomic_load(&snapshot->is_copied);
+    uint64_t next = snapshot->n_chunks_ahead > index ? snapshot->n_chunks_ahead : index + 1;
+    if (end > snapshot->metadata.n_chunks)
+        end = snapshot->metadata.n_chunks;
+    while (is_in_order && next < end && fs_ahead_put(owner->ahead, snapshot, next))
+        snapshot->n_chunks_ahead = ++next;
+    pthread_mutex_unlock(&owner->lock);
+}
+
 static int chunk_stat(struct source *source, const struct source_io *io, struct source_stat *out)
 {
     const struct chunk_file *self = (const struct chunk_file *)source;
     struct snapshot_chunk chunk;
-    int result = ensure(self, 0, io, &chunk);
+    fetch_next(self->snapshot, self->index);
+    int result = ensure(self->snapshot, self->index, 0, io, &chunk);
     if (result < 0)
         return result;
     *out = (struct source_stat){
@@ -102,7 +119,7 @@ static int chunk_readv(struct source *source, uint64_t version, uint64_t off,
     (void)version;
     for (int i = 0; i < TRIES_MAX; i++) {
         struct snapshot_chunk chunk;
-        int result = ensure(self, gone, io, &chunk);
+        int result = ensure(self->snapshot, self->index, gone, io, &chunk);
         if (result < 0)
             return result == -ENOENT ? -ESTALE : result; /* an open file stays one */
         if (end > chunk.size)

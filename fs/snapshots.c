@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Files of chunk stores that are kept, bytes: they are read one after the other. */
-#define CHUNK_MEMORY (4 * IC_SNAPSHOT_CHUNK_MAX)
+/* Files of chunk stores that are kept, bytes: they are read one after the other, and those that
+ * were fetched ahead must still be there when their turn comes. */
+#define CHUNK_MEMORY ((size_t)(SNAPSHOT_AHEAD_THREADS + 4) * IC_SNAPSHOT_CHUNK_MAX)
 
-/* The call of nobody in particular. */
-#define GUESS_NS (60 * IC_NS_PER_SEC)
+/* A call of nobody in particular. */
+#define AHEAD_NS (60 * IC_NS_PER_SEC)
 
 void snapshots_log(const struct fs_snapshots *snapshots, const char *name, const char *what,
                    const struct ic_error *err)
@@ -181,17 +182,23 @@ void snapshot_note_gone(struct snapshot *snapshot)
 
 /* --- ahead of the list --- */
 
-static void learn_guess(void *owner, uint64_t number, const atomic_bool *cancel)
+static void learn_guess(struct snapshot *snapshot, const struct source_io *io)
 {
-    struct snapshot *snapshot = owner;
     struct fs_snapshots *self = snapshot->owner;
-    struct source_io io = {.deadline_ns = ic_wait_now_ns() + GUESS_NS, .cancel = cancel};
-    (void)number;
-    io.is_ahead = true;
-    (void)!snapshot_learn(snapshot, &io); /* whoever needs it asks then */
+    (void)!snapshot_learn(snapshot, io); /* whoever needs it asks then */
     pthread_mutex_lock(&self->lock);
     self->is_guessing = false;
     pthread_mutex_unlock(&self->lock);
+}
+
+static void run_ahead(void *owner, uint64_t number, const atomic_bool *cancel)
+{
+    const struct source_io io = {
+        .deadline_ns = ic_wait_now_ns() + AHEAD_NS, .cancel = cancel, .is_ahead = true};
+    if (number == SNAPSHOT_AHEAD_METADATA)
+        learn_guess(owner, &io);
+    else
+        snapshot_fetch_chunk(owner, number, &io);
 }
 
 /* Somebody names a snapshot: its metadata, wanted next, come in the time that the list takes. One
@@ -203,7 +210,8 @@ static void guess_locked(struct fs_snapshots *self, const struct ic_snapshot_id 
     if (self->guess)
         snapshot_free(self->guess);
     self->guess = new_snapshot(self, id);
-    self->is_guessing = self->guess && fs_ahead_put(self->ahead, self->guess, 0);
+    self->is_guessing =
+        self->guess && fs_ahead_put(self->ahead, self->guess, SNAPSHOT_AHEAD_METADATA);
 }
 
 /* --- snapshots/ --- */
@@ -307,7 +315,7 @@ int fs_snapshots_open(struct fs_snapshots **out, const struct fs_snapshots_confi
     pthread_mutex_init(&self->lock, NULL);
     result = store_open(&self->store, &store);
     if (result == 0)
-        result = fs_ahead_open(&self->ahead, 1, learn_guess);
+        result = fs_ahead_open(&self->ahead, SNAPSHOT_AHEAD_THREADS, run_ahead);
     if (result < 0)
         fs_snapshots_close(self);
     else

@@ -17,7 +17,7 @@
  * was learned of a snapshot is kept for good, as snapshots do not change.
  *
  * Whoever read metadata.json and then begins with a part copies the directory: the next parts are
- * fetched meanwhile.
+ * fetched meanwhile. So are the next files of a chunk store when they are asked for in order.
  *
  * A snapshot that was deleted is not there at the next listing. What is open of it is read on as
  * far as it is cached, beyond that -ESTALE.

@@ -1,8 +1,9 @@
 /* Shared by the files of snapshots. Private to fs/snapshot*.c.
  *
- * Locks: the lock of the snapshots guards all of them; it is a leaf, and not held across a call, a
- * read or a stat. Snapshots are made when they are first listed and stay until the end: what is
- * known of one is small, and its number is a part of inode numbers. */
+ * Locks: the lock of the snapshots guards all of them; only that of fs_ahead is taken inside it,
+ * and it is not held across a call, a read or a stat. Snapshots are made when they are first listed
+ * and stay until the end: what is known of one is small, and its number is a part of inode numbers.
+ */
 #ifndef CANISTERFS_FS_SNAPSHOTS_IMPL_H
 #define CANISTERFS_FS_SNAPSHOTS_IMPL_H
 
@@ -27,6 +28,11 @@ enum snapshot_part {
 };
 
 #define SNAPSHOT_N_BLOBS 3
+
+/* What is done ahead for a snapshot: its metadata are learned, or the chunk of a number is fetched.
+ */
+#define SNAPSHOT_AHEAD_METADATA UINT64_MAX
+#define SNAPSHOT_AHEAD_THREADS  8
 
 /* A file of a chunk store. Guarded by the lock. */
 struct snapshot_chunk {
@@ -53,6 +59,7 @@ struct snapshot {
     struct ic_snapshot_metadata metadata;
     struct ic_buf json;
     struct snapshot_chunk *chunks; /* one for each of the metadata; these are not immutable */
+    uint64_t n_chunks_ahead;       /* guarded: those before this one were fetched, or are ahead */
 
     atomic_bool is_copied; /* metadata.json was read, with which copies of the directory begin */
 
@@ -63,7 +70,7 @@ struct fs_snapshots {
     struct fs_snapshots_config config; /* immutable */
     struct store *store;               /* immutable: of chunks */
     pthread_cond_t settled;            /* some flight has ended */
-    struct fs_ahead *ahead;            /* immutable: learns what is guessed */
+    struct fs_ahead *ahead;            /* immutable: of tasks SNAPSHOT_AHEAD_ */
 
     pthread_mutex_t lock;
     struct snapshot **items; /* guarded by lock, as all below */
@@ -125,5 +132,8 @@ int snapshot_open_part(struct snapshot *snapshot, enum snapshot_part part, struc
 
 /* A file of its chunk store. */
 int snapshot_open_chunk(struct snapshot *snapshot, uint64_t index, struct source **out);
+
+/* See to it that its bytes are in the store. The metadata are known. */
+void snapshot_fetch_chunk(struct snapshot *snapshot, uint64_t index, const struct source_io *io);
 
 #endif

@@ -141,6 +141,30 @@ describe('snapshots/', () => {
     await manager.delete(id);
   });
 
+  test('chunks of the store: asked for in order they come several at a time, each once', async () => {
+    const manager = managing('sample');
+    const chunks = Array.from({ length: 12 }, (_, i) => Buffer.alloc(100_000 + i, i));
+    for (const chunk of chunks) await manager.putChunk(chunk);
+    const id = await manager.take();
+    const mount = await mountOf('sample');
+    const store = mount.path('snapshots', id, 'wasm_chunk_store');
+    const names = await readdir(store);
+    await network.options({ updateMs: 700 });
+    try {
+      const requests = await network.requestsDuring(() => run('cp', ['-r', store, `${stage.dir}/store`]));
+      assert.equal(requests.length, names.length, 'a call for each');
+      const together = ({ began, ms }) => requests.filter((other) => other.began < began + ms && began < other.began + other.ms).length;
+      assert.ok(Math.max(...requests.map(together)) >= 4, JSON.stringify(requests));
+    } finally {
+      await network.options({ updateMs: 0 });
+    }
+    for (const name of names) {
+      const bytes = await readFile(`${stage.dir}/store/${name}`);
+      assert.equal(`${createHash('sha256').update(bytes).digest('hex')}.bin`, name);
+    }
+    await manager.delete(id);
+  });
+
   test('looked up by name in a new mount: its metadata are asked for beside the list', async () => {
     const manager = managing('sample');
     const id = await manager.take();
