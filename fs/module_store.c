@@ -1,9 +1,17 @@
 /* See module_store.h. */
 #include "fs/module_store.h"
 
+#include "fs/restore_memory_crew.h"
+#include "ic/wait.h"
+
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define N_INFLIGHT  16
+#define CALL_NS     (INT64_C(120) * 1000000000)
+#define PATIENCE_NS (INT64_C(300) * 1000000000)
 
 /* Of the chunks that the store has: their hashes, for as long as the reply lives. */
 static int ask_stored(const struct fs_target *target, struct fs_job *job,
@@ -36,9 +44,43 @@ static bool has(const struct ic_value *list, const uint8_t hash[IC_SHA256_LEN])
     return false;
 }
 
-static int upload(const struct fs_target *target, struct fs_job *job, struct ic_view chunk,
-                  struct ic_error *err)
+/* Chunks that are sent, several at once. */
+struct upload {
+    const struct fs_target *target;
+    struct fs_job *job;
+    const uint8_t *bytes;
+    size_t len;
+    const struct fs_module_chunks *chunks;
+    const struct ic_value *stored;
+    size_t next;        /* of the thread that takes tasks, one at a time */
+    atomic_size_t done; /* for people */
+};
+
+static struct ic_view chunk_at(const struct upload *self, size_t i)
 {
+    size_t left = self->len - i * FS_MODULE_CHUNK_SIZE;
+    return ic_view(self->bytes + i * FS_MODULE_CHUNK_SIZE,
+                   left < FS_MODULE_CHUNK_SIZE ? left : FS_MODULE_CHUNK_SIZE);
+}
+
+static enum memory_take take(void *arg, struct memory_task *out)
+{
+    struct upload *self = arg;
+    while (self->next < self->chunks->n && has(self->stored, self->chunks->hashes[self->next])) {
+        self->next++;
+        atomic_fetch_add(&self->done, 1);
+    }
+    if (self->next == self->chunks->n)
+        return MEMORY_TAKE_NONE;
+    *out = (struct memory_task){.first = self->next++, .n = 1};
+    return MEMORY_TAKE_TASK;
+}
+
+static int send(void *arg, const struct memory_task *task, uint8_t *buffer, const atomic_bool *stop,
+                struct ic_error *err)
+{
+    struct upload *self = arg;
+    struct ic_view chunk = chunk_at(self, task->first);
     const struct ic_part parts[] = {{"chunk", ic_blob(chunk.bytes, chunk.len)}};
     const struct fs_change change = {
         .method = "upload_chunk",
@@ -46,33 +88,36 @@ static int upload(const struct fs_target *target, struct fs_job *job, struct ic_
         .n_parts = 1,
         .proof = IC_UPDATE_ANSWERED, /* a chunk that comes twice is there once */
     };
-    const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
-    return fs_change_do(target, &change, &io, err);
+    const struct ic_io io = {.deadline_ns = ic_wait_now_ns() + CALL_NS, .cancel = stop};
+    (void)buffer;
+    int result = fs_change_do(self->target, &change, &io, err);
+    if (result == 0)
+        fs_job_say(self->job, "uploading the code, %zu of %zu parts",
+                   atomic_fetch_add(&self->done, 1) + 1, self->chunks->n);
+    return result;
 }
 
-static struct ic_view chunk_at(const uint8_t *bytes, size_t len, size_t i)
+static int upload_missing(struct upload *self, struct fs_module_chunks *out, struct ic_error *err)
 {
-    size_t left = len - i * FS_MODULE_CHUNK_SIZE;
-    return ic_view(bytes + i * FS_MODULE_CHUNK_SIZE,
-                   left < FS_MODULE_CHUNK_SIZE ? left : FS_MODULE_CHUNK_SIZE);
-}
-
-static int upload_missing(const struct fs_target *target, struct fs_job *job,
-                          const struct ic_value *stored, const uint8_t *bytes, size_t len,
-                          struct fs_module_chunks *out, struct ic_error *err)
-{
-    int result = 0;
-    out->was_empty = ic_value_count(stored) == 0;
-    out->n = (len + FS_MODULE_CHUNK_SIZE - 1) / FS_MODULE_CHUNK_SIZE;
-    for (size_t i = 0; result == 0 && i < out->n; i++) {
-        struct ic_view chunk = chunk_at(bytes, len, i);
-        fs_job_say(job, "uploading the code, part %zu of %zu", i + 1, out->n);
+    const struct ic_io io = fs_job_io(self->job, 0);
+    const struct memory_crew crew = {
+        .target = self->target,
+        .cancel = io.cancel,
+        .patience_ns = PATIENCE_NS,
+        .n_threads = N_INFLIGHT,
+        .take = take,
+        .work = send,
+        .arg = self,
+    };
+    out->was_empty = ic_value_count(self->stored) == 0;
+    out->n = (self->len + FS_MODULE_CHUNK_SIZE - 1) / FS_MODULE_CHUNK_SIZE;
+    for (size_t i = 0; i < out->n; i++) {
+        struct ic_view chunk = chunk_at(self, i);
         if (ic_sha256(chunk.bytes, chunk.len, out->hashes[i]) < 0)
             return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
-        if (!has(stored, out->hashes[i]))
-            result = upload(target, job, chunk, err);
     }
-    return result;
+    fs_job_say(self->job, "uploading the code");
+    return memory_crew_run(&crew, err);
 }
 
 int fs_module_store(const struct fs_target *target, struct fs_job *job, const uint8_t *bytes,
@@ -80,9 +125,12 @@ int fs_module_store(const struct fs_target *target, struct fs_job *job, const ui
 {
     struct ic_management_reply stored = {0};
     *out = (struct fs_module_chunks){0};
+    struct upload upload = {
+        .target = target, .job = job, .bytes = bytes, .len = len, .chunks = out};
     int result = ask_stored(target, job, &stored, err);
+    upload.stored = ic_management_value(&stored);
     if (result == 0)
-        result = upload_missing(target, job, ic_management_value(&stored), bytes, len, out, err);
+        result = upload_missing(&upload, out, err);
     ic_management_reply_fini(&stored);
     if (result < 0 && out->was_empty) {
         char words[200];

@@ -149,7 +149,7 @@ static void look_locked(struct watch *watch)
     struct ic_error err = {0};
     int result = 0;
     if (crew->cancel && atomic_load(crew->cancel))
-        result = ic_fail(&err, IC_E_CANCELLED, "the restore was cancelled");
+        result = ic_fail(&err, IC_E_CANCELLED, "cancelled");
     if (result == 0 && crew->lease)
         result = fs_lease_check(crew->lease, &err);
     if (result == 0 && ic_wait_now_ns() - watch->good_ns > crew->patience_ns) {

@@ -119,7 +119,7 @@ class Canister {
     let job;
     const requests = await this.rig.network.requestsDuring(async () => (job = await this.command(text, look)));
     const calls = requests.filter(({ endpoint }) => endpoint === 'call').map(({ method }) => method);
-    return { job, calls };
+    return { job, calls, requests };
   }
 
   hold(n, fault) {

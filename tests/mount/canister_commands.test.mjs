@@ -246,11 +246,15 @@ describe('upgrade', { concurrency: 3 }, () => {
     await canister.post('one');
     const moduleHash = () => readFile(canister.mount.path('canister', 'module_hash'), 'utf8');
     const hashOf = async (file) => `${createHash('sha256').update(await readFile(file)).digest('hex')}\n`;
-    const { job, calls } = await canister.callsOf(`upgrade ${large}`);
+    await rig.network.options({ updateMs: 400 });
+    const { job, calls, requests } = await canister.callsOf(`upgrade ${large}`);
+    await rig.network.options({ updateMs: 0 });
     done(job);
     assert.equal(job.progress, 'upgraded');
     assert.equal(await moduleHash(), await hashOf(large), 'told at once');
-    assert.equal(calls.filter((call) => call === 'upload_chunk').length, 4);
+    const parts = requests.filter(({ method }) => method === 'upload_chunk');
+    assert.equal(parts.length, 4);
+    assert.ok(Math.max(...parts.map(({ began }) => began)) < Math.min(...parts.map(({ began, ms }) => began + ms)), 'all at once');
     assert.deepEqual(calls.slice(-5), ['canister_status', 'stop_canister', 'install_chunked_code', 'start_canister', 'clear_chunk_store']);
     assert.equal(await canister.posts(), 1);
     const id = idOf(await canister.command('snapshot take'));
