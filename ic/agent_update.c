@@ -62,9 +62,10 @@ struct course {
     int64_t last_sent_ns;
     unsigned n_resent;
     unsigned n_useless;
-    bool was_seen;     /* a certificate showed it under way */
-    bool is_settled;   /* the result at hand is the call's */
-    char trouble[200]; /* the last failure on the way, in words; "" = there was none */
+    bool was_seen;           /* a certificate showed it under way */
+    bool is_settled;         /* the result at hand is the call's */
+    char trouble[200];       /* the last failure on the way, in words; "" = there was none */
+    enum ic_errc in_the_way; /* its code; IC_OK after an answer that was of use */
     /* The last refusal that nobody certified: why it did not run, if that comes to be certain. */
     struct ic_error refusal;
 
@@ -77,6 +78,15 @@ struct course {
 static void note_trouble(struct course *u, const struct ic_error *err)
 {
     snprintf(u->trouble, sizeof u->trouble, "%.199s", err->message);
+    u->in_the_way = err->code;
+}
+
+/* The time that ran out says less than what it was spent on. */
+static enum ic_errc cause_of_doubt(const struct course *u, const struct ic_error *err)
+{
+    if (err->code == IC_E_UNKNOWN_OUTCOME)
+        return err->cause;
+    return err->code == IC_E_TIMEOUT && u->in_the_way != IC_OK ? u->in_the_way : err->code;
 }
 
 /* Turn an error into "nobody knows", keeping its words and those of what was before. */
@@ -88,6 +98,7 @@ static int fail_unknown(struct course *u, struct ic_error *err)
     int rc =
         ic_fail(err, IC_E_UNKNOWN_OUTCOME, "update %s may have run: %.220s%s%s", u->update->method,
                 cause.message, has_more ? "; before that: " : "", has_more ? u->trouble : "");
+    err->cause = cause_of_doubt(u, &cause);
     err->http_status = cause.http_status;
     u->is_settled = true; /* there is nothing more to find out */
     return rc;
@@ -365,6 +376,8 @@ static int ask_until_settled(struct ic_agent *agent, struct course *u, const str
             return rc;
         if (rc != 0)
             note_trouble(u, err);
+        else
+            u->in_the_way = IC_OK;
         if (!u->is_found && !u->was_seen && ic_wait_boot_ns() - u->first_sent_ns > ASK_LONGEST_NS) {
             (void)ic_fail(err, IC_E_UNKNOWN_OUTCOME, "its outcome could not be learned in time");
             return fail_unknown(u, err);

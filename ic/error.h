@@ -44,6 +44,8 @@ enum ic_errc {
 /* A plain value, copied freely; owns nothing. */
 struct ic_error {
     enum ic_errc code;
+    enum ic_errc cause;      /* of IC_E_UNKNOWN_OUTCOME: what kept it from us last; IC_OK: nothing
+                                did, but nobody knows any more. Of all other codes IC_OK */
     int http_status;         /* 0 when no HTTP answer is behind it */
     uint32_t reject_code;    /* 1..6 (IC interface spec, Reject codes); 0 when there is none */
     char error_code[8];      /* "IC0504", or "" */

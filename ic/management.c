@@ -2,7 +2,6 @@
 #include "ic/management.h"
 
 #include "ic/agent_impl.h"
-#include "ic/wait.h"
 
 #include <errno.h>
 
@@ -76,18 +75,16 @@ int ic_management_prepare(struct ic_agent *agent, const struct ic_principal *eff
 
 /* --- methods that change nothing --- */
 
-/* A lost outcome is no matter to a reader: what he is told is what kept it from him. */
-static void settle_unknown(const struct ic_io *io, struct ic_error *err)
+/* A lost outcome is no matter to a reader: what he is told is what kept it from him. Where nothing
+ * did, but nobody knows any more, another try may find somebody who does. */
+static void settle_unknown(struct ic_error *err)
 {
     if (err->code != IC_E_UNKNOWN_OUTCOME)
         return;
-    struct ic_error cause = *err;
-    int patience = ic_wait_check(io);
-    enum ic_errc code = patience == -EINTR       ? IC_E_CANCELLED
-                        : patience == -ETIMEDOUT ? IC_E_TIMEOUT
-                                                 : IC_E_UNREACHABLE;
-    (void)ic_fail(err, code, "%s", cause.message);
-    err->http_status = cause.http_status;
+    struct ic_error unknown = *err;
+    enum ic_errc code = unknown.cause == IC_OK ? IC_E_UNREACHABLE : unknown.cause;
+    (void)ic_fail(err, code, "%s", unknown.message);
+    err->http_status = unknown.http_status;
 }
 
 int ic_management_read(struct ic_agent *agent, const struct ic_principal *effective,
@@ -100,7 +97,7 @@ int ic_management_read(struct ic_agent *agent, const struct ic_principal *effect
         failure = (struct ic_error){0};
         if (ic_management_call(agent, effective, method, arg, io, out, &failure) == 0)
             return 0;
-        settle_unknown(io, &failure);
+        settle_unknown(&failure);
     } while (ic_agent_retry(agent, &retry, method, io, &failure));
     if (err)
         *err = failure;

@@ -234,6 +234,69 @@ static void test_patience(void)
     TAP_OK(asked(&net.n_calls) >= 2, "after some tries");
 }
 
+/* What kept the outcome from a reader is what he is told, however his patience ended. */
+static void test_doubt(void)
+{
+    static const struct {
+        const char *what;
+        struct plan call;
+        struct plan ask;
+        int64_t patience_ms;
+        int errnum;
+        enum ic_errc cause;
+    } rows[] = {
+        {"every answer is forged, and time runs out",
+         {.wrong = WRONG_SIGNATURE},
+         {.wrong = WRONG_SIGNATURE},
+         1000,
+         -EBADMSG,
+         IC_E_UNVERIFIED},
+        {"every answer is forged, and it is given up",
+         {.wrong = WRONG_SIGNATURE},
+         {.wrong = WRONG_SIGNATURE},
+         4500,
+         -EBADMSG,
+         IC_E_UNVERIFIED},
+        {"every answer is garbage",
+         {.wrong = NOT_CBOR},
+         {.wrong = NOT_CBOR},
+         1000,
+         -EPROTO,
+         IC_E_MALFORMED},
+        {"nobody is reached",
+         {.fault = FAKE_RESET},
+         {.fault = FAKE_RESET},
+         1000,
+         -EHOSTUNREACH,
+         IC_E_UNREACHABLE},
+        {"all are busy", {.status = 503}, {.status = 503}, 1000, -EIO, IC_E_OVERLOADED},
+        {"a forged answer, then true ones: still under way",
+         {.wrong = WRONG_SIGNATURE},
+         {.call_status = "processing"},
+         1000,
+         -ETIMEDOUT,
+         IC_E_TIMEOUT},
+        {"nobody knows any more", {.wrong = FORGOTTEN}, {0}, 1000, -EHOSTUNREACH, IC_OK},
+    };
+    struct ic_management_reply reply;
+    struct ic_error err;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct plan plan = rows[i].call;
+        plan.last_bad = UINT32_MAX;
+        printf("# %s\n", rows[i].what);
+        plan_calls(plan);
+        set_nature((struct nature){.asks = &rows[i].ask, .n_asks = 1});
+        TAP_INT(call(ic_management_call, rows[i].patience_ms, &reply, &err), -EIO, "a call");
+        TAP_INT(err.code, IC_E_UNKNOWN_OUTCOME, "may have run");
+        TAP_INT(err.cause, rows[i].cause, "and says what kept its outcome away");
+        plan_calls(plan);
+        set_nature((struct nature){.asks = &rows[i].ask, .n_asks = 1});
+        TAP_INT(call(ic_management_read, rows[i].patience_ms, &reply, &err), rows[i].errnum,
+                "a read has the errno of that");
+        TAP_INT(err.cause, IC_OK, "which is no doubt");
+    }
+}
+
 int main(void)
 {
     net_open();
@@ -241,6 +304,7 @@ int main(void)
     test_call();
     test_failures();
     test_patience();
+    test_doubt();
     net_close();
     return tap_done();
 }
