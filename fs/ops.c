@@ -424,6 +424,7 @@ static const struct fuse_lowlevel_ops table = {
     .setattr = ops_setattr,
     .flush = ops_flush,
     .fsync = ops_fsync,
+    .fsyncdir = ops_fsyncdir,
     .fallocate = ops_fallocate,
     .create = ops_create,
     .unlink = ops_unlink,

@@ -11,13 +11,11 @@
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     ops_trace(req, "opendir", ino);
-    if (ops_is_local(ops_of(req), ino)) {
-        fuse_reply_open(req, fi);
-        return;
-    }
+    const struct fs_ops *ops = ops_of(req);
     struct fs_request r;
     ops_begin(&r, req);
-    int result = fs_tree_opendir(ops_of(req)->config.tree, ino, &r.io, &fi->fh);
+    int result = ops_is_local(ops, ino) ? fs_snapshot_stage_opendir(ops->config.local, ino)
+                                        : fs_tree_opendir(ops->config.tree, ino, &r.io, &fi->fh);
     fs_request_end(&r);
     if (result < 0)
         fs_reply_error(req, result);
@@ -125,6 +123,19 @@ void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
     else
         fuse_reply_buf(req, buf, listing.used);
     free(buf);
+}
+
+/* Nothing of the canister's has to be made durable. */
+void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)datasync, (void)fi;
+    const struct fs_ops *ops = ops_of(req);
+    fuse_ino_t local;
+    ops_trace(req, "fsyncdir", ino);
+    int result = ops_find_local_dir(ops, ino, &local)
+                     ? fs_snapshot_stage_sync_dir(ops->config.local, local)
+                     : 0;
+    fuse_reply_err(req, result < 0 ? fs_reply_errno(result) : 0);
 }
 
 /* What is free is room for what is staged. */

@@ -183,7 +183,8 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
     struct fs_place place;
     int result;
     if (ops_is_local(ops, ino)) {
-        result = fs_snapshot_stage_setattr(ops->config.local, ino, attr, to_set);
+        result = fs_snapshot_stage_setattr(ops->config.local, ino, attr, to_set,
+                                           handle ? &handle->local : NULL);
     } else if (ops->config.stages && fs_tree_is_dir(ops->config.tree, ino)) {
         result = 0; /* as a file that can be restored: what copies directories sets them, too */
     } else if (ops->config.stages && fs_stages_is_ino(ino)) {

@@ -64,7 +64,7 @@ struct fs_snapshot_node *snapshot_stage_add_locked(struct fs_snapshot_stage *sta
 
 void snapshot_stage_settle_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *node)
 {
-    if (node->parent || node == &stage->top || node->n_lookup > 0 || node->n_open > 0)
+    if (node->parent || node == &stage->top || node->n_lookup > 0 || node->files)
         return;
     HASH_DEL(stage->nodes, node);
     free(node->name);
@@ -75,6 +75,10 @@ int snapshot_stage_path_locked(const struct fs_snapshot_node *node, char path[PA
 {
     char buf[PATH_MAX];
     char *at = buf + sizeof(buf) - 1;
+    if (!node->parent && node->files) {
+        snprintf(path, PATH_MAX, "/proc/self/fd/%d", node->files->fd);
+        return 0;
+    }
     *at = '\0';
     for (; node->parent; node = node->parent) {
         size_t len = strlen(node->name);
@@ -92,6 +96,19 @@ int snapshot_stage_path_locked(const struct fs_snapshot_node *node, char path[PA
     return 0;
 }
 
+int snapshot_stage_nofollow(const char *path, int flag)
+{
+    return *path == '/' ? 0 : flag;
+}
+
+unsigned snapshot_stage_depth(const struct fs_snapshot_node *node)
+{
+    unsigned depth = 0;
+    for (; node->parent; node = node->parent)
+        depth++;
+    return depth;
+}
+
 int snapshot_stage_check_locked(const struct fs_snapshot_node *node)
 {
     for (; node; node = node->parent)
@@ -102,12 +119,29 @@ int snapshot_stage_check_locked(const struct fs_snapshot_node *node)
 
 /* --- what there is --- */
 
-/* Reads a directory; those in it are read when it is their turn.
- *
- * depth  of what is in it */
-static int find_in(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir, unsigned depth)
+/* Of what is in a directory. */
+static int add_found(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir, int dir_fd,
+                     const char *name)
+{
+    struct stat st;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return 0;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return 0; /* nobody could make it here */
+    if (HASH_COUNT(stage->nodes) >= FS_SNAPSHOT_STAGE_NAMES)
+        return -ENOSPC;
+    if (snapshot_stage_depth(dir) >= FS_SNAPSHOT_STAGE_DEPTH)
+        return -ENAMETOOLONG;
+    return snapshot_stage_add_locked(stage, dir, name, S_ISDIR(st.st_mode)) ? 0 : -ENOMEM;
+}
+
+/* Reads a directory; those in it are read when it is their turn. */
+static int find_in(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir)
 {
     char path[PATH_MAX];
+    const struct dirent *entry;
     int result = snapshot_stage_path_locked(dir, path);
     if (result < 0)
         return result;
@@ -119,31 +153,48 @@ static int find_in(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir
             close(fd);
         return result;
     }
-    for (const struct dirent *entry; result == 0 && (entry = readdir(stream));) {
-        struct stat st;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-            continue; /* nobody could make it here */
-        if (HASH_COUNT(stage->nodes) >= FS_SNAPSHOT_STAGE_NAMES || depth > FS_SNAPSHOT_STAGE_DEPTH)
-            result = -ENOSPC;
-        else if (!snapshot_stage_add_locked(stage, dir, entry->d_name, S_ISDIR(st.st_mode)))
-            result = -ENOMEM;
-    }
+    do {
+        errno = 0;
+        entry = readdir(stream);
+        result = entry ? add_found(stage, dir, fd, entry->d_name) : -errno;
+    } while (entry && result == 0);
     closedir(stream);
     return result;
 }
 
-static int find_all(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir, unsigned depth)
+static void forget_children(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir)
 {
-    int result = find_in(stage, dir, depth);
+    while (dir->children) {
+        struct fs_snapshot_node *node = dir->children;
+        DL_DELETE(dir->children, node);
+        node->parent = NULL;
+        snapshot_stage_settle_locked(stage, node);
+    }
+}
+
+/* Also what is in those in it. One of them that cannot be read is there all the same: it is tried
+ * again when it is looked into. */
+static int find_all(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir)
+{
+    int result = find_in(stage, dir);
     struct fs_snapshot_node *node;
+    dir->is_unread = result < 0;
+    if (result < 0)
+        forget_children(stage, dir);
     DL_FOREACH(dir->children, node)
-    if (result == 0 && node->is_dir)
-        result = find_all(stage, node, depth + 1);
+    {
+        int unread = node->is_dir ? find_all(stage, node) : 0;
+        char path[PATH_MAX];
+        if (unread < 0 && snapshot_stage_path_locked(node, path) == 0)
+            fs_log_print_about(stage->log, FS_LOG_WARNING, "snapshot stage directory",
+                               "snapshots/%s cannot be read: %s", path, strerror(-unread));
+    }
     return result;
+}
+
+int snapshot_stage_learn_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir)
+{
+    return dir->is_unread ? find_all(stage, dir) : 0;
 }
 
 static int open_files(struct fs_snapshot_stage *stage)
@@ -156,7 +207,7 @@ static int open_files(struct fs_snapshot_stage *stage)
         return -errno;
     if (fsync(stage->dir_fd) < 0)
         return -errno;
-    return find_all(stage, &stage->top, 1);
+    return find_all(stage, &stage->top);
 }
 
 static void forget_all(struct fs_snapshot_stage *stage)
@@ -262,7 +313,7 @@ int snapshot_stage_stat_locked(struct fs_snapshot_stage *stage, const struct fs_
     int result = snapshot_stage_path_locked(node, path);
     if (result < 0)
         return result;
-    if (fstatat(stage->files_fd, path, out, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(stage->files_fd, path, out, snapshot_stage_nofollow(path, AT_SYMLINK_NOFOLLOW)) < 0)
         return -errno;
     out->st_ino = node->ino;
     return 0;
@@ -285,10 +336,13 @@ int fs_snapshot_stage_lookup(struct fs_snapshot_stage *stage, fuse_ino_t parent,
 {
     pthread_mutex_lock(&stage->lock);
     int result = snapshot_stage_take_locked(stage) < 0 ? -ENOENT : 0;
-    const struct fs_snapshot_node *dir =
-        result == 0 ? snapshot_stage_at_locked(stage, parent) : NULL;
-    struct fs_snapshot_node *node = dir ? snapshot_stage_child_locked(dir, name) : NULL;
-    result = node ? snapshot_stage_entry_locked(stage, node, out) : -ENOENT;
+    struct fs_snapshot_node *dir = result == 0 ? snapshot_stage_at_locked(stage, parent) : NULL;
+    if (dir)
+        result = snapshot_stage_learn_locked(stage, dir);
+    struct fs_snapshot_node *node =
+        dir && result == 0 ? snapshot_stage_child_locked(dir, name) : NULL;
+    if (result == 0)
+        result = node ? snapshot_stage_entry_locked(stage, node, out) : -ENOENT;
     pthread_mutex_unlock(&stage->lock);
     return result;
 }
@@ -302,6 +356,15 @@ void fs_snapshot_stage_forget(struct fs_snapshot_stage *stage, fuse_ino_t ino, u
         snapshot_stage_settle_locked(stage, node);
     }
     pthread_mutex_unlock(&stage->lock);
+}
+
+int fs_snapshot_stage_opendir(struct fs_snapshot_stage *stage, fuse_ino_t ino)
+{
+    pthread_mutex_lock(&stage->lock);
+    struct fs_snapshot_node *dir = snapshot_stage_at_locked(stage, ino);
+    int result = dir ? snapshot_stage_learn_locked(stage, dir) : -ESTALE;
+    pthread_mutex_unlock(&stage->lock);
+    return result;
 }
 
 fuse_ino_t fs_snapshot_stage_next(struct fs_snapshot_stage *stage, fuse_ino_t parent,

@@ -11,7 +11,8 @@
  *
  * Every name is known from the start, which is why there may be no more than
  * FS_SNAPSHOT_STAGE_NAMES; and no path has more than FS_SNAPSHOT_STAGE_DEPTH of them
- * (-ENAMETOOLONG), so that what was made can always be found again.
+ * (-ENAMETOOLONG), so that what was made can always be found again. A directory that cannot be read
+ * is shown; until it can be, what is asked of it answers as the disk does (mode 000: -EACCES).
  *
  * Locks: one, a leaf; held across calls of the disk, not across reading and writing. Thread safety:
  * every function but open and close from any thread.
@@ -28,6 +29,7 @@
 
 struct fs_snapshot_stage;
 struct fs_snapshot_node;
+struct fs_snapshot_file;
 
 struct fs_snapshot_stage_config {
     const char *dir;    /* of this canister's, as fs_stages has it; copied */
@@ -60,6 +62,10 @@ int fs_snapshot_stage_lookup(struct fs_snapshot_stage *stage, fuse_ino_t parent,
 void fs_snapshot_stage_forget(struct fs_snapshot_stage *stage, fuse_ino_t ino, uint64_t n_lookup)
     __attribute__((nonnull));
 
+/* May its names be listed? Returns 0, -ESTALE, or the errno of the disk. */
+int fs_snapshot_stage_opendir(struct fs_snapshot_stage *stage, fuse_ino_t ino)
+    __attribute__((warn_unused_result, nonnull));
+
 /* The first name in a directory whose inode number is above `after`. 0: no more. */
 fuse_ino_t fs_snapshot_stage_next(struct fs_snapshot_stage *stage, fuse_ino_t parent,
                                   fuse_ino_t after, char name[FS_NAME_SIZE], mode_t *ret_mode)
@@ -89,15 +95,20 @@ int fs_snapshot_stage_rename(struct fs_snapshot_stage *stage, fuse_ino_t parent,
 int fs_snapshot_stage_getattr(struct fs_snapshot_stage *stage, fuse_ino_t ino, struct stat *out)
     __attribute__((warn_unused_result, nonnull));
 
-/* to_set  FUSE_SET_ATTR_* */
+/* to_set  FUSE_SET_ATTR_*
+ * file    as which it is open, if that is known; or NULL */
 int fs_snapshot_stage_setattr(struct fs_snapshot_stage *stage, fuse_ino_t ino,
-                              const struct stat *attr, int to_set)
-    __attribute__((warn_unused_result, nonnull));
+                              const struct stat *attr, int to_set,
+                              const struct fs_snapshot_file *file)
+    __attribute__((warn_unused_result, nonnull(1, 3)));
 
 /* --- files --- */
 
+/* An open file: it stays where it is until it is released. As on any disk it is of use also after
+ * it was renamed or removed. */
 struct fs_snapshot_file {
-    struct fs_snapshot_stage *stage;
+    struct fs_snapshot_file *prev, *next; /* of one node; guarded by the stage's lock */
+    struct fs_snapshot_stage *stage;      /* immutable, as all that follows */
     struct fs_snapshot_node *node;
     int fd;
     bool can_write;
@@ -122,7 +133,9 @@ ssize_t fs_snapshot_stage_write(const struct fs_snapshot_file *file, const void 
 int fs_snapshot_stage_fallocate(const struct fs_snapshot_file *file, int mode, uint64_t off,
                                 uint64_t len) __attribute__((warn_unused_result, nonnull));
 
-/* On the disk, with its name. */
+/* On the disk, with its name; the names in a directory, and its own. */
+int fs_snapshot_stage_sync_dir(struct fs_snapshot_stage *stage, fuse_ino_t ino)
+    __attribute__((warn_unused_result, nonnull));
 int fs_snapshot_stage_sync(const struct fs_snapshot_file *file)
     __attribute__((warn_unused_result, nonnull));
 

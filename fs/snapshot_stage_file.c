@@ -26,19 +26,11 @@ static bool looks_like_id(const char *name)
     return name[len] == '\0' && len >= ID_LEN_MIN && len % 2 == 0;
 }
 
-/* Names in its path. */
-static unsigned depth_of(const struct fs_snapshot_node *node)
-{
-    unsigned depth = 0;
-    for (; node->parent; node = node->parent)
-        depth++;
-    return depth;
-}
-
-/* Names in the longest path from it on, its own one counts. */
+/* Names in the longest path from it on, its own one counts. What cannot be read may be as deep as
+ * its place allows. */
 static unsigned height_of(const struct fs_snapshot_node *node)
 {
-    unsigned height = 0;
+    unsigned height = node->is_unread ? FS_SNAPSHOT_STAGE_DEPTH - snapshot_stage_depth(node) : 0;
     for (const struct fs_snapshot_node *child = node->children; child; child = child->next) {
         unsigned of_child = height_of(child);
         height = of_child > height ? of_child : height;
@@ -57,9 +49,11 @@ int snapshot_stage_place_locked(struct fs_snapshot_stage *stage, fuse_ino_t pare
     struct fs_snapshot_node *dir = snapshot_stage_at_locked(stage, parent);
     if (!dir)
         return -ESTALE;
-    if (strlen(name) >= FS_NAME_SIZE || depth_of(dir) >= FS_SNAPSHOT_STAGE_DEPTH)
+    if (strlen(name) >= FS_NAME_SIZE || snapshot_stage_depth(dir) >= FS_SNAPSHOT_STAGE_DEPTH)
         return -ENAMETOOLONG;
     result = snapshot_stage_check_locked(dir);
+    if (result == 0)
+        result = snapshot_stage_learn_locked(stage, dir);
     if (result == 0)
         result = snapshot_stage_path_locked(dir, dir_path);
     if (result == 0 && snprintf(path, PATH_MAX, "%s/%s", dir_path, name) >= PATH_MAX)
@@ -187,7 +181,7 @@ static int rename_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent, con
         return -EEXIST;
     if (old == node)
         return 0;
-    if (depth_of(new_dir) + height_of(node) > FS_SNAPSHOT_STAGE_DEPTH)
+    if (snapshot_stage_depth(new_dir) + height_of(node) > FS_SNAPSHOT_STAGE_DEPTH)
         return -ENAMETOOLONG;
     result = snapshot_stage_check_locked(node);
     if (result == 0 && old)
@@ -224,11 +218,13 @@ static struct timespec time_to_set(int to_set, int flag, int now_flag, struct ti
     return to_set & flag ? time : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
-static int set_size(int dir_fd, const char *path, off_t size)
+static int set_size(int dir_fd, const char *path, off_t size, const struct fs_snapshot_file *file)
 {
     if (size < 0 || (uint64_t)size > FS_STAGED_SIZE_MAX)
         return -EFBIG;
-    int fd = openat(dir_fd, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file && file->can_write)
+        return ftruncate(file->fd, size) < 0 ? -errno : 0;
+    int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC | snapshot_stage_nofollow(path, O_NOFOLLOW));
     if (fd < 0)
         return -errno;
     int result = ftruncate(fd, size) < 0 ? -errno : 0;
@@ -236,18 +232,20 @@ static int set_size(int dir_fd, const char *path, off_t size)
     return result;
 }
 
-static int set_attr(int dir_fd, const char *path, const struct stat *attr, int to_set)
+static int set_attr(int dir_fd, const char *path, const struct stat *attr, int to_set,
+                    const struct fs_snapshot_file *file)
 {
+    int nofollow = snapshot_stage_nofollow(path, AT_SYMLINK_NOFOLLOW);
     if ((to_set & FUSE_SET_ATTR_MODE) && fchmodat(dir_fd, path, attr->st_mode & 07777, 0) < 0)
         return -errno;
     if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) {
         uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
         gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
-        if (fchownat(dir_fd, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fchownat(dir_fd, path, uid, gid, nofollow) < 0)
             return -errno;
     }
     if (to_set & FUSE_SET_ATTR_SIZE) {
-        int result = set_size(dir_fd, path, attr->st_size);
+        int result = set_size(dir_fd, path, attr->st_size, file);
         if (result < 0)
             return result;
     }
@@ -255,11 +253,12 @@ static int set_attr(int dir_fd, const char *path, const struct stat *attr, int t
         time_to_set(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attr->st_atim),
         time_to_set(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim),
     };
-    return utimensat(dir_fd, path, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    return utimensat(dir_fd, path, times, nofollow) < 0 ? -errno : 0;
 }
 
 int fs_snapshot_stage_setattr(struct fs_snapshot_stage *stage, fuse_ino_t ino,
-                              const struct stat *attr, int to_set)
+                              const struct stat *attr, int to_set,
+                              const struct fs_snapshot_file *file)
 {
     char path[PATH_MAX];
     pthread_mutex_lock(&stage->lock);
@@ -268,17 +267,16 @@ int fs_snapshot_stage_setattr(struct fs_snapshot_stage *stage, fuse_ino_t ino,
     if (result == 0)
         result = snapshot_stage_path_locked(node, path);
     if (result == 0)
-        result = set_attr(stage->files_fd, path, attr, to_set);
+        result = set_attr(stage->files_fd, path, attr, to_set, file);
     pthread_mutex_unlock(&stage->lock);
     return result;
 }
 
 /* --- files --- */
 
-static void note_open_locked(struct fs_snapshot_file *file, int direction)
+static void count_writer_locked(const struct fs_snapshot_file *file, int direction)
 {
     struct fs_snapshot_node *node = file->node;
-    node->n_open += (unsigned)direction;
     for (; file->can_write && node; node = node->parent)
         node->n_writers += (unsigned)direction;
 }
@@ -288,7 +286,8 @@ static void fill_file_locked(struct fs_snapshot_file *out, struct fs_snapshot_st
 {
     *out =
         (struct fs_snapshot_file){.stage = stage, .node = node, .fd = fd, .can_write = can_write};
-    note_open_locked(out, 1);
+    DL_APPEND(node->files, out);
+    count_writer_locked(out, 1);
 }
 
 int fs_snapshot_stage_open_ino(struct fs_snapshot_stage *stage, fuse_ino_t ino, int flags,
@@ -303,7 +302,8 @@ int fs_snapshot_stage_open_ino(struct fs_snapshot_stage *stage, fuse_ino_t ino, 
     if (result == 0 && (can_write || (flags & O_TRUNC)))
         result = snapshot_stage_check_locked(node);
     if (result == 0) {
-        int fd = openat(stage->files_fd, path, kept | O_NOFOLLOW | O_CLOEXEC);
+        int fd = openat(stage->files_fd, path,
+                        kept | O_CLOEXEC | snapshot_stage_nofollow(path, O_NOFOLLOW));
         result = fd < 0 ? -errno : 0;
         if (result == 0)
             fill_file_locked(out, stage, node, fd, can_write);
@@ -350,11 +350,12 @@ int fs_snapshot_stage_create(struct fs_snapshot_stage *stage, fuse_ino_t parent,
 void fs_snapshot_stage_release(struct fs_snapshot_file *file)
 {
     struct fs_snapshot_stage *stage = file->stage;
-    close(file->fd);
     pthread_mutex_lock(&stage->lock);
-    note_open_locked(file, -1);
+    DL_DELETE(file->node->files, file);
+    count_writer_locked(file, -1);
     snapshot_stage_settle_locked(stage, file->node);
     pthread_mutex_unlock(&stage->lock);
+    close(file->fd);
 }
 
 ssize_t fs_snapshot_stage_read(const struct fs_snapshot_file *file, void *buf, size_t len,
@@ -395,7 +396,43 @@ int fs_snapshot_stage_fallocate(const struct fs_snapshot_file *file, int mode, u
     return fallocate(file->fd, mode, (off_t)off, (off_t)len) < 0 ? -errno : 0;
 }
 
-/* A directory holds its names by itself: each one up to files/ is made durable, too. */
+/* Make a path that of the directory it is in. */
+static void to_parent(char path[PATH_MAX])
+{
+    char *last = strrchr(path, '/');
+    snprintf(last ? last : path, 2, "%s", last ? "" : ".");
+}
+
+/* A directory holds its names by itself: it and each one up to files/ is made durable. Where one
+ * cannot be opened (it was renamed meanwhile, or may not be read), all that is on the disk is. */
+static int sync_dirs(const struct fs_snapshot_stage *stage, char path[PATH_MAX])
+{
+    for (;;) {
+        int fd = openat(stage->files_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return syncfs(stage->files_fd) < 0 ? -errno : 0;
+        int result = fsync(fd) < 0 ? -errno : 0;
+        close(fd);
+        if (result < 0 || strcmp(path, ".") == 0)
+            return result;
+        to_parent(path);
+    }
+}
+
+int fs_snapshot_stage_sync_dir(struct fs_snapshot_stage *stage, fuse_ino_t ino)
+{
+    char path[PATH_MAX];
+    pthread_mutex_lock(&stage->lock);
+    const struct fs_snapshot_node *dir = snapshot_stage_at_locked(stage, ino);
+    int result = snapshot_stage_take_locked(stage);
+    if (result == 0)
+        result = dir ? snapshot_stage_path_locked(dir, path) : -ESTALE;
+    pthread_mutex_unlock(&stage->lock);
+    if (result == -EBUSY || result == -ENOENT)
+        return 0; /* nothing of this mount's is there; it was removed */
+    return result < 0 ? result : sync_dirs(stage, path);
+}
+
 int fs_snapshot_stage_sync(const struct fs_snapshot_file *file)
 {
     struct fs_snapshot_stage *stage = file->stage;
@@ -403,18 +440,11 @@ int fs_snapshot_stage_sync(const struct fs_snapshot_file *file)
     if (fsync(file->fd) < 0)
         return -errno;
     pthread_mutex_lock(&stage->lock);
+    bool is_removed = !file->node->parent;
     int result = snapshot_stage_path_locked(file->node, path);
     pthread_mutex_unlock(&stage->lock);
-    if (result == -ENOENT)
-        return 0; /* it was removed */
-    while (result == 0 && strcmp(path, ".") != 0) {
-        char *last = strrchr(path, '/');
-        snprintf(last ? last : path, 2, "%s", last ? "" : ".");
-        int fd = openat(stage->files_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
-            return errno == ENOENT ? 0 : -errno; /* renamed or removed meanwhile */
-        result = fsync(fd) < 0 ? -errno : 0;
-        close(fd);
-    }
-    return result;
+    if (result < 0 || is_removed)
+        return result;
+    to_parent(path);
+    return sync_dirs(stage, path);
 }

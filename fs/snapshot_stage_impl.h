@@ -22,9 +22,10 @@ struct fs_snapshot_node {
     struct fs_snapshot_node *prev, *next; /* among them */
     char *name;
     uint64_t n_lookup;
-    unsigned n_open;
-    unsigned n_writers; /* files that are open for writing, in all of it */
-    bool is_held;       /* in snapshots/: nothing in it may change */
+    struct fs_snapshot_file *files; /* as which it is open */
+    unsigned n_writers;             /* files that are open for writing, in all of it */
+    bool is_held;                   /* in snapshots/: nothing in it may change */
+    bool is_unread; /* a directory that could not be read: what is in it is not known */
 };
 
 struct fs_snapshot_stage {
@@ -57,8 +58,19 @@ struct fs_snapshot_node *snapshot_stage_add_locked(struct fs_snapshot_stage *sta
 /* Free it, if it was removed and nobody uses it. */
 void snapshot_stage_settle_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *node);
 
-/* The path below files/; "." for that itself. Returns 0, -ENAMETOOLONG, -ENOENT (removed). */
+/* The path below files/; "." for that itself. What was removed and is open has one that leads to
+ * it, and that is absolute. Returns 0, -ENAMETOOLONG, -ENOENT (removed). */
 int snapshot_stage_path_locked(const struct fs_snapshot_node *node, char path[PATH_MAX]);
+
+/* The flag of openat(2) and the like that keeps them from following a symbolic link, where that is
+ * not how the path leads to it. */
+int snapshot_stage_nofollow(const char *path, int flag);
+
+/* Names in its path. */
+unsigned snapshot_stage_depth(const struct fs_snapshot_node *node);
+
+/* What is in a directory is known from here on. Returns 0, or why it cannot be read. */
+int snapshot_stage_learn_locked(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir);
 
 /* May something in it be changed? Returns 0 or -EBUSY. */
 int snapshot_stage_check_locked(const struct fs_snapshot_node *node);

@@ -170,6 +170,36 @@ describe('local directories', () => {
     assert.deepEqual(await readdir(mount.path('snapshots')), []);
   });
 
+  test('a file that is open is of use after it was renamed or removed', async () => {
+    const path = (name) => mount.path('snapshots', 'open', name);
+    await mkdir(path(''));
+    const file = await open(path('a'), 'w+', 0o400);
+    await file.write('content');
+    await rename(path('a'), path('b'));
+    await file.truncate(6);
+    await file.sync();
+    await writeFile(path('new'), 'new');
+    await rename(path('new'), path('b'));
+    for (const gone of [false, true]) {
+      if (gone) await rm(path('b'));
+      const { size, nlink } = await file.stat();
+      assert.deepEqual([size, nlink], [6, 0]);
+      await file.truncate(5);
+      await file.chmod(0o600);
+      await file.utimes(1, 2);
+      await file.sync();
+      assert.equal((await file.stat()).mtimeMs, 2000);
+      await file.write('n', 5);
+      assert.equal((await file.read({ position: 0, buffer: Buffer.alloc(10) })).buffer.toString('utf8', 0, 7), 'conten\0');
+    }
+    const again = await open(`/proc/self/fd/${file.fd}`, 'r');
+    assert.equal((await again.stat()).size, 6);
+    await again.close();
+    await file.close();
+    await run('sync', [mount.path('snapshots'), path('')]);
+    await run('rmdir', [path('')]);
+  });
+
   test('holes stay holes, and nothing is larger than a snapshot can be', async () => {
     await mkdir(mount.path('snapshots', 'big'));
     const file = mount.path('snapshots', 'big', 'stable_memory.bin');
