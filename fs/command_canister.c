@@ -5,6 +5,7 @@
 #include "fs/call_ranges_note.h"
 #include "fs/command.h"
 #include "fs/mount.h"
+#include "fs/snapshot_note.h"
 #include "fs/snapshot_work.h"
 #include "fs/upgrade.h"
 
@@ -149,7 +150,7 @@ static bool find_id(const char *command, const char *name, struct ic_snapshot_id
     if (len >= sizeof(word))
         return false;
     memcpy(word, rest, len);
-    return fs_snapshot_parse_id(word, out);
+    return fs_snapshot_id_parse(word, out);
 }
 
 static int run_delete(void *arg, struct fs_job *job, struct ic_error *err)
@@ -168,7 +169,7 @@ int fs_command_snapshot_delete(void *arg, const struct fs_control_line *line, ch
 {
     struct ic_snapshot_id id;
     int result = need_write(arg, message, message_size);
-    if (result == 0 && !fs_snapshot_parse_id(line->args[0], &id))
+    if (result == 0 && !fs_snapshot_id_parse(line->args[0], &id))
         result = fail_id(message, message_size);
     return result < 0 ? result : submit(arg, line, run_delete, message, message_size);
 }
@@ -199,7 +200,7 @@ int fs_command_snapshot_load(void *arg, const struct fs_control_line *line, char
 {
     struct ic_snapshot_id id;
     int result = need_rest(arg, message, message_size);
-    if (result == 0 && !fs_snapshot_parse_id(line->args[0], &id))
+    if (result == 0 && !fs_snapshot_id_parse(line->args[0], &id))
         result = fail_id(message, message_size);
     for (size_t i = 1; result == 0 && i < line->n_args; i++)
         if (strcmp(line->args[i], "--running") != 0 && strcmp(line->args[i], "force") != 0) {

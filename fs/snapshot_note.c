@@ -1,18 +1,16 @@
 /* See snapshot_note.h. The file is JSON: bytes are hex digits, 64-bit numbers decimal ones. */
 #include "fs/snapshot_note.h"
 
+#include "fs/note_file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_NAME "uploads"
-#define TEMP_NAME "uploads.new"
-#define FILE_MAX  ((size_t)4 << 20) /* bytes */
+#define FILE_MAX  ((size_t)1 << 20) /* bytes: twice what as many notes as can be take */
 
 static const char *const state_names[] = {
     [FS_SNAPSHOT_DECLARING] = "declaring",
@@ -40,9 +38,8 @@ static int digit(char c)
 }
 
 /* Returns the number of bytes, or -1. */
-static int parse_hex(const json_t *value, uint8_t *out, size_t max)
+static int parse_hex(const char *text, uint8_t *out, size_t max)
 {
-    const char *text = json_string_value(value);
     size_t len = text ? strlen(text) : 1;
     if (len % 2 != 0 || len / 2 > max)
         return -1;
@@ -56,11 +53,26 @@ static int parse_hex(const json_t *value, uint8_t *out, size_t max)
     return (int)(len / 2);
 }
 
-static bool parse_id(const json_t *value, struct ic_snapshot_id *out)
+bool fs_snapshot_id_parse(const char *text, struct ic_snapshot_id *out)
 {
-    int len = parse_hex(value, out->bytes, sizeof(out->bytes));
-    out->len = len > 0 ? (uint8_t)len : 0;
-    return len > 0;
+    struct ic_snapshot_id id = {0};
+    int len = parse_hex(text, id.bytes, sizeof(id.bytes));
+    if (len <= 0)
+        return false;
+    id.len = (uint8_t)len;
+    *out = id;
+    return true;
+}
+
+static bool take_hex(const json_t *object, const char *key, uint8_t *out, size_t len)
+{
+    return parse_hex(json_string_value(json_object_get(object, key)), out, len) == (int)len;
+}
+
+static bool take_id(const json_t *value, struct ic_snapshot_id *out)
+{
+    const char *text = json_string_value(value);
+    return text && fs_snapshot_id_parse(text, out);
 }
 
 static json_t *hex(const uint8_t *bytes, size_t len)
@@ -72,30 +84,29 @@ static json_t *hex(const uint8_t *bytes, size_t len)
 
 /* --- reading --- */
 
-static bool parse_number(const json_t *value, uint64_t *out)
+static bool take_number(const json_t *object, const char *key, uint64_t *out)
 {
-    const char *text = json_string_value(value);
+    const char *text = json_string_value(json_object_get(object, key));
     char *end = NULL;
     errno = 0;
     *out = text ? strtoull(text, &end, 10) : 0;
     return text && *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
 }
 
-static bool parse_declaring(const json_t *item, struct fs_snapshot_note *note)
+static bool take_declaring(const json_t *item, struct fs_snapshot_note *note)
 {
     const json_t *before = json_object_get(item, "before");
     note->n_before = json_array_size(before);
-    if (note->n_before > FS_SNAPSHOT_BEFORE_MAX)
+    if (!json_is_array(before) || note->n_before > FS_SNAPSHOT_BEFORE_MAX)
         return false;
     for (size_t i = 0; i < note->n_before; i++)
-        if (!parse_id(json_array_get(before, i), &note->before[i]))
+        if (!take_id(json_array_get(before, i), &note->before[i]))
             return false;
-    return parse_hex(json_object_get(item, "request_id"), note->request_id, IC_REQUEST_ID_LEN) ==
-               IC_REQUEST_ID_LEN &&
-           parse_number(json_object_get(item, "expiry_ns"), &note->expiry_ns);
+    return take_hex(item, "request_id", note->request_id, IC_REQUEST_ID_LEN) &&
+           take_number(item, "expiry_ns", &note->expiry_ns);
 }
 
-static bool parse_note(const json_t *item, struct fs_snapshot_note *note)
+static bool take_note(const json_t *item, struct fs_snapshot_note *note)
 {
     const char *name = json_string_value(json_object_get(item, "name"));
     const char *state = json_string_value(json_object_get(item, "state"));
@@ -108,12 +119,11 @@ static bool parse_note(const json_t *item, struct fs_snapshot_note *note)
     if (n > FS_SNAPSHOT_VERIFIED)
         return false;
     note->state = (enum fs_snapshot_note_state)n;
-    if (parse_hex(json_object_get(item, "content"), note->content, IC_SHA256_LEN) !=
-            IC_SHA256_LEN ||
-        !parse_number(json_object_get(item, "n_sent"), &note->n_sent))
+    if (!take_hex(item, "content", note->content, IC_SHA256_LEN) ||
+        !take_number(item, "n_sent", &note->n_sent))
         return false;
-    return note->state == FS_SNAPSHOT_DECLARING ? parse_declaring(item, note)
-                                                : parse_id(json_object_get(item, "id"), &note->id);
+    return note->state == FS_SNAPSHOT_DECLARING ? take_declaring(item, note)
+                                                : take_id(json_object_get(item, "id"), &note->id);
 }
 
 static int parse(const json_t *root, struct fs_snapshot_notes *notes)
@@ -124,30 +134,41 @@ static int parse(const json_t *root, struct fs_snapshot_notes *notes)
     notes->items = calloc(FS_SNAPSHOT_NOTES_MAX, sizeof(*notes->items));
     if (!notes->items)
         return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        if (!parse_note(json_array_get(root, i), &notes->items[i]))
+    for (; notes->n < n; notes->n++) {
+        struct fs_snapshot_note *note = &notes->items[notes->n];
+        if (!take_note(json_array_get(root, notes->n), note))
             return -EPROTO;
-    notes->n = n;
+        if (note->state != FS_SNAPSHOT_VERIFIED && fs_snapshot_notes_find(notes, note->name))
+            return -EPROTO; /* one upload of a directory at a time */
+    }
     return 0;
+}
+
+int fs_snapshot_notes_parse(struct fs_snapshot_notes *notes, const char *text, size_t len)
+{
+    struct fs_snapshot_notes found = {0};
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    int result = root ? parse(root, &found) : -EPROTO;
+    json_decref(root);
+    if (result < 0)
+        fs_snapshot_notes_fini(&found);
+    else
+        *notes = found;
+    return result;
 }
 
 int fs_snapshot_notes_read(struct fs_snapshot_notes *notes, int dir_fd)
 {
-    struct stat st;
     *notes = (struct fs_snapshot_notes){0};
-    int fd = openat(dir_fd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : -errno;
-    int result = fstat(fd, &st) < 0 ? -errno : 0;
-    if (result == 0 && (uint64_t)st.st_size > FILE_MAX)
-        result = -EPROTO;
-    json_t *root = result == 0 ? json_loadfd(fd, 0, NULL) : NULL;
-    close(fd);
-    if (result == 0)
-        result = root ? parse(root, notes) : -EPROTO;
-    json_decref(root);
-    if (result < 0)
-        fs_snapshot_notes_fini(notes);
+    char *text = malloc(FILE_MAX + 1);
+    if (!text)
+        return -ENOMEM;
+    ssize_t len = fs_note_file_read(dir_fd, FILE_NAME, text, FILE_MAX + 1);
+    int result = len == -ENOENT           ? 0
+                 : len < 0                ? (int)len
+                 : (size_t)len > FILE_MAX ? -EPROTO
+                                          : fs_snapshot_notes_parse(notes, text, (size_t)len);
+    free(text);
     return result;
 }
 
@@ -185,33 +206,7 @@ static bool fill(json_t *object, const struct fs_snapshot_note *note)
            json_object_set_new(object, "expiry_ns", number(note->expiry_ns)) == 0;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-        if (n < 0)
-            return -errno;
-        text += n;
-        len -= (size_t)n;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
-static int put(int dir_fd, const char *text)
-{
-    int fd = openat(dir_fd, TEMP_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    int result = write_all(fd, text, strlen(text));
-    close(fd);
-    if (result == 0 && renameat(dir_fd, TEMP_NAME, dir_fd, FILE_NAME) < 0)
-        result = -errno;
-    if (result == 0 && fsync(dir_fd) < 0)
-        result = -errno;
-    return result;
-}
-
-int fs_snapshot_notes_write(const struct fs_snapshot_notes *notes, int dir_fd)
+char *fs_snapshot_notes_format(const struct fs_snapshot_notes *notes)
 {
     json_t *root = json_array();
     bool ok = root != NULL;
@@ -221,9 +216,15 @@ int fs_snapshot_notes_write(const struct fs_snapshot_notes *notes, int dir_fd)
         ok = json_array_append_new(root, object) == 0 && ok;
     }
     char *text = ok ? json_dumps(root, JSON_INDENT(1)) : NULL;
-    int result = text ? put(dir_fd, text) : -ENOMEM;
-    free(text);
     json_decref(root);
+    return text;
+}
+
+int fs_snapshot_notes_write(const struct fs_snapshot_notes *notes, int dir_fd)
+{
+    char *text = fs_snapshot_notes_format(notes);
+    int result = text ? fs_note_file_write(dir_fd, FILE_NAME, text, strlen(text)) : -ENOMEM;
+    free(text);
     return result;
 }
 

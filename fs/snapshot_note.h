@@ -4,8 +4,7 @@
  *   state      what it says                                           leaves to
  *   DECLARING  a call for a new id was made, and may have been sent   SENDING, gone
  *   SENDING    the id is ours, and not all of its bytes are compared  VERIFIED, gone
- *   VERIFIED   the snapshot has been read back, and is what was sent  (kept, the oldest are
- * dropped)
+ *   VERIFIED   the snapshot has been read back, and is what was sent  (kept; the oldest makes room)
  *
  * Thread safety: none; its owner locks.
  */
@@ -45,6 +44,13 @@ struct fs_snapshot_notes {
     size_t n;
 };
 
+/* Their text, for free(). NULL: out of memory, or a name is not UTF-8. */
+char *fs_snapshot_notes_format(const struct fs_snapshot_notes *notes) __attribute__((nonnull));
+
+/* Returns 0, -EPROTO (it is no such text, or says what cannot be), or -ENOMEM. */
+int fs_snapshot_notes_parse(struct fs_snapshot_notes *notes, const char *text, size_t len)
+    __attribute__((warn_unused_result, nonnull));
+
 /* Read them. No file: there are none. Returns 0, -EPROTO (it is damaged), -ENOMEM, or the errno of
  * the disk. */
 int fs_snapshot_notes_read(struct fs_snapshot_notes *notes, int dir_fd)
@@ -71,9 +77,12 @@ struct fs_snapshot_note *fs_snapshot_notes_find_id(struct fs_snapshot_notes *not
                                                    const struct ic_snapshot_id *id)
     __attribute__((nonnull));
 
-/* An id as it is written, and its size. */
+/* An id as it is written: lower-case hex digits. */
 #define FS_SNAPSHOT_ID_TEXT (2 * IC_SNAPSHOT_ID_MAX + 1)
 void fs_snapshot_id_format(const struct ic_snapshot_id *id, char text[FS_SNAPSHOT_ID_TEXT])
     __attribute__((nonnull));
+
+/* False: it is none. */
+bool fs_snapshot_id_parse(const char *text, struct ic_snapshot_id *out) __attribute__((nonnull));
 
 #endif

@@ -23,12 +23,9 @@ int snapshot_session_is_there(const struct snapshot_session *session,
 {
     struct ic_snapshot_list now = {0};
     int result = list(session, &now, err);
-    bool is_there = false;
-    for (size_t i = 0; i < now.n; i++)
-        is_there = is_there || ic_snapshot_id_is_equal(&now.items[i].id, id);
-    ic_snapshot_list_fini(&now);
     if (result == 0)
-        *out = is_there;
+        *out = ic_snapshot_list_has(&now, id);
+    ic_snapshot_list_fini(&now);
     return result;
 }
 

@@ -1,6 +1,7 @@
 /* See snapshot_work.h. */
 #include "fs/snapshot_work.h"
 
+#include "fs/snapshot_note.h"
 #include "ic/wait.h"
 
 #include <errno.h>
@@ -13,39 +14,6 @@
 /* Checkpoints are some ten minutes apart. */
 #define LOADABLE_NS       (15 * 60 * IC_NS_PER_SEC)
 #define LOADABLE_PAUSE_NS (20 * IC_NS_PER_SEC)
-
-#define ID_TEXT (2 * IC_SNAPSHOT_ID_MAX + 1)
-
-static void format_id(const struct ic_snapshot_id *id, char out[ID_TEXT])
-{
-    out[0] = '\0';
-    for (size_t i = 0; i < id->len; i++)
-        snprintf(out + 2 * i, 3, "%02x", id->bytes[i]);
-}
-
-static unsigned digit(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a') + 10;
-}
-
-bool fs_snapshot_parse_id(const char *text, struct ic_snapshot_id *out)
-{
-    size_t len = strspn(text, "0123456789abcdef");
-    if (text[len] != '\0' || len == 0 || len % 2 != 0 || len > (size_t)2 * IC_SNAPSHOT_ID_MAX)
-        return false;
-    *out = (struct ic_snapshot_id){.len = (uint8_t)(len / 2)};
-    for (size_t i = 0; i < len / 2; i++)
-        out->bytes[i] = (uint8_t)(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
-    return true;
-}
-
-static bool has(const struct ic_snapshot_list *list, const struct ic_snapshot_id *id)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (ic_snapshot_id_is_equal(&list->items[i].id, id))
-            return true;
-    return false;
-}
 
 static int list(const struct fs_target *target, struct fs_job *job, struct ic_snapshot_list *out,
                 struct ic_error *err)
@@ -76,7 +44,7 @@ static void word_unknown_take(const struct fs_target *target, struct fs_job *job
 {
     struct ic_snapshot_list after = {0};
     struct ic_error cause = {0};
-    char id[ID_TEXT] = "";
+    char id[FS_SNAPSHOT_ID_TEXT] = "";
     if (list(target, job, &after, &cause) < 0) {
         ic_error_reword(err,
                         "outcome unknown: look into snapshots/ before taking another one: %.300s",
@@ -84,8 +52,8 @@ static void word_unknown_take(const struct fs_target *target, struct fs_job *job
         return;
     }
     for (size_t i = 0; i < after.n; i++)
-        if (!has(before, &after.items[i].id))
-            format_id(&after.items[i].id, id);
+        if (!ic_snapshot_list_has(before, &after.items[i].id))
+            fs_snapshot_id_format(&after.items[i].id, id);
     ic_snapshot_list_fini(&after);
     if (*id)
         ic_error_reword(err, "its reply was lost, but there is a new snapshot now, %s: %.250s", id,
@@ -105,14 +73,14 @@ static int take(const struct fs_target *target, struct fs_job *job,
     const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
     struct ic_management_reply reply = {0};
     struct ic_snapshot_id id = {0};
-    char text[ID_TEXT];
+    char text[FS_SNAPSHOT_ID_TEXT];
     fs_job_say(job, "taking a snapshot; the canister has %zu", before->n);
     int result = fs_change_make(target, &change, &io, &reply, err);
     if (result == 0)
         result = take_id(&reply, &id, err);
     ic_management_reply_fini(&reply);
     if (result == 0) {
-        format_id(&id, text);
+        fs_snapshot_id_format(&id, text);
         fs_job_say(job, "took snapshot %s", text);
     } else if (err->code == IC_E_UNKNOWN_OUTCOME) {
         word_unknown_take(target, job, before, err);
@@ -148,7 +116,7 @@ static int find_out_deleted(const struct fs_target *target, struct fs_job *job,
     struct ic_error cause = {0};
     bool is_there = true;
     if (list(target, job, &now, &cause) == 0)
-        is_there = has(&now, id);
+        is_there = ic_snapshot_list_has(&now, id);
     ic_snapshot_list_fini(&now);
     if (!is_there)
         return 0;
@@ -167,8 +135,8 @@ int fs_snapshot_delete(const struct fs_target *target, struct fs_job *job,
         .proof = IC_UPDATE_ANSWERED, /* a snapshot is deleted once only */
     };
     const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
-    char text[ID_TEXT];
-    format_id(id, text);
+    char text[FS_SNAPSHOT_ID_TEXT];
+    fs_snapshot_id_format(id, text);
     fs_job_say(job, "deleting snapshot %s", text);
     int result = fs_change_do(target, &change, &io, err);
     /* IC0305: no such snapshot. */
@@ -189,8 +157,8 @@ static int check(const struct fs_target *target, struct fs_job *job,
 {
     const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
     struct ic_snapshot_metadata metadata = {0};
-    char text[ID_TEXT];
-    format_id(&load->id, text);
+    char text[FS_SNAPSHOT_ID_TEXT];
+    fs_snapshot_id_format(&load->id, text);
     int result =
         ic_snapshot_metadata(target->agent, &target->canister, &load->id, &io, &metadata, err);
     if (result < 0) {

@@ -14,9 +14,6 @@
 #include "fs/downtime.h"
 #include "ic/snapshot.h"
 
-/* An id in lower-case hex, whole. False: it is none. */
-bool fs_snapshot_parse_id(const char *text, struct ic_snapshot_id *out) __attribute__((nonnull));
-
 /* Take one of the canister as it is: it may run.
  *
  * Returns 0; -errno with err filled: -ENOSPC (there are as many as the network allows), as

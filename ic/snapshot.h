@@ -62,6 +62,8 @@ int ic_snapshot_list(struct ic_agent *agent, const struct ic_principal *canister
                      const struct ic_io *io, struct ic_snapshot_list *out, struct ic_error *err)
     IC_NONNULL(1, 2, 3, 4) IC_MUST_CHECK;
 void ic_snapshot_list_fini(struct ic_snapshot_list *list) IC_NONNULL(1);
+bool ic_snapshot_list_has(const struct ic_snapshot_list *list, const struct ic_snapshot_id *id)
+    IC_NONNULL(1, 2);
 
 enum ic_global_kind { IC_GLOBAL_I32, IC_GLOBAL_I64, IC_GLOBAL_F32, IC_GLOBAL_F64, IC_GLOBAL_V128 };
 

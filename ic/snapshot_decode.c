@@ -68,6 +68,14 @@ void ic_snapshot_list_fini(struct ic_snapshot_list *list)
     *list = (struct ic_snapshot_list){0};
 }
 
+bool ic_snapshot_list_has(const struct ic_snapshot_list *list, const struct ic_snapshot_id *id)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (ic_snapshot_id_is_equal(&list->items[i].id, id))
+            return true;
+    return false;
+}
+
 /* --- the metadata --- */
 
 /* A nat of at most 128 bits. */
