@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct rig_canister *rig_canister;
@@ -341,6 +342,13 @@ struct stage *rig_stage_of(const void *bytes, size_t len)
     return stage;
 }
 
+struct stage *rig_begin(const char *method, const struct ic_buf *file)
+{
+    rig_reset();
+    rig_choose(method);
+    return rig_stage_of(file->bytes, file->len);
+}
+
 /* --- commits --- */
 
 void rig_commit(struct stage *stage, bool force, bool dry_run, struct rig_outcome *out)
@@ -360,6 +368,55 @@ void rig_commit(struct stage *stage, bool force, bool dry_run, struct rig_outcom
         exit(1);
     out->result = restorer->ops->commit(restorer, &run, &out->err);
     fs_restorer_close(restorer);
+}
+
+struct stage *rig_commit_and_die(struct stage *stage)
+{
+    struct rig_outcome out;
+    bool is_durable = stage_sync(stage) == 0;
+    stage_close(stage);
+    fflush(stdout);
+    pid_t child = is_durable ? fork() : -1;
+    if (child == 0) {
+        if (stage_open(&stage, rig_dir_fd, "1") < 0)
+            _exit(8);
+        rig_commit(stage, false, false, &out);
+        stage_close(stage);
+        _exit(out.result == 0 ? 0 : 7);
+    }
+    if (child < 0 || waitpid(child, NULL, 0) < 0 || stage_open(&stage, rig_dir_fd, "1") < 0) {
+        printf("Bail out! no process, or no stage\n");
+        exit(1);
+    }
+    rig_canister->accident = NO_ACCIDENT;
+    rig_canister->n_now = 0;
+    return stage;
+}
+
+bool rig_restores_in_few(struct stage *stage, uint64_t n, uint64_t most_in_vain,
+                         uint64_t most_calls)
+{
+    struct rig_outcome out;
+    rig_commit(stage, false, false, &out);
+    stage_remove(stage);
+    unsigned n_calls = rig_canister->n_calls, in_vain = rig_canister->n_too_much;
+    bool is_good = out.result == 0 && rig_was_given(n, 1) && in_vain <= most_in_vain &&
+                   n_calls - in_vain <= most_calls;
+    if (!is_good)
+        printf("# %" PRIu64 " items, at most %" PRIu64 " in a call: %u calls, %u in vain, %d %s\n",
+               n, rig_canister->limit, n_calls, in_vain, out.result, out.err.message);
+    return is_good;
+}
+
+void rig_expect_bad(const struct rig_outcome *out, uint64_t bad, uint64_t n)
+{
+    char words[100];
+    TAP_INT(out->result, -EIO, "a bad item");
+    snprintf(words, sizeof(words), "items: items [%" PRIu64 ", %" PRIu64 ") of %" PRIu64 ": ", bad,
+             bad + 1, n);
+    TAP_OK(strncmp(out->err.message, words, strlen(words)) == 0 &&
+               strstr(out->err.message, "I do not like this item") != NULL,
+           out->err.message);
 }
 
 /* Each of the items [0, n) was given so often, and no other was at all. */

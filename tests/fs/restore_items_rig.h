@@ -86,6 +86,9 @@ struct ic_buf rig_make_file(const char *method, uint64_t n, size_t len);
 /* A stage of the name "1". */
 struct stage *rig_stage_of(const void *bytes, size_t len);
 
+/* The canister as new, this collection, and a stage of a file of it. */
+struct stage *rig_begin(const char *method, const struct ic_buf *file);
+
 /* --- commits --- */
 
 struct rig_outcome {
@@ -96,6 +99,18 @@ struct rig_outcome {
 };
 
 void rig_commit(struct stage *stage, bool force, bool dry_run, struct rig_outcome *out);
+
+/* Commit in a process of its own, which may die of an accident; there will be none after it. Takes
+ * the stage, and returns it as who comes next opens it. */
+struct stage *rig_commit_and_die(struct stage *stage);
+
+/* Commit n items, and remove their stage. Each was given once, in so few calls; else says what
+ * came. */
+bool rig_restores_in_few(struct stage *stage, uint64_t n, uint64_t most_in_vain,
+                         uint64_t most_calls);
+
+/* The commit of n items failed because of this one, and says so. */
+void rig_expect_bad(const struct rig_outcome *out, uint64_t bad, uint64_t n);
 
 /* What the canister gives for the file when it is asked. */
 struct rig_present {

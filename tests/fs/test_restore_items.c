@@ -13,9 +13,7 @@ static void test_one_call(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 1000, 20);
-    rig_reset();
-    rig_choose("backup_items_chunk");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
+    struct stage *stage = rig_begin("backup_items_chunk", &file);
     rig_commit(stage, false, true, &out);
     TAP_INT(out.result, 0, "a dry run");
     TAP_INT(rig_canister->n_prepared, 0, "sends nothing");
@@ -42,9 +40,7 @@ static void test_empty(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 0, 0);
-    rig_reset();
-    rig_choose("backup_items_chunk");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
+    struct stage *stage = rig_begin("backup_items_chunk", &file);
     for (int i = 0; i < 2; i++) {
         rig_commit(stage, false, false, &out);
         TAP_INT(out.result, 0, out.err.message);
@@ -58,11 +54,9 @@ static void test_large(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_list", 1000, 10000);
-    rig_reset();
+    struct stage *stage = rig_begin("backup_list", &file);
     rig_canister->reply = "DIDL\1\x6b\2\x9c\xc2\1\x7f\xe5\x8e\xb4\2\x71\1\0\0";
     rig_canister->reply_len = 19;
-    rig_choose("backup_list");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, true, &out);
     TAP_STR(out.summary,
             "would restore 1000 items in 5 calls of restore_list, 10010023 bytes in all",
@@ -81,9 +75,7 @@ static void test_too_large(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_list", 2, 2100000);
-    rig_reset();
-    rig_choose("backup_list");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
+    struct stage *stage = rig_begin("backup_list", &file);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, -EFBIG, "an item larger than a call");
     TAP_OK(strstr(out.err.message, "list: item 0 alone makes a call of 21000") != NULL,
@@ -108,27 +100,14 @@ static void test_limits(void)
     unsigned n_wrong = 0, most_in_vain = 0;
     for (uint64_t i = 0; i < 300; i++) {
         uint64_t n = 1 + (i * 7919) % 1500, limit = 1 + (i * 104729) % (i % 3 ? 1500 : 20);
-        struct rig_outcome out;
+        uint64_t least = (n + limit - 1) / limit;
         struct ic_buf file = rig_make_file("backup_items_chunk", n, 3);
-        rig_reset();
+        struct stage *stage = rig_begin("backup_items_chunk", &file);
         rig_canister->limit = limit;
         rig_canister->limit_is_told = i % 2 == 0;
-        rig_choose("backup_items_chunk");
-        struct stage *stage = rig_stage_of(file.bytes, file.len);
-        rig_commit(stage, false, false, &out);
-        uint64_t least = (n + limit - 1) / limit;
-        bool is_good = out.result == 0 && rig_was_given(n, 1) &&
-                       rig_canister->n_too_much <= 13 + least / 8 &&
-                       rig_canister->n_calls - rig_canister->n_too_much <= 2 * least + 2;
-        if (!is_good)
-            printf("# %" PRIu64 " items, at most %" PRIu64
-                   " in a call: %u calls, %u in vain, %d %s\n",
-                   n, limit, rig_canister->n_calls, rig_canister->n_too_much, out.result,
-                   out.err.message);
+        n_wrong += !rig_restores_in_few(stage, n, 13 + least / 8, 2 * least + 2);
         if (rig_canister->n_too_much > most_in_vain)
             most_in_vain = rig_canister->n_too_much;
-        n_wrong += !is_good;
-        stage_remove(stage);
         ic_buf_fini(&file);
     }
     printf("# at most %u calls in vain\n", most_in_vain);
@@ -163,18 +142,10 @@ static void test_bad_item(void)
     struct ic_buf file = rig_make_file("backup_items_chunk", 1000, 3);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct rig_outcome out;
-        char words[100];
-        rig_reset();
+        struct stage *stage = rig_begin("backup_items_chunk", &file);
         rig_canister->bad = bad[i];
-        rig_choose("backup_items_chunk");
-        struct stage *stage = rig_stage_of(file.bytes, file.len);
         rig_commit(stage, false, false, &out);
-        TAP_INT(out.result, -EIO, "a bad item");
-        snprintf(words, sizeof(words), "items: items [%" PRIu64 ", %" PRIu64 ") of 1000: ", bad[i],
-                 bad[i] + 1);
-        TAP_OK(strncmp(out.err.message, words, strlen(words)) == 0 &&
-                   strstr(out.err.message, "I do not like this item") != NULL,
-               out.err.message);
+        rig_expect_bad(&out, bad[i], 1000);
         TAP_OK(rig_was_given(bad[i], 1), "all before it, and nothing behind");
         TAP_OK(rig_canister->n_calls <= 30, "in few calls");
         rig_canister->bad = RIG_NONE; /* mended */
@@ -191,11 +162,9 @@ static void test_replies(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_list", 10, 3);
-    rig_reset();
+    struct stage *stage = rig_begin("backup_list", &file);
     rig_canister->reply = "DIDL\1\x6b\2\x9c\xc2\1\x7f\xe5\x8e\xb4\2\x71\1\0\1\4full";
     rig_canister->reply_len = 24;
-    rig_choose("backup_list");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, -EIO, "a variant err");
     TAP_STR(out.err.message, "list: items [0, 10) of 10: restore_list replied that it failed: full",
@@ -223,12 +192,10 @@ static void test_whole(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_whole", 50, 3);
-    rig_reset();
+    struct stage *stage = rig_begin("backup_whole", &file);
     rig_canister->reply = "DIDL\0\1\x7e\1";
     rig_canister->reply_len = 8;
     rig_canister->limit = 10;
-    rig_choose("backup_whole");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, -EIO, "more than the canister takes at once");
     TAP_INT(rig_canister->n_calls, 1, "is not split, for the second half might replace the first");

@@ -6,28 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 TAP_STATE;
-
-/* Commit in a process of its own, which may die. */
-static void commit_and_die(void)
-{
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        struct stage *stage;
-        struct rig_outcome out;
-        if (stage_open(&stage, rig_dir_fd, "1") < 0)
-            _exit(8);
-        rig_commit(stage, false, false, &out);
-        stage_close(stage);
-        _exit(out.result == 0 ? 0 : 7);
-    }
-    int status;
-    waitpid(child, &status, 0);
-}
 
 /* The program dies at every call, before or after it; then it is repeated until it succeeds. */
 static void test_death(enum rig_accident accident, const char *words)
@@ -36,28 +16,16 @@ static void test_death(enum rig_accident accident, const char *words)
     unsigned n_wrong = 0, n_died = 0;
     for (unsigned at = 0;; at++) {
         struct rig_outcome out;
-        rig_reset();
+        struct stage *stage = rig_begin("backup_items_chunk", &file);
         rig_canister->limit = 13;
         rig_canister->accident = accident;
         rig_canister->accident_at = at;
-        rig_choose("backup_items_chunk");
-        stage_close(rig_stage_of(file.bytes, file.len));
-        /* What is written is durable when a commit begins, not before. */
-        struct stage *stage;
-        if (stage_open(&stage, rig_dir_fd, "1") < 0 ||
-            stage_write(stage, 0, file.bytes, file.len) < 0 || stage_sync(stage) < 0)
-            exit(1);
-        stage_close(stage);
-        commit_and_die();
+        stage = rig_commit_and_die(stage);
         if (rig_canister->n_calls <= at) { /* there are not so many calls */
-            if (stage_open(&stage, rig_dir_fd, "1") == 0)
-                stage_remove(stage);
+            stage_remove(stage);
             break;
         }
         n_died++;
-        rig_canister->accident = NO_ACCIDENT;
-        if (stage_open(&stage, rig_dir_fd, "1") < 0)
-            exit(1);
         rig_commit(stage, false, false, &out);
         bool is_good = out.result == 0 && rig_was_given(100, 1) && rig_canister->n_asked == 1;
         if (!is_good)
@@ -74,12 +42,10 @@ static void test_death(enum rig_accident accident, const char *words)
 static struct stage *after(enum rig_accident accident, unsigned at, int result,
                            const struct ic_buf *file, struct rig_outcome *out)
 {
-    rig_reset();
+    struct stage *stage = rig_begin("backup_items_chunk", file);
     rig_canister->limit = 13;
     rig_canister->accident = accident;
     rig_canister->accident_at = at;
-    rig_choose("backup_items_chunk");
-    struct stage *stage = rig_stage_of(file->bytes, file->len);
     rig_commit(stage, false, false, out);
     TAP_INT(out->result, result, out->result < 0 ? out->err.message : "it succeeds");
     rig_canister->accident = NO_ACCIDENT;
@@ -141,9 +107,7 @@ static void test_cancelled_before(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 100, 3);
-    rig_reset();
-    rig_choose("backup_items_chunk");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
+    struct stage *stage = rig_begin("backup_items_chunk", &file);
     atomic_store(&rig_cancelled, true);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, -EINTR, out.err.message);

@@ -7,28 +7,26 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 TAP_STATE;
 
 #define AT_ONCE 8
 
-static void reset(uint64_t limit)
+static struct stage *begin(uint64_t limit, const struct ic_buf *file)
 {
     rig_reset();
     rig_canister->limit = limit;
     rig_canister->limit_is_told = true;
     rig_canister->call_ms = 5;
     rig_choose_at_once("backup_items_chunk", AT_ONCE);
+    return rig_stage_of(file->bytes, file->len);
 }
 
 static void test_at_once(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 2000, 3);
-    reset(50);
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
+    struct stage *stage = begin(50, &file);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, 0, out.err.message);
     TAP_OK(rig_was_given(2000, 1), "every item once");
@@ -51,26 +49,14 @@ static void test_limits(void)
     unsigned n_wrong = 0, most_in_vain = 0;
     for (uint64_t i = 0; i < 150; i++) {
         uint64_t n = 1 + (i * 7919) % 1500, limit = 1 + (i * 104729) % (i % 3 ? 1500 : 40);
-        struct rig_outcome out;
+        uint64_t least = (n + limit - 1) / limit;
         struct ic_buf file = rig_make_file("backup_items_chunk", n, 3);
-        reset(limit);
+        struct stage *stage = begin(limit, &file);
         rig_canister->limit_is_told = i % 2 == 0;
         rig_canister->call_ms = 0;
-        struct stage *stage = rig_stage_of(file.bytes, file.len);
-        rig_commit(stage, false, false, &out);
-        uint64_t least = (n + limit - 1) / limit;
-        bool is_good = out.result == 0 && rig_was_given(n, 1) &&
-                       rig_canister->n_too_much <= 13 + AT_ONCE + least / 8 &&
-                       rig_canister->n_calls - rig_canister->n_too_much <= 2 * least + AT_ONCE;
-        if (!is_good)
-            printf("# %" PRIu64 " items, at most %" PRIu64
-                   " in a call: %u calls, %u in vain, %d %s\n",
-                   n, limit, rig_canister->n_calls, rig_canister->n_too_much, out.result,
-                   out.err.message);
+        n_wrong += !rig_restores_in_few(stage, n, 13 + AT_ONCE + least / 8, 2 * least + AT_ONCE);
         if (rig_canister->n_too_much > most_in_vain)
             most_in_vain = rig_canister->n_too_much;
-        n_wrong += !is_good;
-        stage_remove(stage);
         ic_buf_fini(&file);
     }
     printf("# at most %u calls in vain\n", most_in_vain);
@@ -85,17 +71,10 @@ static void test_bad_item(void)
     struct ic_buf file = rig_make_file("backup_items_chunk", 2000, 3);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct rig_outcome out;
-        char words[100];
-        reset(20);
+        struct stage *stage = begin(20, &file);
         rig_canister->bad = bad[i];
-        struct stage *stage = rig_stage_of(file.bytes, file.len);
         rig_commit(stage, false, false, &out);
-        TAP_INT(out.result, -EIO, "a bad item");
-        snprintf(words, sizeof(words), "items: items [%" PRIu64 ", %" PRIu64 ") of 2000: ", bad[i],
-                 bad[i] + 1);
-        TAP_OK(strncmp(out.err.message, words, strlen(words)) == 0 &&
-                   strstr(out.err.message, "I do not like this item") != NULL,
-               out.err.message);
+        rig_expect_bad(&out, bad[i], 2000);
         TAP_INT(rig_canister->n_given[bad[i]], 0, "it is not given");
         if (bad[i] < 2)
             TAP_OK(rig_canister->n_calls < 80, "nothing more is begun");
@@ -110,23 +89,6 @@ static void test_bad_item(void)
 
 /* --- accidents --- */
 
-static void commit_and_die(void)
-{
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        struct stage *stage;
-        struct rig_outcome out;
-        if (stage_open(&stage, rig_dir_fd, "1") < 0)
-            _exit(8);
-        rig_commit(stage, false, false, &out);
-        stage_close(stage);
-        _exit(out.result == 0 ? 0 : 7);
-    }
-    int status;
-    waitpid(child, &status, 0);
-}
-
 /* The program dies at every call, while others are under way; then it is repeated. */
 static void test_death(enum rig_accident accident, const char *words)
 {
@@ -134,20 +96,11 @@ static void test_death(enum rig_accident accident, const char *words)
     unsigned n_wrong = 0, n_several = 0;
     for (unsigned at = 0; at < 20; at++) {
         struct rig_outcome out;
-        struct stage *stage;
-        reset(13);
+        struct stage *stage = begin(13, &file);
         rig_canister->accident = accident;
         rig_canister->accident_at = at;
-        stage = rig_stage_of(file.bytes, file.len);
-        if (stage_sync(stage) < 0)
-            exit(1);
-        stage_close(stage);
-        commit_and_die();
-        rig_canister->accident = NO_ACCIDENT;
-        rig_canister->n_now = 0;
+        stage = rig_commit_and_die(stage);
         unsigned n_asked = rig_canister->n_asked;
-        if (stage_open(&stage, rig_dir_fd, "1") < 0)
-            exit(1);
         rig_commit(stage, false, false, &out);
         n_several += rig_canister->n_asked - n_asked > 1;
         bool is_good = out.result == 0 && rig_was_given(200, 1);
@@ -166,11 +119,10 @@ static void test_unknown(enum rig_accident accident)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 2000, 3);
-    reset(20);
+    struct stage *stage = begin(20, &file);
     rig_canister->accident = accident;
     rig_canister->accident_at = 30;
     rig_canister->n_accidents = 3;
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, -EIO, out.err.message);
     TAP_INT(out.err.code, IC_E_UNKNOWN_OUTCOME, "the outcome of three is not known");
@@ -196,11 +148,10 @@ static void test_force(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 2000, 3);
-    reset(20);
+    struct stage *stage = begin(20, &file);
     rig_canister->accident = LOSE_CALL;
     rig_canister->accident_at = 30;
     rig_canister->n_accidents = 3;
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.err.code, IC_E_UNKNOWN_OUTCOME, "the outcome of three is not known");
     rig_canister->accident = NO_ACCIDENT;
@@ -216,10 +167,9 @@ static void test_cancelled(void)
 {
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 2000, 3);
-    reset(20);
+    struct stage *stage = begin(20, &file);
     rig_canister->accident = CANCEL_IT;
     rig_canister->accident_at = 30;
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, -EINTR, out.err.message);
     TAP_INT(out.err.code, IC_E_UNKNOWN_OUTCOME, "and of one it is not known");

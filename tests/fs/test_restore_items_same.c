@@ -13,10 +13,8 @@ static void test_same(void)
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 100, 3);
     struct rig_present present = {.bytes = file.bytes, .len = file.len};
-    rig_reset();
-    rig_choose("backup_items_chunk");
+    struct stage *stage = rig_begin("backup_items_chunk", &file);
     rig_present = &present;
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, true, &out);
     TAP_STR(out.summary, "already so, nothing would be sent", "a dry run says so");
     TAP_INT(present.n_certified, 0, "and makes no update for it");
@@ -49,10 +47,8 @@ static void test_lagging(void)
                                       .newer = newer.bytes,
                                       .newer_len = newer.len,
                                       .certified_result = results[i]};
-        rig_reset();
-        rig_choose("backup_items_chunk");
+        struct stage *stage = rig_begin("backup_items_chunk", &file);
         rig_present = &present;
-        struct stage *stage = rig_stage_of(file.bytes, file.len);
         rig_commit(stage, false, false, &out);
         TAP_OK(out.result == 0 && present.n_certified == 1 && !out.progress.was_same &&
                    rig_was_given(100, 1),
@@ -84,10 +80,8 @@ static void test_different(void)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct rig_present present = cases[i].present;
         struct rig_outcome out;
-        rig_reset();
-        rig_choose("backup_items_chunk");
+        struct stage *stage = rig_begin("backup_items_chunk", &file);
         rig_present = &present;
-        struct stage *stage = rig_stage_of(file.bytes, file.len);
         rig_commit(stage, false, false, &out);
         TAP_OK(out.result == 0 && present.n_asked == 1 && !out.progress.was_same &&
                    rig_was_given(100, 1),
@@ -105,10 +99,8 @@ static void test_half_way(void)
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 100, 3);
     struct rig_present present = {.bytes = file.bytes, .len = file.len};
-    rig_reset();
+    struct stage *stage = rig_begin("backup_items_chunk", &file);
     rig_canister->bad = 50;
-    rig_choose("backup_items_chunk");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.result, -EIO, "half of it");
     rig_present = &present;
@@ -151,11 +143,9 @@ static void test_unknown(void)
     struct rig_outcome out;
     struct ic_buf file = rig_make_file("backup_items_chunk", 100, 3);
     struct rig_present present = {.bytes = file.bytes, .len = file.len};
-    rig_reset();
+    struct stage *stage = rig_begin("backup_items_chunk", &file);
     rig_canister->accident = LOSE_CALL;
     rig_canister->is_forgetful = true;
-    rig_choose("backup_items_chunk");
-    struct stage *stage = rig_stage_of(file.bytes, file.len);
     rig_commit(stage, false, false, &out);
     TAP_INT(out.err.code, IC_E_UNKNOWN_OUTCOME, "a call whose outcome is not known");
     rig_present = &present;

@@ -176,17 +176,31 @@ static void test_layout(void)
     free(layout);
 }
 
-static void expect_unfit(const uint8_t *header, const char *words, const char *what)
-{
-    struct fs_vmem_layout *layout;
-    char why[192] = "";
-    TAP_INT(fs_vmem_layout_parse(header, SIZE, &layout, why, sizeof(why)), -EPROTO, what);
-    if (!TAP_OK(strstr(why, words), "in words"))
-        printf("# %s\n", why);
-}
+/* A number of a header that is not what it was. */
+struct change {
+    size_t at;
+    uint64_t number;
+    int n_bytes;
+};
 
 static void test_bad_headers(void)
 {
+    static const struct {
+        const char *what, *words;
+        struct change changes[5]; /* until one without bytes */
+    } cases[] = {
+        {"another version", "version 2", {{3, 2, 1}}},
+        {"buckets of no size", "no size", {{6, 0, 2}}},
+        {"too many buckets", "32769 buckets", {{4, 32769, 2}}},
+        {"a bucket that is not allocated", "bucket 4 belongs to memory 0", {{4, 4, 2}}},
+        {"too large", "memory 0 has 13 pages, but its 3 buckets have room for 12", {{40, 13, 8}}},
+        {"much too large", "18446744073709551615 pages", {{40, UINT64_MAX, 8}}},
+        {"so that bytes overflow", "281474976710656 pages", {{40, UINT64_C(1) << 48, 8}}},
+        {"pages without a bucket", "memory 5 has 1 pages, but its 0 buckets", {{40 + 5 * 8, 1, 8}}},
+        {"a bucket beyond the end",
+         "memory 254 ends at byte",
+         {{40, 12, 8}, {4, 6, 2}, {2080 + 5, 254, 1}, {40 + 254 * 8, 5, 8}}},
+    };
     uint8_t header[PAGE];
     char why[192];
     struct fs_vmem_layout *layout;
@@ -194,34 +208,15 @@ static void test_bad_headers(void)
     header[2] = 'r';
     TAP_INT(fs_vmem_layout_parse(header, SIZE, &layout, why, sizeof(why)), -ENOENT,
             "no memory manager");
-    fill_header(header);
-    header[3] = 2;
-    expect_unfit(header, "version 2", "another version");
-    fill_header(header);
-    set_number(header + 6, 0, 2);
-    expect_unfit(header, "no size", "buckets of no size");
-    fill_header(header);
-    set_number(header + 4, 32769, 2);
-    expect_unfit(header, "32769 buckets", "too many buckets");
-    fill_header(header);
-    set_number(header + 4, 4, 2);
-    expect_unfit(header, "bucket 4 belongs to memory 0", "a bucket that is not allocated");
-    fill_header(header);
-    set_number(header + 40, 13, 8);
-    expect_unfit(header, "memory 0 has 13 pages, but its 3 buckets have room for 12", "too large");
-    set_number(header + 40, UINT64_MAX, 8);
-    expect_unfit(header, "18446744073709551615 pages", "much too large");
-    set_number(header + 40, UINT64_C(1) << 48, 8);
-    expect_unfit(header, "281474976710656 pages", "so that bytes overflow");
-    fill_header(header);
-    set_number(header + 40 + 5 * 8, 1, 8);
-    expect_unfit(header, "memory 5 has 1 pages, but its 0 buckets", "pages without a bucket");
-    fill_header(header);
-    set_number(header + 40, 12, 8);
-    set_number(header + 4, 6, 2);
-    header[2080 + 5] = 254;
-    set_number(header + 40 + 254 * 8, 5, 8);
-    expect_unfit(header, "memory 254 ends at byte", "a bucket beyond the end");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fill_header(header);
+        for (const struct change *change = cases[i].changes; change->n_bytes > 0; change++)
+            set_number(header + change->at, change->number, change->n_bytes);
+        TAP_INT(fs_vmem_layout_parse(header, SIZE, &layout, why, sizeof(why)), -EPROTO,
+                cases[i].what);
+        if (!TAP_OK(strstr(why, cases[i].words), "in words"))
+            printf("# %s\n", why);
+    }
 }
 
 /* --- files --- */

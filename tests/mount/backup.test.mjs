@@ -7,9 +7,9 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IDL } from '@icp-sdk/core/candid';
 import { assertAskedOnce, assertMessage, assertValues, callsFor, chunkNames, chunkStarts, decode, filesOf, isGood, outcome, output, rsync } from './chunks.mjs';
-import { Client } from './client.mjs';
+import { openNetwork } from './client.mjs';
 import { Dscvr, REPLIES } from './dscvr.mjs';
-import { errnoName, Stage } from './harness.mjs';
+import { errnoName } from './harness.mjs';
 
 const didc = createRequire(import.meta.url)('@dfinity/didc');
 
@@ -27,9 +27,7 @@ describe('a hundred thousand items', () => {
   let stage, network, client, canister;
 
   before(async () => {
-    stage = await Stage.open();
-    network = await stage.network();
-    client = await Client.open(network);
+    ({ stage, network, client } = await openNetwork());
     canister = await Dscvr.install(client.agent, { count: ITEMS, seed: 2026n });
   });
   after(() => stage.close());
@@ -188,9 +186,7 @@ describe('items that change', () => {
   let stage, network, client, canister, mount;
 
   before(async () => {
-    stage = await Stage.open();
-    network = await stage.network();
-    client = await Client.open(network);
+    ({ stage, network, client } = await openNetwork());
     canister = await Dscvr.install(client.agent, { count: COUNT, seed: 3n });
     mount = await stage.mount(network, canister.id, ATTR_TIMEOUT);
   });

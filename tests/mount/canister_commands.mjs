@@ -101,17 +101,10 @@ class Canister {
   }
 
   // Its job once it has ended. look: called with it whenever it is looked at before.
-  async command(text, look = () => {}, deadlineMs = 600_000) {
+  async command(text, look, deadlineMs) {
     const accepted = await this.write(text);
     if (accepted !== 'done') throw new Error(`${text}: ${accepted}: ${await this.words()}`);
-    let job;
-    await eventually(async () => {
-      job = (await this.status()).jobs.findLast((other) => other.command === text);
-      const hasEnded = job.state === 'done' || job.state === 'failed';
-      if (!hasEnded) await look(job);
-      return hasEnded;
-    }, deadlineMs);
-    return job;
+    return this.mount.ended(text, look, deadlineMs);
   }
 
   // The methods of the calls that a command makes.

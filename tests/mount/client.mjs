@@ -5,6 +5,7 @@ import { Actor, CanisterStatus, HttpAgent } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
 import { Ed25519KeyIdentity } from '@icp-sdk/core/identity';
 import { Principal } from '@icp-sdk/core/principal';
+import { Stage } from './harness.mjs';
 
 function readIdentity(file) {
   const { d } = createPrivateKey(readFileSync(file)).export({ format: 'jwk' });
@@ -88,5 +89,17 @@ export class Client {
       candid: status.get('candid'),
       subnet: status.get('subnet')?.subnetId,
     };
+  }
+}
+
+// A stage, a network on it and a client of that. The stage is closed when the others fail.
+export async function openNetwork(args) {
+  const stage = await Stage.open();
+  try {
+    const network = await stage.network(args);
+    return { stage, network, client: await Client.open(network) };
+  } catch (error) {
+    await stage.close();
+    throw error;
   }
 }

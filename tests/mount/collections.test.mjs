@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { IDL } from '@icp-sdk/core/candid';
 import { Random } from './random.mjs';
 import { assertAskedOnce, assertMessage, callsFor, chunkName, chunkNames, chunkStarts, decode, filesOf, isGood, mostAtOnce, outcome, output, rsync } from './chunks.mjs';
-import { Client } from './client.mjs';
-import { errnoName, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { errnoName } from './harness.mjs';
 import { configure, ITEMS_REPLIES } from './items.mjs';
 import { SHAPES, ShapedCanister, didOf, factlandProfile, N_PROFILES, powerEqualizerChunk, zenvoichBackups, ZENVOICH_CHUNK } from './shapes.mjs';
 
@@ -31,9 +31,7 @@ describe('collections', () => {
   let stage, network, client, canister;
 
   before(async () => {
-    stage = await Stage.open();
-    network = await stage.network();
-    client = await Client.open(network);
+    ({ stage, network, client } = await openNetwork());
     canister = await ShapedCanister.install(client.agent, 'items', { size: 1 });
   });
   after(() => stage.close());

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Actor } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
@@ -331,17 +330,6 @@ export class Restore {
     return (await this.mount.json('status')).restores;
   }
 
-  // A command; resolves to its job once it has ended.
-  async job(command) {
-    await writeFile(this.mount.path('.canisterfs', 'control'), `${command}\n`);
-    let found;
-    await eventually(async () => {
-      found = (await this.mount.json('status')).jobs.findLast((other) => other.command === command);
-      return found.state === 'done' || found.state === 'failed';
-    }, 600_000);
-    return found;
-  }
-
   async again(tool) {
     const { code, words } = await this.start(tool).ended;
     assert.equal(code, 0, `the same ${tool} once more: ${words}`);
@@ -351,7 +339,7 @@ export class Restore {
   async resume() {
     const [restore] = await this.restores();
     assert.ok(['found', 'failed'].includes(restore?.state), `status tells of it: ${JSON.stringify(restore)}`);
-    const job = await this.job(`restore resume ${restore.id}`);
+    const job = await this.mount.job(`restore resume ${restore.id}`);
     assert.equal(job.state, 'done', JSON.stringify(job.error));
   }
 

@@ -171,9 +171,9 @@ describe('killed while it is written', { concurrency: LANES }, () => {
     await restore.mountAgain();
     const [found] = await restore.restores();
     assert.deepEqual([found.state, found.staged_bytes], ['found', restore.canister.source.length]);
-    assert.equal((await restore.job(`restore resume ${found.id}`)).state, 'failed', 'nobody said that it is whole');
+    assert.equal((await restore.mount.job(`restore resume ${found.id}`)).state, 'failed', 'nobody said that it is whole');
     assert.equal(await restore.look(), 'old');
-    assert.equal((await restore.job(`restore commit ${found.id}`)).state, 'done');
+    assert.equal((await restore.mount.job(`restore commit ${found.id}`)).state, 'done');
     await restore.end('cp');
     nCases++;
   });

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { open, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from './client.mjs';
+import { Client, openNetwork } from './client.mjs';
 import { IDL } from '@icp-sdk/core/candid';
 import { MOTOKO_TEXT, POSTS } from '../replica/demo.mjs';
-import { Stage, errnoName, networkArgs, pread, refused, run } from './harness.mjs';
+import { errnoName, networkArgs, pread, refused, run } from './harness.mjs';
 import { SHAPES, ShapedCanister, didOf } from './shapes.mjs';
 
 // Not a whole number of pages of any kind, and more than one reply of icml, one page of taggr.
@@ -40,11 +40,7 @@ const STORAGE_MAP = '[stable_memory]\nread = read\nsize = stablesize\nunit = pag
 describe('discovery', () => {
   let stage, network, client;
 
-  before(async () => {
-    stage = await Stage.open();
-    network = await stage.network();
-    client = await Client.open(network);
-  });
+  before(async () => ({ stage, network, client } = await openNetwork()));
   after(() => stage.close());
 
   const owner = () => ['-o', `identity=${network.identity}`];

@@ -61,15 +61,8 @@ export class FakeMount extends Mount {
     return (await readdir(join(this.state, 'stages'))).filter((name) => /^\d+$/.test(name)).map(Number).sort((a, b) => a - b);
   }
 
-  // A command; resolves to its job once it has ended.
-  async job(command) {
-    await writeFile(this.path('.canisterfs', 'control'), `${command}\n`);
-    let job;
-    await eventually(async () => {
-      job = (await this.json('jobs')).findLast((other) => other.command === command);
-      return job.state === 'done' || job.state === 'failed';
-    });
-    return job;
+  jobs() {
+    return this.json('jobs');
   }
 
   // `meanwhile`: what must have ended before there is nothing mounted any more.

@@ -2,7 +2,7 @@
 // mount must not serve it from the same event loop), mounts that are always taken down, and errnos.
 import { spawn, execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, mkdir, open, readFile } from 'node:fs/promises';
+import { mkdtemp, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { tmpdir } from 'node:os';
@@ -199,6 +199,28 @@ export class Mount {
   async json(name) {
     return JSON.parse(await readFile(this.path('.canisterfs', name), 'utf8'));
   }
+
+  async jobs() {
+    return (await this.json('status')).jobs;
+  }
+
+  // The last job of this command, once it has ended. look: called with it whenever it is looked at before.
+  async ended(command, look = () => {}, deadlineMs = 600_000) {
+    let job;
+    await eventually(async () => {
+      job = (await this.jobs()).findLast((other) => other.command === command);
+      const hasEnded = job.state === 'done' || job.state === 'failed';
+      if (!hasEnded) await look(job);
+      return hasEnded;
+    }, deadlineMs);
+    return job;
+  }
+
+  // Give a command; resolves to its job once it has ended.
+  async job(command) {
+    await writeFile(this.path('.canisterfs', 'control'), `${command}\n`);
+    return this.ended(command);
+  }
 }
 
 // Run the program where it is expected to fail before it mounts. One that has not ended after the deadline is ended;
@@ -252,6 +274,9 @@ export function errnoName(error) {
   const found = Object.entries(constants.errno).find(([, number]) => number === -error.errno);
   return found ? found[0] : error.code;
 }
+
+// The same of a promise that may fail.
+export const errnoOf = (promise) => promise.then(() => 'no error', errnoName);
 
 const MASK = (1n << 64n) - 1n;
 

@@ -398,17 +398,6 @@ describe('at the network', () => {
     return ShapedCanister.install(agent, shape, { size: 100_000, controllersOnly: true });
   }
 
-  // How the update call that `prepare` makes ends.
-  async function prepared(mount) {
-    await writeFile(mount.path('.canisterfs', 'control'), 'prepare\n');
-    let job;
-    await eventually(async () => {
-      job = (await mount.json('status')).jobs.at(-1);
-      return job.state === 'done' || job.state === 'failed';
-    });
-    return job;
-  }
-
   before(async () => {
     network = await stage.network();
     owner = makeIdentity('secp256k1');
@@ -480,12 +469,12 @@ describe('at the network', () => {
       ];
       for (const args of ways) {
         const mount = await stage.mount(network, own.id, args);
-        assert.deepEqual(await prepared(mount).then(({ state, error }) => [state, error]), ['done', null]);
+        assert.deepEqual(await mount.job('prepare').then(({ state, error }) => [state, error]), ['done', null]);
         await mount.unmount();
       }
       const queries = await chainArgs(delegated([identity, session], [{ permissions: 'queries' }]), session);
       const mount = await stage.mount(network, own.id, queries);
-      const { state, error } = await prepared(mount);
+      const { state, error } = await mount.job('prepare');
       assert.deepEqual([state, error.errno], ['failed', 'EACCES'], JSON.stringify(error));
       await mount.unmount();
     });

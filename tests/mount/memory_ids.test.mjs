@@ -4,32 +4,19 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from './client.mjs';
-import { errnoName, eventually, run, seedBytes, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { errnoOf, eventually, run, seedBytes } from './harness.mjs';
 import { ShapedCanister } from './shapes.mjs';
 
 const PAGE = 65536;
 const env = { ...process.env, LC_ALL: 'C' };
 const sh = (command) => run('bash', ['-euc', command], { env });
 
-async function errnoOf(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    return errnoName(error);
-  }
-  return 'no error';
-}
-
 describe('memories that are empty', { concurrency: 2 }, () => {
   let stage, network, client;
   let names = 0;
 
-  before(async () => {
-    stage = await Stage.open();
-    network = await stage.network();
-    client = await Client.open(network);
-  });
+  before(async () => ({ stage, network, client } = await openNetwork()));
   after(() => stage.close());
 
   const install = (size = 0) => ShapedCanister.install(client.agent, 'canister_tools', { size, seed: 5n });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mostAtOnce } from './chunks.mjs';
-import { Client } from './client.mjs';
+import { openNetwork } from './client.mjs';
 import { errnoName, isSanitized, pread, run, seedBytes, Stage } from './harness.mjs';
 
 const MIB = 2 ** 20;
@@ -24,9 +24,7 @@ describe('a mounted canister', () => {
   let stage, network, client, mount, memory;
 
   before(async () => {
-    stage = await Stage.open();
-    network = await stage.network(['--demo', '--demo-size', '16M']);
-    client = await Client.open(network);
+    ({ stage, network, client } = await openNetwork(['--demo', '--demo-size', '16M']));
     mount = await stage.mount(network, network.canisters.sample);
     memory = mount.path('stable_memory');
   });
@@ -259,11 +257,7 @@ describe('memories of other sizes', () => {
 describe('a canister that changes', () => {
   let stage, network, client;
 
-  before(async () => {
-    stage = await Stage.open();
-    network = await stage.network(['--demo', '--demo-size', '16M']);
-    client = await Client.open(network);
-  });
+  before(async () => ({ stage, network, client } = await openNetwork(['--demo', '--demo-size', '16M'])));
   after(() => stage.close());
 
   test('an open sees every change that was made before it, at once', async () => {

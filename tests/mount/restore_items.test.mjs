@@ -5,9 +5,9 @@ import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from './client.mjs';
+import { openNetwork } from './client.mjs';
 import { Dscvr } from './dscvr.mjs';
-import { networkArgs, program, Stage } from './harness.mjs';
+import { networkArgs, program } from './harness.mjs';
 
 import { ShapedCanister } from './shapes.mjs';
 
@@ -16,11 +16,7 @@ const driver = join(dirname(program), 'tests', 'fs', 'restore_items_driver');
 let stage, network, client;
 let names = 0;
 
-before(async () => {
-  stage = await Stage.open();
-  network = await stage.network();
-  client = await Client.open(network);
-});
+before(async () => ({ stage, network, client } = await openNetwork()));
 after(() => stage.close());
 
 const identity = () => ['-o', `identity=${network.identity}`];

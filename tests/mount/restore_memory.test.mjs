@@ -8,8 +8,8 @@ import { dirname, join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { IDL } from '@icp-sdk/core/candid';
-import { Client } from './client.mjs';
-import { eventually, networkArgs, program, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { eventually, networkArgs, program } from './harness.mjs';
 import { createCanister, installCode, moduleOf } from './install.mjs';
 import { didOf, ShapedCanister } from './shapes.mjs';
 
@@ -20,11 +20,7 @@ const MIB = 2 ** 20;
 let stage, network, client;
 let names = 0;
 
-before(async () => {
-  stage = await Stage.open();
-  network = await stage.network(['--demo', '--demo-size', '3M']);
-  client = await Client.open(network);
-});
+before(async () => ({ stage, network, client } = await openNetwork(['--demo', '--demo-size', '3M'])));
 afterEach(async () => {
   await network.faults([]);
   await network.options({ updateMs: 0 });

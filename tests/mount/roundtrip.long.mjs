@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Client } from './client.mjs';
-import { run, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { run } from './harness.mjs';
 import { installPlain } from './roundtrip.mjs';
 
 const MIB = 2 ** 20;
@@ -13,11 +13,7 @@ const SIZE = 3072 * MIB;
 const RANGES = [[0, 3], [500, 900], [1501, 2251], [3071, 3072]];
 
 let stage, network, client;
-before(async () => {
-  stage = await Stage.open();
-  network = await stage.network();
-  client = await Client.open(network);
-});
+before(async () => ({ stage, network, client } = await openNetwork()));
 after(() => stage.close());
 
 const sh = (command) => run('bash', ['-euc', command], { env: { ...process.env, LC_ALL: 'C' } });

@@ -5,8 +5,8 @@ import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from './client.mjs';
-import { eventually, run, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { run } from './harness.mjs';
 import { moduleOf, upgradeCode } from './install.mjs';
 import { LANES } from './lanes.mjs';
 import { CASES, installPlain } from './roundtrip.mjs';
@@ -17,11 +17,7 @@ const env = { ...process.env, LC_ALL: 'C' };
 let stage, network, client;
 let names = 0;
 
-before(async () => {
-  stage = await Stage.open();
-  network = await stage.network();
-  client = await Client.open(network);
-});
+before(async () => ({ stage, network, client } = await openNetwork()));
 after(() => stage.close());
 
 function mountOf(canister, { options = [], map }) {
@@ -32,16 +28,6 @@ function mountOf(canister, { options = [], map }) {
     words.push(`map=${file}`);
   }
   return stage.mount(network, canister.id, ['-o', words.join()]);
-}
-
-async function order(mount, command) {
-  writeFileSync(mount.path('.canisterfs', 'control'), `${command}\n`);
-  let job;
-  await eventually(async () => {
-    job = (await mount.json('status')).jobs.at(-1);
-    return job.state === 'done' || job.state === 'failed';
-  });
-  assert.equal(job.error, null, command);
 }
 
 // DFINITY's command, with a home of its own.
@@ -63,7 +49,7 @@ const TOOLS = {
 };
 
 async function save(mount, { files, prepare }) {
-  if (prepare) await order(mount, 'prepare');
+  if (prepare) assert.equal((await mount.job('prepare')).error, null);
   const dir = join(stage.dir, `saved${++names}`);
   for (const file of files) {
     mkdirSync(dirname(join(dir, 'cp', file)), { recursive: true });

@@ -5,9 +5,9 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from './client.mjs';
+import { openNetwork } from './client.mjs';
 import { Dscvr } from './dscvr.mjs';
-import { eventually, pread, run, seedBytes, Stage } from './harness.mjs';
+import { eventually, pread, run, seedBytes } from './harness.mjs';
 import { installPlain } from './roundtrip.mjs';
 
 const PAGE = 65536;
@@ -19,11 +19,7 @@ const LINGER_MS = 30_000; // it is kept after the last restore
 let stage, network, client;
 let names = 0;
 
-before(async () => {
-  stage = await Stage.open();
-  network = await stage.network();
-  client = await Client.open(network);
-});
+before(async () => ({ stage, network, client } = await openNetwork()));
 after(() => stage.close());
 
 // The sample with `old` in it, a mount of it, and `next`, a file to be restored to it.

@@ -5,8 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from './client.mjs';
-import { eventually, run, seedBytes, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { eventually, run, seedBytes } from './harness.mjs';
 import { inLanes } from './lanes.mjs';
 import { installPlain } from './roundtrip.mjs';
 import { ShapedCanister } from './shapes.mjs';
@@ -18,11 +18,7 @@ const env = { ...process.env, LC_ALL: 'C' };
 let stage, network, client;
 let names = 0;
 
-before(async () => {
-  stage = await Stage.open();
-  network = await stage.network();
-  client = await Client.open(network);
-});
+before(async () => ({ stage, network, client } = await openNetwork()));
 after(() => stage.close());
 
 const mountOf = (canister, ...more) => {
@@ -245,10 +241,7 @@ describe('files of a collection', { concurrency: 3 }, () => {
   async function order(mount, verb, restores) {
     for (const { id } of restores) {
       const command = `restore ${verb} ${id}`;
-      await sh(`echo ${command} > ${mount.path('.canisterfs', 'control')}`);
-      const job = async () => (await mount.json('status')).jobs.findLast((other) => other.command === command);
-      await eventually(async () => ['done', 'failed'].includes((await job()).state));
-      const { state, error } = await job();
+      const { state, error } = await mount.job(command);
       assert.equal(state, 'done', `${command}: ${error?.message}`);
     }
   }

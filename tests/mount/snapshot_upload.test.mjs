@@ -5,18 +5,15 @@ import { mkdtempSync } from 'node:fs';
 import { cp, lstat, mkdir, open, readFile, readdir, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { Client } from './client.mjs';
-import { Stage, errnoName, eventually, run, seedBytes } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { errnoOf, eventually, run, seedBytes } from './harness.mjs';
 import { icpIn, snapshotsOf } from './snapshots.mjs';
 
 const MIB = 2 ** 20;
-const errno = (promise) => promise.then(() => 'no error', errnoName);
 
 let stage, network, client, icp;
 before(async () => {
-  stage = await Stage.open();
-  network = await stage.network(['--demo', '--demo-size', '5M']);
-  client = await Client.open(network);
+  ({ stage, network, client } = await openNetwork(['--demo', '--demo-size', '5M']));
   icp = icpIn(stage.dir, network);
 });
 after(() => stage.close());
@@ -29,24 +26,14 @@ function mountOf(name, staging = newDir(), options = []) {
   return stage.mount(network, network.canisters[name], ['-o', all.join()]);
 }
 
-async function job(mount, command) {
-  await writeFile(mount.path('.canisterfs', 'control'), `${command}\n`);
-  let found;
-  await eventually(async () => {
-    found = (await mount.json('status')).jobs.findLast((other) => other.command === command);
-    return found.state === 'done' || found.state === 'failed';
-  }, 400_000);
-  return found;
-}
-
 async function done(mount, command) {
-  const found = await job(mount, command);
+  const found = await mount.job(command);
   assert.equal(found.state, 'done', JSON.stringify(found));
   return found.progress;
 }
 
 async function failed(mount, command, name, words) {
-  const found = await job(mount, command);
+  const found = await mount.job(command);
   assert.equal(found.state, 'failed', JSON.stringify(found));
   assert.equal(found.error.errno ?? found.error, name, JSON.stringify(found));
   assert.match(JSON.stringify(found), words);
@@ -96,7 +83,7 @@ describe('local directories', () => {
       }),
     );
     assert.deepEqual(calls, []);
-    assert.equal(await errno(stat(mount.path('snapshots', 'a'))), 'ENOENT');
+    assert.equal(await errnoOf(stat(mount.path('snapshots', 'a'))), 'ENOENT');
   });
 
   for (const [tool, copy] of Object.entries({
@@ -121,7 +108,7 @@ describe('local directories', () => {
       if (tool !== 'cp -r') assert.equal((await stat(join(to, 'stable_memory.bin'))).mtimeMs, 1_500_000_000_000);
       assert.ok((await readdir(mount.path('snapshots'))).includes(`by-${tool.replaceAll(' ', '')}`));
       await rm(to, { recursive: true });
-      assert.equal(await errno(lstat(to)), 'ENOENT');
+      assert.equal(await errnoOf(lstat(to)), 'ENOENT');
     });
   }
 
@@ -136,11 +123,11 @@ describe('local directories', () => {
     assert.deepEqual(await readdir(path('x', 'y')), ['two']);
     await rename(path('x'), path('z'));
     assert.equal(await readFile(path('z', 'y', 'two'), 'utf8'), '1');
-    assert.equal(await errno(rename(path('z', 'y', 'two'), path('two'))), 'EPERM');
-    assert.equal(await errno(rename(path('z', 'y', 'two'), mount.path('two'))), 'EXDEV');
-    assert.equal(await errno(run('rmdir', [path('z')]).catch(() => Promise.reject({ code: 'ENOTEMPTY' }))), 'ENOTEMPTY');
-    assert.equal(await errno(mkdir(path('ab'.repeat(18)))), 'EEXIST');
-    assert.equal(await errno(mkdir(mount.path('other'))), 'EPERM');
+    assert.equal(await errnoOf(rename(path('z', 'y', 'two'), path('two'))), 'EPERM');
+    assert.equal(await errnoOf(rename(path('z', 'y', 'two'), mount.path('two'))), 'EXDEV');
+    assert.equal(await errnoOf(run('rmdir', [path('z')]).catch(() => Promise.reject({ code: 'ENOTEMPTY' }))), 'ENOTEMPTY');
+    assert.equal(await errnoOf(mkdir(path('ab'.repeat(18)))), 'EEXIST');
+    assert.equal(await errnoOf(mkdir(mount.path('other'))), 'EPERM');
     await mkdir(path('20261122'));
     await rm(path('20261122'), { recursive: true });
     await rm(path('z'), { recursive: true });
@@ -155,13 +142,13 @@ describe('local directories', () => {
       await mkdir(name); // a whole path would be too long for the kernel
       process.chdir(name);
     }
-    assert.equal(await errno(mkdir(name)), 'ENAMETOOLONG');
-    assert.equal(await errno(writeFile('x', '')), 'ENAMETOOLONG');
+    assert.equal(await errnoOf(mkdir(name)), 'ENAMETOOLONG');
+    assert.equal(await errnoOf(writeFile('x', '')), 'ENAMETOOLONG');
     process.chdir(stage.dir);
     await mkdir(mount.path('snapshots', 'x', 'y'), { recursive: true });
-    assert.equal(await errno(rename(mount.path('snapshots', 'x'), join(nested(14), 'x'))), 'no error');
+    assert.equal(await errnoOf(rename(mount.path('snapshots', 'x'), join(nested(14), 'x'))), 'no error');
     await mkdir(mount.path('snapshots', 'x', 'y', 'z'), { recursive: true });
-    assert.equal(await errno(rename(mount.path('snapshots', 'x'), join(nested(14), 'z'))), 'ENAMETOOLONG');
+    assert.equal(await errnoOf(rename(mount.path('snapshots', 'x'), join(nested(14), 'z'))), 'ENAMETOOLONG');
     await mount.unmount();
     mount = await mountOf('blank', staging);
     assert.deepEqual((await readdir(mount.path('snapshots'))).sort(), [name, 'x']);
@@ -207,7 +194,7 @@ describe('local directories', () => {
     await truncate(file, 100 * 2 ** 30);
     assert.equal((await stat(file)).size, 100 * 2 ** 30);
     assert.ok((await stat(file)).blocks < 1000);
-    assert.equal(await errno(truncate(file, 501 * 2 ** 30)), 'EFBIG');
+    assert.equal(await errnoOf(truncate(file, 501 * 2 ** 30)), 'EFBIG');
     await rm(mount.path('snapshots', 'big'), { recursive: true });
   });
 
@@ -219,7 +206,7 @@ describe('local directories', () => {
     await file.close();
     const other = await mountOf('blank', staging);
     assert.deepEqual(await readdir(other.path('snapshots')), []);
-    assert.equal(await errno(mkdir(other.path('snapshots', 'new'))), 'EBUSY');
+    assert.equal(await errnoOf(mkdir(other.path('snapshots', 'new'))), 'EBUSY');
     mount.child.kill('SIGKILL');
     await mount.exited;
     await run('fusermount3', ['-uz', mount.point]).catch(() => {});
@@ -621,7 +608,7 @@ describe('what ends it', () => {
     await hold('upload_canister_snapshot_data', 2, { kind: 'stall' });
     await writeFile(mount.path('.canisterfs', 'control'), 'snapshot upload mine\n');
     await held('stall');
-    assert.equal(await errno(writeFile(mount.path('snapshots', 'mine', 'stable_memory.bin'), 'x')), 'EBUSY');
+    assert.equal(await errnoOf(writeFile(mount.path('snapshots', 'mine', 'stable_memory.bin'), 'x')), 'EBUSY');
     await kill(mount);
     await network.faults([]);
     const again = await mountOf('blank', staging);

@@ -4,14 +4,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { cp, mkdir, open, readFile, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { Principal } from '@icp-sdk/core/principal';
-import { Client } from './client.mjs';
-import { Stage, errnoName, eventually, pread, program, refused, networkArgs, run, seedBytes } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { errnoOf, eventually, networkArgs, pread, program, refused, run, seedBytes } from './harness.mjs';
 import { icpIn, snapshotsOf } from './snapshots.mjs';
 
 const PARTS = ['metadata.json', 'stable_memory.bin', 'wasm_chunk_store', 'wasm_memory.bin', 'wasm_module.bin'];
 const SLICE = 30 * 65536;
 
-const errno = (promise) => promise.then(() => 'no error', errnoName);
 
 describe('snapshots/', () => {
   let stage;
@@ -23,9 +22,7 @@ describe('snapshots/', () => {
   const managing = (name) => snapshotsOf(client, network.canisters[name]);
 
   before(async () => {
-    stage = await Stage.open();
-    network = await stage.network(['--demo', '--demo-size', '5M']);
-    client = await Client.open(network);
+    ({ stage, network, client } = await openNetwork(['--demo', '--demo-size', '5M']));
     icp = icpIn(stage.dir, network);
   });
   after(() => stage.close());
@@ -79,9 +76,9 @@ describe('snapshots/', () => {
     assert.equal(await sizeOf('wasm_module.bin'), metadata.wasm_module_size);
     assert.equal((await stat(mount.path('snapshots', id))).mode & 0o7777, 0o555);
     for (const name of ['nothing', `${id}00`, id.toUpperCase() === id ? 'ABCD' : id.toUpperCase(), '.hidden'])
-      assert.equal(await errno(stat(mount.path('snapshots', name))), 'ENOENT', name);
+      assert.equal(await errnoOf(stat(mount.path('snapshots', name))), 'ENOENT', name);
     for (const name of ['nothing', '.lock', 'wasm_chunk_store/x.bin', `wasm_chunk_store/${'0'.repeat(64)}.bin`])
-      assert.equal(await errno(stat(mount.path('snapshots', id, name))), 'ENOENT', name);
+      assert.equal(await errnoOf(stat(mount.path('snapshots', id, name))), 'ENOENT', name);
     await manager.delete(id);
   });
 
@@ -92,7 +89,7 @@ describe('snapshots/', () => {
     const { copied } = await compare('blank', mount, id);
     assert.deepEqual((await readdir(copied)).sort(), PARTS.filter((part) => part !== 'wasm_memory.bin'));
     assert.equal((await stat(mount.path('snapshots', id, 'stable_memory.bin'))).size, 0);
-    assert.equal(await errno(stat(mount.path('snapshots', id, 'wasm_memory.bin'))), 'ENOENT');
+    assert.equal(await errnoOf(stat(mount.path('snapshots', id, 'wasm_memory.bin'))), 'ENOENT');
     await manager.delete(id);
   });
 
@@ -240,11 +237,11 @@ describe('snapshots/', () => {
     const buffer = Buffer.alloc(16);
     await file.read(buffer, 0, 16, 0);
     assert.deepEqual(buffer, first, 'what is cached');
-    assert.equal(await errno(file.read(buffer, 0, 16, 2 * SLICE)), 'ESTALE');
+    assert.equal(await errnoOf(file.read(buffer, 0, 16, 2 * SLICE)), 'ESTALE');
     await file.close();
-    await eventually(async () => (await errno(stat(mount.path('snapshots', id)))) === 'ENOENT');
+    await eventually(async () => (await errnoOf(stat(mount.path('snapshots', id)))) === 'ENOENT');
     assert.deepEqual(await readdir(mount.path('snapshots')), []);
-    assert.equal(await errno(readFile(path('wasm_memory.bin'))), 'ENOENT');
+    assert.equal(await errnoOf(readFile(path('wasm_memory.bin'))), 'ENOENT');
   });
 
   test('deleted before it was opened: ENOENT', async () => {
@@ -253,7 +250,7 @@ describe('snapshots/', () => {
     const mount = await mountOf('sample');
     await readdir(mount.path('snapshots'));
     await manager.delete(id);
-    assert.equal(await errno(readdir(mount.path('snapshots', id))), 'ENOENT');
+    assert.equal(await errnoOf(readdir(mount.path('snapshots', id))), 'ENOENT');
   });
 
   test('who may: controllers, viewers, everybody with a key; anybody else gets EACCES, not an empty directory', async () => {
@@ -266,8 +263,8 @@ describe('snapshots/', () => {
     const viewer = stdout.trim();
     const [stranger, anonymous] = [await mountOf('sample', as(key)), await mountOf('sample', [])];
     const refuses = async () => {
-      assert.equal(await errno(readdir(stranger.path('snapshots'))), 'EACCES');
-      assert.equal(await errno(stat(stranger.path('snapshots', id))), 'EACCES');
+      assert.equal(await errnoOf(readdir(stranger.path('snapshots'))), 'EACCES');
+      assert.equal(await errnoOf(stat(stranger.path('snapshots', id))), 'EACCES');
       assert.match((await stranger.json('status')).snapshots.problem, /IC0512/);
     };
     await refuses();
@@ -276,14 +273,14 @@ describe('snapshots/', () => {
     assert.deepEqual(await pread(stranger.path('snapshots', id, 'stable_memory.bin'), 8, 8), seedBytes(1n, 8, 8));
     await manager.show({ public: null });
     assert.deepEqual(await readdir((await mountOf('sample', as(key))).path('snapshots')), [id]);
-    assert.equal(await errno(stat(anonymous.path('snapshots'))), 'ENOENT', 'nobody in particular');
+    assert.equal(await errnoOf(stat(anonymous.path('snapshots'))), 'ENOENT', 'nobody in particular');
     await manager.show({ controllers: null });
     await manager.delete(id);
   });
 
   test('nosnapshots: no such directory', async () => {
     const mount = await mountOf('sample', ['-o', `identity=${network.identity},nosnapshots`]);
-    assert.equal(await errno(stat(mount.path('snapshots'))), 'ENOENT');
+    assert.equal(await errnoOf(stat(mount.path('snapshots'))), 'ENOENT');
     assert.ok(!(await readdir(mount.point)).includes('snapshots'));
     assert.equal((await mount.json('status')).snapshots, null);
   });
@@ -293,14 +290,14 @@ describe('snapshots/', () => {
     const id = await manager.take();
     const mount = await mountOf('sample', ['-o', `identity=${network.identity},rw,staging_dir=${stage.dir}/staging`]);
     const inside = mount.path('snapshots', id);
-    assert.equal(await errno(mkdir(inside)), 'EEXIST');
-    assert.equal(await errno(mkdir(`${inside}/new`)), 'EPERM');
-    assert.equal(await errno(rmdir(inside)), 'EPERM');
-    assert.equal(await errno(writeFile(mount.path('snapshots', 'file'), 'x')), 'EPERM');
-    assert.equal(await errno(writeFile(`${inside}/stable_memory.bin`, 'x')), 'EROFS');
-    assert.equal(await errno(writeFile(`${inside}/new`, 'x')), 'EROFS');
-    assert.equal(await errno(writeFile(`${inside}/wasm_chunk_store/new`, 'x')), 'EROFS');
-    assert.equal(await errno(rm(`${inside}/metadata.json`)), 'EROFS');
+    assert.equal(await errnoOf(mkdir(inside)), 'EEXIST');
+    assert.equal(await errnoOf(mkdir(`${inside}/new`)), 'EPERM');
+    assert.equal(await errnoOf(rmdir(inside)), 'EPERM');
+    assert.equal(await errnoOf(writeFile(mount.path('snapshots', 'file'), 'x')), 'EPERM');
+    assert.equal(await errnoOf(writeFile(`${inside}/stable_memory.bin`, 'x')), 'EROFS');
+    assert.equal(await errnoOf(writeFile(`${inside}/new`, 'x')), 'EROFS');
+    assert.equal(await errnoOf(writeFile(`${inside}/wasm_chunk_store/new`, 'x')), 'EROFS');
+    assert.equal(await errnoOf(rm(`${inside}/metadata.json`)), 'EROFS');
     await manager.delete(id);
   });
 
@@ -324,9 +321,9 @@ describe('snapshots/', () => {
     test('its memory and collections are not taken for gone', async () => {
       const mount = await mountOf('distrikt');
       assert.ok((await readdir(mount.point)).includes('stable_memory'));
-      assert.equal(await errno(stat(mount.path('stable_memory'))), 'EIO');
-      assert.equal(await errno(readdir(mount.path('backup'))), 'EIO');
-      assert.equal(await errno(stat(mount.path('backup', 'x'))), 'EIO');
+      assert.equal(await errnoOf(stat(mount.path('stable_memory'))), 'EIO');
+      assert.equal(await errnoOf(readdir(mount.path('backup'))), 'EIO');
+      assert.equal(await errnoOf(stat(mount.path('backup', 'x'))), 'EIO');
     });
 
     test('who may not list them is told that it is stopped', async () => {

@@ -6,7 +6,7 @@ import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { Principal } from '@icp-sdk/core/principal';
 import { Client } from './client.mjs';
-import { Stage, errnoName, pread, run, seedBytes } from './harness.mjs';
+import { errnoOf, pread, run, seedBytes, Stage } from './harness.mjs';
 import { installCode } from './install.mjs';
 import { inLanes, LANES } from './lanes.mjs';
 import { snapshotsOf } from './snapshots.mjs';
@@ -48,7 +48,6 @@ const ROWS = [
 ];
 
 const words = (kind, parameters) => [kind, ...Object.entries(parameters).map(([k, v]) => `${k}=${v}`)].join(' ');
-const errno = (promise) => promise.then(() => 'no error', errnoName);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // A network with one snapshot of 5 MiB and two chunks, and a copy of it that met no fault.
@@ -92,8 +91,8 @@ class Lane {
   async look(method) {
     const started = Date.now();
     let result;
-    if (method === LIST) result = await errno(readdir(this.mount.path('snapshots')));
-    else if (method === METADATA) result = await errno(readFile(this.mount.path('snapshots', this.id, 'metadata.json')));
+    if (method === LIST) result = await errnoOf(readdir(this.mount.path('snapshots')));
+    else if (method === METADATA) result = await errnoOf(readFile(this.mount.path('snapshots', this.id, 'metadata.json')));
     else {
       const got = await pread(this.memory, 2 * SLICE + 3, 100);
       if (Buffer.isBuffer(got)) assert.deepEqual(got, seedBytes(1n, 2 * SLICE + 3, 100));
@@ -133,7 +132,7 @@ describe('faults while snapshots are read', { concurrency: LANES }, () => {
         const result = await lane.look(method);
         assert.ok(errnos.includes(result), `${method}: ${result}`);
         if (method === DATA) {
-          const ofChunk = await errno(readFile(lane.chunkFile));
+          const ofChunk = await errnoOf(readFile(lane.chunkFile));
           assert.ok(errnos.includes(ofChunk), `a chunk: ${ofChunk}`);
         }
         await network.faults([]);
@@ -194,8 +193,8 @@ describe('a canister that nothing else can be read of', () => {
   // Its memory is not shown as an empty one, nor as one that is not there.
   async function memoryIsNotGone(mount, reason) {
     assert.match((await mount.json('status')).unreadable, reason);
-    assert.equal(await errno(stat(mount.path('stable_memory'))), 'EIO');
-    assert.equal(await errno(readdir(mount.path('backup'))), 'EIO');
+    assert.equal(await errnoOf(stat(mount.path('stable_memory'))), 'EIO');
+    assert.equal(await errnoOf(readdir(mount.path('backup'))), 'EIO');
   }
 
   let id;
@@ -221,7 +220,7 @@ describe('a canister that nothing else can be read of', () => {
     await client.manage(network.canisters.sample, 'uninstall_code');
     const mount = await mountOf('sample');
     await readsSnapshot(mount, id);
-    assert.equal(await errno(stat(mount.path('stable_memory'))), 'ENOENT', 'it has none');
+    assert.equal(await errnoOf(stat(mount.path('stable_memory'))), 'ENOENT', 'it has none');
   });
 
   test('deleted under an open handle, in the middle of a call', async () => {
@@ -230,7 +229,7 @@ describe('a canister that nothing else can be read of', () => {
     await network.options({ updateMs: 300 });
     try {
       const buffer = Buffer.alloc(4096);
-      const readAt = (offset) => errno(file.read(buffer, 0, buffer.length, offset));
+      const readAt = (offset) => errnoOf(file.read(buffer, 0, buffer.length, offset));
       const first = readAt(SLICE + 123456);
       await network.untilAsked({ method: DATA });
       await snapshotsOf(client, network.canisters.sample).delete(id);

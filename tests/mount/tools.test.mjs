@@ -5,7 +5,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from './client.mjs';
+import { openNetwork } from './client.mjs';
 import { eventually, run, seedBytes, Stage } from './harness.mjs';
 
 const MIB = 2 ** 20;
@@ -266,11 +266,7 @@ print(json.dumps(result))`, mount.point);
 describe('tools on a canister that changes', () => {
   let stage, network, client;
 
-  before(async () => {
-    stage = await Stage.open();
-    network = await stage.network(['--demo', '--demo-size', '4M']);
-    client = await Client.open(network);
-  });
+  before(async () => ({ stage, network, client } = await openNetwork(['--demo', '--demo-size', '4M'])));
   after(() => stage.close());
 
   test('rsync with nanoseconds takes a change within the second, and writes only that', async () => {

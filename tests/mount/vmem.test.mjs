@@ -10,8 +10,8 @@ import { Actor } from '@icp-sdk/core/agent';
 import { IDL } from '@icp-sdk/core/candid';
 import { Principal } from '@icp-sdk/core/principal';
 import { output } from './chunks.mjs';
-import { Client } from './client.mjs';
-import { errnoName, eventually, pread, run, seedBytes, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { errnoOf, eventually, pread, run, seedBytes } from './harness.mjs';
 import { createCanister, installCode, moduleOf } from './install.mjs';
 import { ManagedMemory, PAGE } from './managed_memory.mjs';
 
@@ -37,22 +37,11 @@ async function takeSnapshot(agent, canister) {
   return Buffer.from(id).toString('hex');
 }
 
-async function errnoOf(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    return errnoName(error);
-  }
-  return 'no error';
-}
-
 describe('virtual memories', () => {
   let stage, network, client, database;
 
   before(async () => {
-    stage = await Stage.open();
-    network = await stage.network();
-    client = await Client.open(network);
+    ({ stage, network, client } = await openNetwork());
     const path = join(stage.dir, 'made.db');
     // Some pages are free, some rows have overflow pages.
     await run('sqlite3', [

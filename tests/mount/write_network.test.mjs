@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from './client.mjs';
-import { eventually, run, seedBytes, Stage } from './harness.mjs';
+import { openNetwork } from './client.mjs';
+import { run, seedBytes } from './harness.mjs';
 
 const MIB = 2 ** 20;
 const SIZE = 4 * MIB;
@@ -14,11 +14,7 @@ const env = { ...process.env, LC_ALL: 'C' };
 const old = seedBytes(1n, 0, SIZE);
 
 let stage, network, client;
-before(async () => {
-  stage = await Stage.open();
-  network = await stage.network(['--demo', '--demo-size', '4M']);
-  client = await Client.open(network);
-});
+before(async () => ({ stage, network, client } = await openNetwork(['--demo', '--demo-size', '4M'])));
 after(() => stage.close());
 
 const options = (...more) => ['-o', ['rw', `identity=${network.identity}`, `staging_dir=${join(stage.dir, 'staging')}`, 'attr_timeout=100ms', ...more].join()];
@@ -37,17 +33,6 @@ async function held() {
 
 async function restores(mount) {
   return (await mount.json('status')).restores;
-}
-
-// A command; resolves to its job once it has ended.
-async function job(mount, command) {
-  await writeFile(mount.path('.canisterfs', 'control'), `${command}\n`);
-  let found;
-  await eventually(async () => {
-    found = (await mount.json('status')).jobs.findLast((other) => other.command === command);
-    return found.state === 'done' || found.state === 'failed';
-  });
-  return found;
 }
 
 describe('stable_memory', () => {
@@ -96,7 +81,7 @@ describe('stable_memory', () => {
     const [restore] = await restores(mount);
     assert.equal(restore.state, 'failed');
     assert.match(restore.message, /cannot become smaller/);
-    assert.equal((await job(mount, `restore abort ${restore.id}`)).state, 'done');
+    assert.equal((await mount.job(`restore abort ${restore.id}`)).state, 'done');
     assert.deepEqual(await restores(mount), []);
     await mount.unmount();
   });
@@ -120,7 +105,7 @@ describe('stable_memory', () => {
     const [restore] = await restores(again);
     assert.equal(restore.state, 'found');
     const requests = await network.requestsDuring(async () => {
-      const end = await job(again, `restore resume ${restore.id}`);
+      const end = await again.job(`restore resume ${restore.id}`);
       assert.equal(end.state, 'done', JSON.stringify(end.error));
     });
     assert.equal(requests.filter(({ method }) => method === 'restore_chunk').length, 0, 'all was there already');
