@@ -1,7 +1,8 @@
-/* What a mount is asked to do: the one table of options, and what comes from it.
+/* What a mount is asked to do: options from a command line, and in words.
  *
- * Parsing, validation, defaults, --help and the manual page (usage.h) all read the same table, so
- * that none of them can disagree. Nothing here touches the network or the file system.
+ * Parsing, validation, defaults, --help and the manual page (usage.h) all read the same table
+ * (option_table.h), so that none of them can disagree. Nothing here touches the network or the file
+ * system.
  */
 #ifndef CANISTERFS_FS_OPTION_H
 #define CANISTERFS_FS_OPTION_H
