@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The convention (README, "Restoring memory"). */
+/* The convention (docs/canister.md, "Restoring memory"). */
 static const char convention[] =
     "type Err = variant { busy : text; stale : record { version : nat64; mtime_ns : nat64;"
     "  size : nat64 }; denied; range; corrupt : text; other : text };"

@@ -3,7 +3,7 @@
  *   Err = variant { busy : text; stale : record { version ... }; denied; range; corrupt : text;
  *                   other : text }
  *
- * (README, "Restoring memory"). One table says what each is here:
+ * (docs/canister.md, "Restoring memory"). One table says what each is here:
  *
  *   busy     -EBUSY   somebody else restores, or holds the lease
  *   stale    -ESTALE  the data are not what they were

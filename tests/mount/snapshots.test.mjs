@@ -175,7 +175,7 @@ describe('snapshots/', () => {
       assert.equal(asked.length, 2, JSON.stringify(asked));
       assert.ok(metadata[0].began < list[0].began + list[0].ms, JSON.stringify(asked));
       // One that is not there: no name stands for it, nobody is told of trouble, and the next one is asked for all the same.
-      assert.equal(await errno(stat(other.path('snapshots', 'abcd'))), 'ENOENT');
+      assert.equal(await errnoOf(stat(other.path('snapshots', 'abcd'))), 'ENOENT');
       assert.equal((await stat(other.path('snapshots', id, 'wasm_module.bin'))).isFile(), true);
       assert.deepEqual(await readdir(other.path('snapshots')), [id]);
       assert.doesNotMatch(other.stderr, /abcd/);

@@ -1,7 +1,7 @@
-// The mount as a part of the system: installed, by mount(8), fstab and systemd, for several users. What README shows is what is tried.
+// The mount as a part of the system: installed, by mount(8), fstab and systemd, for several users. What README and docs/ show is what is tried.
 import assert from 'node:assert/strict';
-import { chmod, copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { chmod, copyFile, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { networkArgs, program, run, seedBytes, Stage, top } from './harness.mjs';
 import { isMounted, newPoint, start } from './process.mjs';
@@ -10,7 +10,7 @@ const NOBODY = 65534;
 const icp = join(top, 'tests/node_modules/@icp-sdk/icp-cli-linux-x64/bin/icp');
 const asRoot = process.getuid() === 0 ? [] : ['sudo', '-n'];
 
-let stage, network, sample, readme, options;
+let stage, network, sample, readme, systemPage, options;
 
 before(async () => {
   stage = await Stage.open();
@@ -18,6 +18,7 @@ before(async () => {
   network = await stage.network(['--demo', '--demo-size', '1M']);
   sample = network.canisters.sample;
   readme = await readFile(join(top, 'README.md'), 'utf8');
+  systemPage = await readFile(join(top, 'docs', 'system.md'), 'utf8');
   options = networkArgs(network)[1];
 });
 after(() => stage.close());
@@ -34,8 +35,8 @@ async function outcome(command, args) {
 const asNobody = (...command) =>
   outcome(asRoot[0] ?? 'setpriv', [...(asRoot.length ? ['-n', 'setpriv'] : []), `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', ...command]);
 
-// The code blocks of README in one language.
-const blocks = (language) => [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => match[1]);
+// The code blocks of docs/system.md in one language.
+const blocks = (language) => [...systemPage.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => match[1]);
 
 describe('README', () => {
   test('has every option of --help, and every exit status', async () => {
@@ -49,6 +50,28 @@ describe('README', () => {
       const [, status, meaning] = /^ +(\d) +(.*)$/.exec(line);
       assert.ok(readme.includes(`| ${status} | ${meaning} |`), meaning);
     }
+  });
+
+  test('has links, as the pages in docs/ have, to what is there', async () => {
+    const pages = ['README.md', ...(await readdir(join(top, 'docs'))).map((name) => join('docs', name))];
+    const anchors = new Map();
+    const texts = new Map();
+    for (const page of pages) {
+      const text = (await readFile(join(top, page), 'utf8')).replace(/^```.*?^```$/gms, '');
+      const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, words]) => words.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'));
+      assert.equal(new Set(headings).size, headings.length, page);
+      anchors.set(page, headings);
+      texts.set(page, text);
+    }
+    const linked = new Set(['README.md']);
+    for (const [page, text] of texts)
+      for (const [, path, anchor] of text.matchAll(/\]\(([^)#]*)#?([^)]*)\)/g)) {
+        const target = path === '' ? page : relative(top, join(top, dirname(page), path));
+        linked.add(target);
+        if (anchor) assert.ok(anchors.get(target)?.includes(anchor), `${page}: ${path}#${anchor}`);
+        else assert.ok((await stat(join(top, target))).isFile(), `${page}: ${path}`);
+      }
+    assert.deepEqual(pages.filter((page) => !linked.has(page)), []);
   });
 
   test('has the errors of the manual page, and that has every exit status', async () => {
@@ -98,7 +121,7 @@ describe('README', () => {
     assert.equal(units.length, 2);
     const files = ['mnt-ledger.mount', 'mnt-ledger.automount'].map((name) => join(stage.dir, name));
     for (const [i, file] of files.entries()) {
-      assert.ok(readme.includes(`/etc/systemd/system/${basename(file)}`), 'README names the file');
+      assert.ok(systemPage.includes(`/etc/systemd/system/${basename(file)}`), 'the page names the file');
       assert.match(units[i], /^Where=\/mnt\/ledger$/m, 'a unit must be named after its mount point');
       await writeFile(file, units[i]);
     }
@@ -152,7 +175,7 @@ describe('mount(8)', () => {
     assert.match(failed.words, /canisterfs: canister .* port 9/);
   });
 
-  test("README's line in fstab", async () => {
+  test("docs/system.md's line in fstab", async () => {
     const point = await newPoint(stage);
     const pem = join(stage.dir, 'id.pem');
     await copyFile(network.identity, pem);
@@ -163,7 +186,7 @@ describe('mount(8)', () => {
     const fstab = join(stage.dir, 'fstab');
     const entry = [sample, point, rest[0], `${rest[1].replace('/etc/canisterfs/id.pem', pem)},x-systemd.automount,${options}`, ...rest.slice(2)];
     await writeFile(fstab, `${entry.join(' ')}\n`);
-    assert.match(readme, new RegExp(`What=${source}\nWhere=${target}\n`), 'the units show the same');
+    assert.match(systemPage, new RegExp(`What=${source}\nWhere=${target}\n`), 'the units show the same');
     const shown = check(await inNamespace(`mount -T ${fstab} ${point}\n${show(point)}`), point, false);
     assert.doesNotMatch(shown, /allow_other/);
   });
