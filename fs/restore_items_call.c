@@ -4,6 +4,7 @@
  *
  * Whoever finds SENT asks the network what became of the call, by its request id. */
 #include "fs/judge.h"
+#include "fs/lease.h"
 #include "fs/restore_items_impl.h"
 #include "ic/wait.h"
 
@@ -79,15 +80,26 @@ static int take_failure(const struct items_commit *commit, struct items_note *ca
     return err->code == IC_E_OVERLOADED && !items_is_cancelled(commit->run) ? 0 : result;
 }
 
+/* May a call be sent? */
+static int check(const struct fs_restore_run *run, struct ic_error *err)
+{
+    if (items_is_cancelled(run))
+        return ic_fail(err, IC_E_CANCELLED, "cancelled before it was sent");
+    return run->lease ? fs_lease_check(run->lease, err) : 0;
+}
+
 static int make_once(struct items_commit *commit, struct items_note *call, const struct ic_buf *arg,
                      struct ic_error *err)
 {
     const struct fs_target *target = commit->items->config.target;
     struct ic_update update;
     struct ic_reply reply;
-    int result = ic_agent_prepare_update(target->agent, &target->canister, &target->canister,
-                                         commit->items->config.collection->restore.method,
-                                         arg->bytes, arg->len, &update, err);
+    int result = check(commit->run, err);
+    if (result < 0)
+        return result;
+    result = ic_agent_prepare_update(target->agent, &target->canister, &target->canister,
+                                     commit->items->config.collection->restore.method, arg->bytes,
+                                     arg->len, &update, err);
     if (result < 0)
         return result;
     call->expiry_ns = update.expiry_ns;

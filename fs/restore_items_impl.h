@@ -110,7 +110,8 @@ struct items_commit {
  * any thread.
  *
  * Returns 0; -errno with words of the canister or the network, nothing of these items being
- * restored, or not known to be: IC_E_UNKNOWN_OUTCOME; -EINTR: cancelled, the words say which. */
+ * restored, or not known to be: IC_E_UNKNOWN_OUTCOME; -EINTR: cancelled, the words say which;
+ * -ESTALE: the lease was lost before it was sent. */
 int items_call_make(struct items_commit *commit, uint64_t start, uint64_t end,
                     const struct ic_buf *arg, struct ic_error *err)
     __attribute__((warn_unused_result));

@@ -5,7 +5,6 @@
  * are in order, unless the collection's items may come in any.
  *
  * Locks: send.lock, never held across a call. */
-#include "fs/lease.h"
 #include "fs/query.h"
 #include "fs/restore_items_impl.h"
 #include "ic/wait.h"
@@ -136,15 +135,6 @@ static void fail_locked(struct walker *walker, const struct items_range *range, 
     send->failed = *range;
 }
 
-/* May a call be begun? Returns 0 or -errno with walker->err. */
-static int check(struct walker *walker)
-{
-    const struct fs_restore_run *run = walker->send->commit->run;
-    if (items_is_cancelled(run))
-        return ic_fail(&walker->err, IC_E_CANCELLED, "cancelled before it was sent");
-    return run->lease ? fs_lease_check(run->lease, &walker->err) : 0;
-}
-
 /* --- a piece --- */
 
 static int push_locked(struct send *send, const struct items_range *range)
@@ -256,10 +246,8 @@ static int begin(struct walker *walker, struct piece *piece)
         fs_target_io_from(ic_wait_now_ns() + PROBE_NS, send->commit->run->cancel);
     uint64_t n = walker->taken.end - walker->taken.start;
     uint64_t wanted = n < walker->cap ? n : walker->cap;
-    int result = check(walker);
+    int result = 0;
     *piece = (struct piece){.is_alone = walker->suspect > 0, .limited.n = 1};
-    if (result < 0)
-        return result;
     if (!piece->is_alone)
         result = fs_item_limit_begin(limit, wanted ? wanted : 1, &io, &piece->limited);
     if (result < 0)

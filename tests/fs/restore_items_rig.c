@@ -225,6 +225,20 @@ int __wrap_ic_agent_ask_update(struct ic_agent *agent, const struct ic_principal
     return state == HAS_RUN ? reply(out) : reject(err, "IC0503", "rejected then");
 }
 
+/* --- the lease --- */
+
+int __wrap_fs_lease_check(struct fs_lease *lease, struct ic_error *err);
+
+int __wrap_fs_lease_check(struct fs_lease *lease, struct ic_error *err)
+{
+    (void)lease;
+    lock();
+    bool is_lost =
+        rig_canister->lease_lost_at > 0 && rig_canister->n_calls >= rig_canister->lease_lost_at;
+    unlock();
+    return is_lost ? ic_fail(err, IC_E_CHANGED, "the lease was lost") : 0;
+}
+
 /* --- collections and files --- */
 
 static const char did_text[] =
@@ -359,6 +373,7 @@ void rig_commit(struct stage *stage, bool force, bool dry_run, struct rig_outcom
         .stage = stage,
         .force = force,
         .dry_run = dry_run,
+        .lease = (struct fs_lease *)rig_canister, /* nobody looks into it */
         .cancel = &rig_cancelled,
         .progress = &out->progress,
         .summary = out->summary,

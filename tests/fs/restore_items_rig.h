@@ -1,7 +1,7 @@
 /* A canister that is pretended, and commits of files of its collections.
  *
- * The agent's three functions for updates are replaced (link_args in meson.build). The canister is
- * shared memory, so that it outlives a process that dies. */
+ * The agent's three functions for updates are replaced (link_args in meson.build), and what looks
+ * at the lease. The canister is shared memory, so that it outlives a process that dies. */
 #ifndef CANISTERFS_TESTS_FS_RESTORE_ITEMS_RIG_H
 #define CANISTERFS_TESTS_FS_RESTORE_ITEMS_RIG_H
 
@@ -50,7 +50,8 @@ struct rig_canister {
     uint64_t bad; /* this item traps */
     const char *reply;
     size_t reply_len;
-    unsigned call_ms; /* how long a call takes */
+    unsigned call_ms;       /* how long a call takes */
+    unsigned lease_lost_at; /* when so many calls were sent; 0: never */
 };
 
 extern struct rig_canister *rig_canister;

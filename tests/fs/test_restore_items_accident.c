@@ -103,6 +103,25 @@ static void test_never_ran(void)
     ic_buf_fini(&file);
 }
 
+/* ... unless the lease is lost meanwhile. */
+static void test_lease_lost(void)
+{
+    struct rig_outcome out;
+    struct ic_buf file = rig_make_file("backup_items_chunk", 100, 3);
+    rig_reset();
+    rig_canister->limit = 13;
+    rig_canister->accident = NEVER_RAN;
+    rig_canister->accident_at = 6;
+    rig_canister->lease_lost_at = 7;
+    rig_choose("backup_items_chunk");
+    struct stage *stage = rig_stage_of(file.bytes, file.len);
+    rig_commit(stage, false, false, &out);
+    TAP_INT(out.result, -ESTALE, out.err.message);
+    TAP_INT(rig_canister->n_calls, 7, "the call is not made again");
+    stage_remove(stage);
+    ic_buf_fini(&file);
+}
+
 static void test_cancelled_before(void)
 {
     struct rig_outcome out;
@@ -144,6 +163,7 @@ int main(void)
     test_unknown();
     test_force();
     test_never_ran();
+    test_lease_lost();
     test_cancelled_before();
     test_other_content();
     TAP_INT(rig_close(), 0, "nothing is left behind");
