@@ -31,13 +31,17 @@ static struct ic_io patience(const struct items_commit *commit, uint64_t expiry_
     return fs_target_io_from(ic_wait_now_ns() + left + SETTLED_NS, commit->run->cancel);
 }
 
+/* It is in this state only when that is noted. */
 static int note(struct items_note *call, enum items_call_state state, struct ic_error *err)
 {
     struct ic_error failure;
-    call->state = state;
-    int result = items_note_write(call, &failure);
+    struct items_note next = *call;
+    next.state = state;
+    int result = items_note_write(&next, &failure);
     if (result < 0)
         *err = failure;
+    else
+        call->state = state;
     return result;
 }
 

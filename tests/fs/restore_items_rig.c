@@ -225,9 +225,11 @@ int __wrap_ic_agent_ask_update(struct ic_agent *agent, const struct ic_principal
     return state == HAS_RUN ? reply(out) : reject(err, "IC0503", "rejected then");
 }
 
-/* --- the lease --- */
+/* --- the lease, and the stage's notes --- */
 
 int __wrap_fs_lease_check(struct fs_lease *lease, struct ic_error *err);
+int __real_stage_note(struct stage *stage, uint32_t kind, const void *bytes, size_t len);
+int __wrap_stage_note(struct stage *stage, uint32_t kind, const void *bytes, size_t len);
 
 int __wrap_fs_lease_check(struct fs_lease *lease, struct ic_error *err)
 {
@@ -237,6 +239,14 @@ int __wrap_fs_lease_check(struct fs_lease *lease, struct ic_error *err)
         rig_canister->lease_lost_at > 0 && rig_canister->n_calls >= rig_canister->lease_lost_at;
     unlock();
     return is_lost ? ic_fail(err, IC_E_CHANGED, "the lease was lost") : 0;
+}
+
+int __wrap_stage_note(struct stage *stage, uint32_t kind, const void *bytes, size_t len)
+{
+    lock();
+    bool fails = rig_canister->note_fails_at > 0 && --rig_canister->note_fails_at == 0;
+    unlock();
+    return fails ? -ENOSPC : __real_stage_note(stage, kind, bytes, len);
 }
 
 /* --- collections and files --- */

@@ -1,7 +1,8 @@
 /* A canister that is pretended, and commits of files of its collections.
  *
  * The agent's three functions for updates are replaced (link_args in meson.build), and what looks
- * at the lease. The canister is shared memory, so that it outlives a process that dies. */
+ * at the lease and notes in the stage. The canister is shared memory, so that it outlives a process
+ * that dies. */
 #ifndef CANISTERFS_TESTS_FS_RESTORE_ITEMS_RIG_H
 #define CANISTERFS_TESTS_FS_RESTORE_ITEMS_RIG_H
 
@@ -52,6 +53,7 @@ struct rig_canister {
     size_t reply_len;
     unsigned call_ms;       /* how long a call takes */
     unsigned lease_lost_at; /* when so many calls were sent; 0: never */
+    unsigned note_fails_at; /* the disk is full for the note of this number from now; 0: none */
 };
 
 extern struct rig_canister *rig_canister;

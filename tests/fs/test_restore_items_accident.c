@@ -122,6 +122,23 @@ static void test_lease_lost(void)
     ic_buf_fini(&file);
 }
 
+/* A call replied that it failed, which is learned only by a repeat, and cannot be noted. */
+static void test_unnoted_failure(void)
+{
+    struct rig_outcome out;
+    struct ic_buf file = rig_make_file("backup_items_chunk", 100, 3);
+    struct stage *stage = after(LOSE_REPLY, 6, -EIO, &file, &out);
+    unsigned n_calls = rig_canister->n_calls;
+    rig_canister->reply = "DIDL\0\1\x7e\0";
+    rig_canister->reply_len = 8;
+    rig_canister->note_fails_at = 1;
+    rig_commit(stage, false, false, &out);
+    TAP_INT(out.result, -ENOSPC, out.err.message);
+    TAP_INT(rig_canister->n_calls, n_calls, "nothing is sent that a repeat would not know of");
+    stage_remove(stage);
+    ic_buf_fini(&file);
+}
+
 static void test_cancelled_before(void)
 {
     struct rig_outcome out;
@@ -164,6 +181,7 @@ int main(void)
     test_force();
     test_never_ran();
     test_lease_lost();
+    test_unnoted_failure();
     test_cancelled_before();
     test_other_content();
     TAP_INT(rig_close(), 0, "nothing is left behind");
