@@ -243,7 +243,7 @@ int stages_find_left(struct fs_stages *stages)
     int result = 0;
     const struct dirent *entry;
     uint64_t id;
-    while (result == 0 && (entry = readdir(dir))) {
+    while (result == 0 && (errno = 0, entry = readdir(dir))) {
         if (!parse_id(entry->d_name, &id))
             continue;
         uint64_t *more = realloc(ids, (n + 1) * sizeof(*ids));
@@ -252,6 +252,8 @@ int stages_find_left(struct fs_stages *stages)
         else
             (ids = more)[n++] = id;
     }
+    if (result == 0 && errno != 0)
+        result = -errno;
     closedir(dir);
     if (n > 0)
         qsort(ids, n, sizeof(*ids), compare_ids);

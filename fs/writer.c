@@ -224,6 +224,20 @@ static int is_file(pid_t tid, const char *fd, const struct fs_writer_file *file)
     return dev == file->dev;
 }
 
+/* The next entry but "." and ".."; NULL: there are no more, or *ret_result is why it cannot be
+ * told. */
+static const struct dirent *next_entry(DIR *dir, int *ret_result)
+{
+    const struct dirent *entry;
+    do {
+        errno = 0;
+        entry = readdir(dir);
+    } while (entry && entry->d_name[0] == '.');
+    if (!entry && errno != 0)
+        *ret_result = -errno;
+    return entry;
+}
+
 /* Can this process still write to the file? The descriptor that is being closed is out of its table
  * already (filp_close in the kernel). Of a thread, because a process whose first thread has ended
  * shows none.
@@ -243,9 +257,7 @@ static int has_open(pid_t tid, const struct fs_writer_file *file, unsigned *ret_
     int result = 0;
     const struct dirent *entry;
     *ret_n = 0;
-    while (result == 0 && (entry = readdir(dir))) {
-        if (entry->d_name[0] == '.')
-            continue;
+    while (result == 0 && (entry = next_entry(dir, &result))) {
         result = is_file(tid, entry->d_name, file);
         (*ret_n)++;
     }
@@ -274,9 +286,9 @@ static int process_has_open(pid_t pid, const struct fs_writer_file *file)
     int result = 0;
     const struct dirent *entry;
     unsigned n = 0;
-    while (result == 0 && n == 0 && (entry = readdir(dir))) {
+    while (result == 0 && n == 0 && (entry = next_entry(dir, &result))) {
         long tid = strtol(entry->d_name, NULL, 10);
-        result = tid > 0 ? has_open((pid_t)tid, file, &n) : 0;
+        result = has_open((pid_t)tid, file, &n);
         if (result == -ENOENT || result == -ESRCH) /* it has ended */
             result = 0;
     }
@@ -291,7 +303,7 @@ int fs_writer_any_has_open(const struct fs_writer_file *file)
         return -errno;
     int result = 0;
     const struct dirent *entry;
-    while (result == 0 && (entry = readdir(dir))) {
+    while (result == 0 && (entry = next_entry(dir, &result))) {
         long pid = strtol(entry->d_name, NULL, 10); /* 0: no process */
         result = pid > 0 ? process_has_open((pid_t)pid, file) : 0;
         if (result == -EACCES || result == -ENOENT || result == -ESRCH)

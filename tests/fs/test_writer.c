@@ -3,6 +3,8 @@
 #include "fs/writer.h"
 #include "tests/tap.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,6 +18,19 @@
 #include <unistd.h>
 
 TAP_STATE;
+
+/* Entries of directories that can be read; then there is an error. 0: all. */
+static int n_readable;
+
+struct dirent *readdir(DIR *dir)
+{
+    struct dirent *(*real)(DIR *) = (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir64");
+    if (n_readable == 0 || --n_readable > 0)
+        return real(dir);
+    n_readable = 1;
+    errno = EIO;
+    return NULL;
+}
 
 /* Of a device that is mounted nowhere. */
 static const struct fs_writer_file no_file = {.dev = 0xfffff, .ino = 1};
@@ -267,6 +282,20 @@ static void test_no_descriptors(void)
     }
 }
 
+/* A directory of /proc that cannot be read to its end. */
+static void test_unreadable_directory(void)
+{
+    struct fs_writer self;
+    if (!fs_writer_identify(getpid(), &self))
+        abort();
+    n_readable = 4;
+    TAP_INT(fs_writer_judge(&self, getpid(), &no_file), FS_CLOSING_UNKNOWN, "nobody can tell");
+    n_readable = 4;
+    TAP_INT(fs_writer_any_has_open(&no_file), -EIO, "nor of others");
+    n_readable = 0;
+    TAP_INT(fs_writer_judge(&self, getpid(), &no_file), FS_CLOSING_LAST, "else it can be told");
+}
+
 /* The first thread has ended: its number shows no descriptors any more. */
 static void *judge_without_main(void *arg)
 {
@@ -360,6 +389,7 @@ int main(int argc, char **argv)
     test_pipes();
     test_out_of_sight();
     test_no_descriptors();
+    test_unreadable_directory();
     test_first_thread_ended(argc > 1 ? argv[1] : "/dev/shm");
     test_ends();
     test_without_rights();
