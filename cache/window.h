@@ -22,11 +22,11 @@
  *   - The window grows fourfold each time an eighth of it has been consumed, until it holds
  *     n_inflight loads of max_io and a quarter more, which keeps n_inflight of them running while
  *     finished ones are being read; never beyond a quarter of the budget.
- *   - Of a slow source every load is a whole max_io, a file read from its start gets the largest
- *     window at once, and that is three eighths of the budget.
- *   - Else a load is the window over n_inflight, between one block and max_io, in whole blocks.
- * Hints are block aligned, end at multiples of the load (except at the end of the file) and follow
+ *   - A load is the window over n_inflight, between one block and max_io, in whole blocks. Hints
+ *     are block aligned, end at multiples of the load (except at the end of the file) and follow
  *     each other without gap or overlap as long as the reader does not seek and nothing is lost.
+ *   - Of a slow source every load is a whole max_io, a file read from its start gets the largest
+ *     window at once, and that is three eighths of the budget at most.
  *   - What was hinted may be gone when the reader comes to it: refused for want of room, failed,
  *     evicted while the reader paused. Then all that lies ahead is hinted again; the cache passes
  *     over what it still has.
