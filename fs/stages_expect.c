@@ -147,7 +147,7 @@ int stages_note_expected(struct fs_staged *staged, const struct stages_content *
 
 static int read_note(struct fs_staged *staged, struct stages_content *out, struct ic_error *err)
 {
-    void *bytes;
+    void *bytes = NULL;
     size_t len;
     int result = stage_get_note(staged->stage, STAGES_NOTE_EXPECTED, &bytes, &len);
     if (result == -ENOENT)
@@ -161,10 +161,9 @@ static int read_note(struct fs_staged *staged, struct stages_content *out, struc
     } else if (result == 0 && len > 0) {
         result = -EPROTO;
     }
+    free(bytes);
     if (result < 0)
         ic_fail(err, IC_E_CONFIG, "what it must be cannot be read: %s", strerror(-result));
-    else
-        free(bytes);
     return result;
 }
 

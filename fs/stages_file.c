@@ -233,7 +233,7 @@ static void note_writer(struct fs_staged_handle *handle, pid_t tid)
     } else {
         handle->others_wrote = true;
         handle->other_tid = tid;
-        handle->hidden_wrote = !is_visible;
+        handle->hidden_wrote |= !is_visible;
     }
     pthread_mutex_unlock(&stages->lock);
 }
