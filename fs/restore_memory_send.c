@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Of one call. The network takes up a call within five minutes or never; under load it waits for
  * its block. Calls that are given up are made anew, so this must not be short. */

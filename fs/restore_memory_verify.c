@@ -13,10 +13,8 @@
  * there was written to since, or not applied: a canister that goes on working may do so at any
  * time, so it is told, and is no failure by itself. */
 #include "fs/restore_memory_impl.h"
-#include "ic/wait.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Looks, and comparisons, that another change or a node that lags behind came between. */
