@@ -19,7 +19,9 @@
 #define STOP_NS (15 * 60 * IC_NS_PER_SEC)
 /* Starting is tried for so long. */
 #define START_NS (10 * 60 * IC_NS_PER_SEC)
-#define AGAIN_NS (5 * IC_NS_PER_SEC)
+/* A refusal is one machine's word, which nobody certified: that of so many is believed. */
+#define START_REFUSALS 3
+#define AGAIN_NS       (5 * IC_NS_PER_SEC)
 /* What this computer's clock may differ from the network's. */
 #define SKEW_NS (60 * (uint64_t)IC_NS_PER_SEC)
 
@@ -312,11 +314,12 @@ static int call_stop(struct fs_downtime *self, struct fs_job *job, bool is_noted
     }
 }
 
-/* May it work when it is tried again? */
+/* May it work when it is tried again, however often? IC_E_OVERLOADED has a reject code, too. */
 static bool is_transient(const struct ic_error *err)
 {
-    return err->reject_code == 0 && err->code != IC_E_DENIED && err->code != IC_E_NOT_FOUND &&
-           err->code != IC_E_CONFIG && err->code != IC_E_NO_MEMORY;
+    return err->code == IC_E_OVERLOADED ||
+           (err->reject_code == 0 && err->code != IC_E_DENIED && err->code != IC_E_NOT_FOUND &&
+            err->code != IC_E_CONFIG && err->code != IC_E_NO_MEMORY);
 }
 
 static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_error *err)
@@ -326,15 +329,20 @@ static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_er
         .proof = IC_UPDATE_ANSWERED, /* a canister that runs may be started again */
     };
     int64_t until_ns = ic_wait_now_ns() + START_NS;
+    unsigned n_refusals = 0;
     fs_job_say(job, "starting the canister");
     for (;;) {
-        bool is_last = is_cancelled(job);
+        int64_t give_up_ns = ic_wait_now_ns() + FS_DOWNTIME_GIVE_UP_NS;
+        if (is_cancelled(job) && give_up_ns < until_ns)
+            until_ns = give_up_ns;
         const struct ic_io io = closing_io(job, START_NS);
         struct ic_error cause = {0};
         int result = fs_change_do(&self->own, &start, &io, &cause);
         if (result == 0)
             return 0;
-        if (is_last || !is_transient(&cause) || ic_wait_now_ns() >= until_ns) {
+        n_refusals += !is_transient(&cause);
+        bool is_over = n_refusals == START_REFUSALS || ic_wait_now_ns() >= until_ns;
+        if (is_over || (fs_change_pause(&io, AGAIN_NS) < 0 && !is_cancelled(job))) {
             *err = cause;
             return result;
         }

@@ -102,6 +102,29 @@ describe('snapshots and a canister that runs or not', { concurrency: 3 }, () => 
     await canister.mount.unmount();
   });
 
+  laneTest('a start that is refused: tried again, with pauses; refused for good: told, noted, and control start cures it', async (rig) => {
+    const canister = await rig.begin();
+    const id = idOf(await canister.command('snapshot take'));
+    const refusals = [400, 403].map((status) => ({ kind: 'http', status, nth: 1 }));
+    const starts = (faults) => rig.network.faults(faults.map((fault) => ({ endpoint: 'call', method: 'start_canister', ...fault })));
+    const isStart = (call) => call === 'start_canister';
+    await starts(refusals);
+    const loaded = await canister.callsOf(`snapshot load ${id}`);
+    assert.equal(loaded.job.state, 'done', JSON.stringify(loaded.job.error));
+    assert.equal(loaded.calls.filter(isStart).length, 3);
+    assert.equal(await canister.state(), 'running');
+    await starts([{ kind: 'reject', code: 'IC0512' }]);
+    const { job, calls } = await canister.callsOf(`snapshot load ${id}`);
+    assert.deepEqual([job.state, job.error.errno], ['failed', 'EACCES']);
+    assert.match(job.error.message, /it was done; THE CANISTER MAY STAY STOPPED: control start/);
+    assert.equal(calls.filter(isStart).length, 3);
+    assert.equal((await canister.status()).downtime.command, `snapshot load ${id}`);
+    await starts([]);
+    assert.equal((await canister.command('start')).state, 'done');
+    assert.deepEqual([await canister.state(), (await canister.status()).downtime], ['running', null]);
+    await canister.mount.unmount();
+  });
+
   laneTest('a restore that begins while a snapshot is loaded: refused, and kept', async (rig) => {
     const canister = await rig.begin();
     const id = idOf(await canister.command('snapshot take'));
