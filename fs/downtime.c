@@ -378,8 +378,9 @@ int fs_downtime_end(struct fs_downtime *downtime, struct fs_job *job, int result
     struct ic_error *about = result < 0 ? err : &cause;
     char change[200];
     snprintf(change, sizeof(change), "%.199s", result < 0 ? err->message : "it was done");
-    ic_error_reword(about, "%s%s: control start; %.200s", change,
-                    must_start ? "; THE CANISTER MAY STAY STOPPED" : "", cause.message);
+    ic_error_reword(about, "%s; %s%.200s", change,
+                    must_start ? "THE CANISTER MAY STAY STOPPED: control start; " : "",
+                    cause.message);
     if (result == 0)
         *err = cause;
     return result < 0 ? result : ended;

@@ -11,7 +11,7 @@
  *   step    calls            the note says
  *   begin   stop_canister    that it was running, the stop
  *   call    any              that call
- *   end     start_canister   the start; then it is removed, once it is certain that it runs
+ *   end     start_canister   what it said; it is removed once it is certain that it runs
  *
  * A canister that was stopped before, by somebody else, stays so: nothing is called at the ends,
  * but the calls in between are noted, and settled, all the same.
