@@ -88,7 +88,8 @@ static int add_file(struct fs_snapshot_plan *plan, int dir_fd, const char *name,
         return ic_fail(err, IC_E_CONFIG, "%s is missing", name);
     if (fd < 0)
         return fail_disk(fd, name, err);
-    plan->files[plan->n_files++] = (struct fs_snapshot_plan_file){fd, (uint64_t)st.st_size, 0};
+    plan->files[plan->n_files++] =
+        (struct fs_snapshot_plan_file){fd, (uint64_t)st.st_size, 0, st.st_ctim};
     if ((uint64_t)st.st_size != size)
         return ic_fail(err, IC_E_CONFIG, "%s has %" PRIu64 " bytes, metadata.json says %" PRIu64,
                        name, (uint64_t)st.st_size, size);
@@ -134,7 +135,7 @@ static int add_chunk(struct fs_snapshot_plan *plan, int dir_fd, const uint8_t ha
     if (fd < 0)
         return fail_disk(fd, name, err);
     struct fs_snapshot_plan_file *file = &plan->files[plan->n_files++];
-    *file = (struct fs_snapshot_plan_file){fd, (uint64_t)st.st_size, 0};
+    *file = (struct fs_snapshot_plan_file){fd, (uint64_t)st.st_size, 0, st.st_ctim};
     if (file->size > IC_SNAPSHOT_CHUNK_MAX)
         return ic_fail(err, IC_E_CONFIG, "%s is larger than a chunk can be", name);
     if (add_content(sha, &st) < 0)
@@ -265,6 +266,22 @@ int fs_snapshot_plan_read(const struct fs_snapshot_plan *plan,
 {
     int result = read_at(plan->files[piece->file].fd, piece->off + off, buf, len);
     return result < 0 ? fail_disk(result, "a file that is uploaded", err) : 0;
+}
+
+int fs_snapshot_plan_check(const struct fs_snapshot_plan *plan, struct ic_error *err)
+{
+    for (size_t i = 0; i < plan->n_files; i++) {
+        const struct fs_snapshot_plan_file *file = &plan->files[i];
+        struct stat st;
+        if (file->fd < 0)
+            continue;
+        if (fstat(file->fd, &st) < 0)
+            return fail_disk(-errno, "a file that is uploaded", err);
+        if ((uint64_t)st.st_size != file->size || st.st_ctim.tv_sec != file->changed.tv_sec ||
+            st.st_ctim.tv_nsec != file->changed.tv_nsec)
+            return ic_fail(err, IC_E_CONFIG, "its files changed while they were uploaded");
+    }
+    return 0;
 }
 
 /* --- all of it --- */

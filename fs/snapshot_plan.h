@@ -14,12 +14,15 @@
 #include "fs/log.h"
 #include "fs/snapshot_metadata.h"
 
+#include <time.h>
+
 #define FS_SNAPSHOT_N_BLOBS 3
 
 struct fs_snapshot_plan_file {
     int fd;
     uint64_t size;
-    uint64_t first; /* number of its first piece */
+    uint64_t first;          /* number of its first piece */
+    struct timespec changed; /* st_ctim when it was looked at */
 };
 
 struct fs_snapshot_plan {
@@ -62,6 +65,11 @@ struct fs_snapshot_piece fs_snapshot_plan_piece(const struct fs_snapshot_plan *p
 int fs_snapshot_plan_read(const struct fs_snapshot_plan *plan,
                           const struct fs_snapshot_piece *piece, size_t off, uint8_t *buf,
                           size_t len, struct ic_error *err)
+    __attribute__((warn_unused_result, nonnull));
+
+/* Are the files still those that were looked at? Else what was read of them belongs to no one
+ * moment. Returns 0; -EINVAL with err filled; the errno of the disk. */
+int fs_snapshot_plan_check(const struct fs_snapshot_plan *plan, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull));
 
 #endif

@@ -154,8 +154,11 @@ static int begin(struct snapshot_session *session, bool is_begun, struct ic_erro
 static int finish(struct snapshot_session *session, struct ic_error *err)
 {
     char id[FS_SNAPSHOT_ID_TEXT];
+    int result = fs_snapshot_plan_check(&session->plan, err);
+    if (result < 0)
+        return result;
     session->note.state = FS_SNAPSHOT_VERIFIED;
-    int result = snapshot_session_note(session, err);
+    result = snapshot_session_note(session, err);
     fs_snapshot_id_format(&session->note.id, id);
     if (result == 0)
         fs_job_say(session->job, "snapshot %s: uploaded, read back and the same", id);

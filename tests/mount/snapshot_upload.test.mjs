@@ -624,6 +624,24 @@ describe('what ends it', () => {
     await end(again, idIn(await done(again, 'snapshot upload mine')));
   });
 
+  test('files that change behind the mount while they are uploaded: not verified', async () => {
+    const { staging, mount } = await prepared();
+    const { stdout } = await run('find', [staging, '-name', 'stable_memory.bin']);
+    await hold('read_canister_snapshot_metadata', 1, { kind: 'late', ms: 3000 });
+    const uploaded = failed(mount, 'snapshot upload mine', 'EINVAL', /its files changed while they were uploaded/);
+    await network.untilAsked({ method: 'read_canister_snapshot_metadata' });
+    const file = await open(stdout.trim(), 'r+');
+    await file.write(stable.subarray(0, 1), 0, 1, 0);
+    await file.close();
+    await uploaded;
+    await network.faults([]);
+    const [unfinished] = await manager.list();
+    await failed(mount, `snapshot load ${unfinished}`, 'EINVAL', /not verified/);
+    await failed(mount, 'snapshot upload mine', 'EINVAL', /snapshot drop mine/);
+    await done(mount, 'snapshot drop mine');
+    await end(mount, idIn(await done(mount, 'snapshot upload mine')));
+  });
+
   test('deleted meanwhile: said, and uploaded anew', async () => {
     const { staging, mount } = await prepared();
     await hold('upload_canister_snapshot_data', 2, { kind: 'stall' });
