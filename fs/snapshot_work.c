@@ -24,19 +24,6 @@ static int list(const struct fs_target *target, struct fs_job *job, struct ic_sn
 
 /* --- take --- */
 
-static int take_id(const struct ic_management_reply *reply, struct ic_snapshot_id *out,
-                   struct ic_error *err)
-{
-    struct ic_view bytes;
-    const struct ic_value *record = ic_management_value(reply);
-    if (ic_value_blob(ic_value_field(record, "id"), &bytes) < 0 || bytes.len == 0 ||
-        bytes.len > sizeof(out->bytes))
-        return ic_management_fail_type("take_canister_snapshot", err);
-    *out = (struct ic_snapshot_id){.len = (uint8_t)bytes.len};
-    memcpy(out->bytes, bytes.bytes, bytes.len);
-    return 0;
-}
-
 /* The outcome is not known: what is new in the list? Another one may have been taken by somebody
  * else meanwhile, so this only words the error. */
 static void word_unknown_take(const struct fs_target *target, struct fs_job *job,
@@ -76,8 +63,9 @@ static int take(const struct fs_target *target, struct fs_job *job,
     char text[FS_SNAPSHOT_ID_TEXT];
     fs_job_say(job, "taking a snapshot; the canister has %zu", before->n);
     int result = fs_change_make(target, &change, &io, &reply, err);
-    if (result == 0)
-        result = take_id(&reply, &id, err);
+    if (result == 0 &&
+        ic_snapshot_id_decode(ic_value_field(ic_management_value(&reply), "id"), &id) < 0)
+        result = ic_management_fail_type(change.method, err);
     ic_management_reply_fini(&reply);
     if (result == 0) {
         fs_snapshot_id_format(&id, text);

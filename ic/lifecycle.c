@@ -5,14 +5,6 @@
 
 static const char method[] = "canister_status";
 
-static bool has_case(const struct ic_value *state, const char *name)
-{
-    uint32_t tag;
-    const struct ic_value *payload;
-    return ic_value_variant(state, &tag, &payload) == 0 &&
-           tag == ic_candid_hash(name, strlen(name));
-}
-
 static int decode_state(const struct ic_value *state, enum ic_run_state *out)
 {
     static const struct {
@@ -20,7 +12,7 @@ static int decode_state(const struct ic_value *state, enum ic_run_state *out)
         enum ic_run_state state;
     } cases[] = {{"running", IC_RUNNING}, {"stopping", IC_STOPPING}, {"stopped", IC_STOPPED}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        if (has_case(state, cases[i].name)) {
+        if (ic_value_case(state, cases[i].name)) {
             *out = cases[i].state;
             return 0;
         }

@@ -42,6 +42,10 @@ static inline bool ic_snapshot_id_is_equal(const struct ic_snapshot_id *a,
     return ic_view_equal(ic_view(a->bytes, a->len), ic_view(b->bytes, b->len));
 }
 
+/* The id that a field of a reply holds. Returns 0, or -EPROTO: it is none; value may be NULL. */
+int ic_snapshot_id_decode(const struct ic_value *value, struct ic_snapshot_id *out)
+    IC_NONNULL(2) IC_MUST_CHECK;
+
 struct ic_snapshot {
     struct ic_snapshot_id id;
     uint64_t taken_at_ns; /* since 1970 */

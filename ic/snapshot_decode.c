@@ -20,9 +20,7 @@ static int fail_memory(int ret, const char *what, struct ic_error *err)
     return ic_fail(err, IC_E_NO_MEMORY, "snapshot: out of memory");
 }
 
-/* --- the list --- */
-
-static int decode_id(const struct ic_value *value, struct ic_snapshot_id *out)
+int ic_snapshot_id_decode(const struct ic_value *value, struct ic_snapshot_id *out)
 {
     struct ic_view bytes;
     if (ic_value_blob(value, &bytes) < 0 || bytes.len == 0 || bytes.len > sizeof(out->bytes))
@@ -32,11 +30,13 @@ static int decode_id(const struct ic_value *value, struct ic_snapshot_id *out)
     return 0;
 }
 
+/* --- the list --- */
+
 static int decode_item(const struct ic_value *list, size_t i, struct ic_snapshot *out)
 {
     struct ic_value record;
     if (ic_value_at(list, i, &record) < 0 ||
-        decode_id(ic_value_field(&record, "id"), &out->id) < 0 ||
+        ic_snapshot_id_decode(ic_value_field(&record, "id"), &out->id) < 0 ||
         ic_value_nat64(ic_value_field(&record, "taken_at_timestamp"), &out->taken_at_ns) < 0 ||
         ic_value_nat64(ic_value_field(&record, "total_size"), &out->total_size) < 0)
         return -EPROTO;

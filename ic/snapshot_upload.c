@@ -200,18 +200,12 @@ int ic_snapshot_decode_declared(struct ic_reply *reply, struct ic_snapshot_id *o
                                 struct ic_error *err)
 {
     struct ic_management_reply decoded = {0};
-    struct ic_view id;
     int ret = ic_management_decode(ic_snapshot_declare_method, reply, &decoded, err);
     if (ret < 0)
         return ret;
     const struct ic_value *value = ic_management_value(&decoded);
-    if (ic_value_blob(ic_value_field(value, "snapshot_id"), &id) < 0 || id.len == 0 ||
-        id.len > sizeof(out->bytes)) {
+    if (ic_snapshot_id_decode(ic_value_field(value, "snapshot_id"), out) < 0)
         ret = ic_management_fail_type(ic_snapshot_declare_method, err);
-    } else {
-        *out = (struct ic_snapshot_id){.len = (uint8_t)id.len};
-        memcpy(out->bytes, id.bytes, id.len);
-    }
     ic_management_reply_fini(&decoded);
     return ret;
 }
