@@ -2,8 +2,11 @@
 #include "fs/snapshot_metadata.h"
 
 #include <errno.h>
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MEMORY_MAX         ((size_t)1 << 20)
@@ -52,6 +55,32 @@ static bool parse_integer(const json_t *value, int64_t min, int64_t max, struct 
     return json_is_integer(value) && number >= min && number <= max;
 }
 
+/* Is a double what the fewest digits that tell a single from all others are read as? */
+static bool is_text_of(float single, double number)
+{
+    char text[32];
+    for (int n = 1; n <= FLT_DECIMAL_DIG; n++) {
+        snprintf(text, sizeof(text), "%.*g", n, (double)single);
+        if (strtof(text, NULL) == single)
+            break;
+    }
+    return strtod(text, NULL) == number;
+}
+
+/* The digits of a single may be read as the very double between it and the next: 7.038531e-26 is
+ * one of them, and rounds to the wrong one. Then it is told by its own text. */
+static float single_of(double number)
+{
+    float nearest = (float)number;
+    float other;
+    uint32_t bits;
+    memcpy(&bits, &nearest, sizeof(bits));
+    bits +=
+        fabs(number) > fabs((double)nearest) ? 1 : UINT32_MAX; /* the next, away from 0 or not */
+    memcpy(&other, &bits, sizeof(other));
+    return (double)nearest != number && is_text_of(other, number) ? other : nearest;
+}
+
 static bool parse_float(const json_t *value, struct ic_global *out)
 {
     double number = json_number_value(value);
@@ -61,7 +90,7 @@ static bool parse_float(const json_t *value, struct ic_global *out)
         memcpy(&out->low, &number, sizeof(number));
         return true;
     }
-    float single = (float)number;
+    float single = single_of(number);
     uint32_t bits;
     memcpy(&bits, &single, sizeof(bits));
     out->low = bits;

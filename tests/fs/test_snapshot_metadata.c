@@ -75,6 +75,28 @@ static int parse(const char *text, struct ic_error *err)
     return result;
 }
 
+/* Floats are what they were before they were written. */
+static void test_floats(void)
+{
+    static const uint32_t singles[] = {
+        0,          1,          0x80000000, 0x007fffff, 0x00800000, 0x15ae43fc, 0x15ae43fd,
+        0x15ae43fe, 0x95ae43fd, 0x3dcccccd, 0x3f800001, 0x7f7fffff, 0xff7fffff,
+    };
+    for (size_t i = 0; i < sizeof(singles) / sizeof(singles[0]); i++) {
+        const struct ic_global global = {.kind = IC_GLOBAL_F32, .low = singles[i]};
+        const struct ic_snapshot_metadata sent = {.globals = &global, .n_globals = 1};
+        struct ic_snapshot_metadata m = {0};
+        struct ic_error err = {0};
+        struct ic_buf json = {0};
+        TAP_INT(ic_snapshot_json(&sent, &json), 0, "written");
+        TAP_INT(fs_snapshot_metadata_parse((const char *)json.bytes, json.len, &m, &err), 0,
+                "and read");
+        TAP_INT((int64_t)m.globals[0].low, singles[i], "the same single");
+        ic_buf_fini(&json);
+        ic_snapshot_metadata_fini(&m);
+    }
+}
+
 static void test_taken(void)
 {
     static const char *const texts[] = {
@@ -160,6 +182,7 @@ int main(int argc, char **argv)
     if (argc != 2)
         return 2;
     test_round(argv[1]);
+    test_floats();
     test_taken();
     test_refused();
     test_bounds();
