@@ -123,15 +123,14 @@ static int take_in_locked(struct fs_snapshots *self, const struct ic_snapshot_li
 
 /* --- asking --- */
 
-static int64_t since_locked(const struct fs_snapshots *self)
+/* Is the last list good for somebody who came then? However old: what was asked for since. */
+static bool is_young_locked(const struct fs_snapshots *self, int64_t came_ns)
 {
     int64_t since_ns = ic_wait_now_ns() - FS_SNAPSHOTS_LISTED_NS;
-    return since_ns > self->outdated_ns ? since_ns : self->outdated_ns;
-}
-
-static bool is_young_locked(const struct fs_snapshots *self)
-{
-    return self->listed_ns != 0 && self->listed_ns >= since_locked(self);
+    if (came_ns < since_ns)
+        since_ns = came_ns;
+    return self->listed_ns != 0 && self->listed_ns >= since_ns &&
+           self->listed_ns >= self->outdated_ns;
 }
 
 static int ask(struct fs_snapshots *self, const struct ic_io *io)
@@ -159,9 +158,10 @@ static int ask(struct fs_snapshots *self, const struct ic_io *io)
 int snapshots_refresh(struct fs_snapshots *self, const struct source_io *io)
 {
     struct ic_io ic_io = snapshots_io(io);
+    int64_t came_ns = ic_wait_now_ns();
     int result = 0;
     pthread_mutex_lock(&self->lock);
-    while (result == 0 && !is_young_locked(self)) {
+    while (result == 0 && !is_young_locked(self, came_ns)) {
         if (!fs_flight_begin(&self->listing, &self->lock, &self->settled, &ic_io, &result))
             continue;
         pthread_mutex_unlock(&self->lock);

@@ -143,6 +143,13 @@ describe('faults while snapshots are read', { concurrency: LANES }, () => {
     });
   }
 
+  if (process.env.CANISTERFS_TEST_LONG === '1')
+    laneTest('a list that takes longer to come than it is good for', async (lane) => {
+      await lane.remount(100_000);
+      await lane.network.faults([{ endpoint: 'call', method: LIST, kind: 'late', ms: 62_000 }]);
+      assert.deepEqual(await readdir(lane.mount.path('snapshots')), [lane.id]);
+    });
+
   laneTest('faults at random: the copy is right or says that it is not', async (lane) => {
     for (let seed = 1; seed <= 6; seed++) {
       await lane.remount(PATIENCE_MS);
