@@ -12,7 +12,9 @@
 #define CALL_NS     (INT64_C(120) * 1000000000)
 #define PATIENCE_NS (INT64_C(300) * 1000000000)
 
-/* Of the chunks that the store has: their hashes, for as long as the reply lives. */
+static const char stored_method[] = "stored_chunks";
+
+/* The hashes of the chunks that the store has, a list for as long as the reply lives. */
 static int ask_stored(const struct fs_target *target, struct fs_job *job,
                       struct ic_management_reply *out, struct ic_error *err)
 {
@@ -23,23 +25,44 @@ static int ask_stored(const struct fs_target *target, struct fs_job *job,
     ic_arena_init(&arena, 4096);
     int result = ic_build_record(&arena, parts, 1, &arg);
     if (result < 0)
-        (void)ic_fail(err, IC_E_NO_MEMORY, "stored_chunks: out of memory");
+        result = ic_fail(err, IC_E_NO_MEMORY, "%s: out of memory", stored_method);
     else
-        result = ic_management_read(target->agent, &target->canister, "stored_chunks", &arg, &io,
-                                    out, err);
+        result = ic_management_read(target->agent, &target->canister, stored_method, &arg, &io, out,
+                                    err);
     ic_arena_fini(&arena);
+    const struct ic_value *list = ic_management_value(out);
+    if (result == 0 && (!list || list->type->kind != IC_TYPE_VEC))
+        result = ic_management_fail_type(stored_method, err);
     return result;
+}
+
+/* Is the i-th of the list this one? */
+static bool is_at(const struct ic_value *list, size_t i, const uint8_t hash[IC_SHA256_LEN])
+{
+    struct ic_value record;
+    struct ic_view bytes;
+    return ic_value_at(list, i, &record) == 0 &&
+           ic_value_blob(ic_value_field(&record, "hash"), &bytes) == 0 &&
+           ic_view_equal(bytes, ic_view(hash, IC_SHA256_LEN));
 }
 
 static bool has(const struct ic_value *list, const uint8_t hash[IC_SHA256_LEN])
 {
-    struct ic_value record;
-    struct ic_view bytes;
-    for (size_t i = 0; i < ic_value_count(list); i++)
-        if (ic_value_at(list, i, &record) == 0 &&
-            ic_value_blob(ic_value_field(&record, "hash"), &bytes) == 0 &&
-            bytes.len == IC_SHA256_LEN && memcmp(bytes.bytes, hash, IC_SHA256_LEN) == 0)
+    size_t i = 0;
+    while (i < ic_value_count(list) && !is_at(list, i, hash))
+        i++;
+    return i < ic_value_count(list);
+}
+
+static bool has_others(const struct ic_value *list, const struct fs_module_chunks *chunks)
+{
+    for (size_t i = 0; i < ic_value_count(list); i++) {
+        size_t k = 0;
+        while (k < chunks->n && !is_at(list, i, chunks->hashes[k]))
+            k++;
+        if (k == chunks->n)
             return true;
+    }
     return false;
 }
 
@@ -138,21 +161,33 @@ int fs_module_store(const struct fs_target *target, struct fs_job *job, const ui
     return result;
 }
 
+/* Clear it, unless somebody else has put chunks there meanwhile. Returns 1: so it is. */
+static int clear(const struct fs_target *target, struct fs_job *job,
+                 const struct fs_module_chunks *chunks, struct ic_error *err)
+{
+    const struct fs_change change = {.method = "clear_chunk_store", .proof = IC_UPDATE_ANSWERED};
+    const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
+    struct ic_management_reply stored = {0};
+    int result = ask_stored(target, job, &stored, err);
+    if (result == 0)
+        result = has_others(ic_management_value(&stored), chunks);
+    if (result == 0)
+        result = fs_change_do(target, &change, &io, err);
+    ic_management_reply_fini(&stored);
+    return result;
+}
+
 void fs_module_store_clear(const struct fs_target *target, struct fs_job *job,
                            const struct fs_module_chunks *chunks, char *words, size_t words_size)
 {
-    const struct fs_change change = {.method = "clear_chunk_store", .proof = IC_UPDATE_ANSWERED};
     struct ic_error err = {0};
+    int result = chunks->was_empty ? clear(target, job, chunks, &err) : 1;
     words[0] = '\0';
-    if (!chunks->was_empty) {
-        snprintf(words, words_size,
-                 "; its parts stay in the chunk store, where there were others before");
+    if (result == 0)
         return;
-    }
-    const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
-    if (fs_change_do(target, &change, &io, &err) == 0)
-        return;
-    snprintf(words, words_size, "; its parts stay in the chunk store");
-    fs_log_print(target->log, FS_LOG_WARNING, "the chunk store could not be cleared: %s",
-                 err.message);
+    snprintf(words, words_size, "; its parts stay in the chunk store%s",
+             result > 0 ? ", where there are others" : "");
+    if (result < 0)
+        fs_log_print(target->log, FS_LOG_WARNING, "the chunk store could not be cleared: %s",
+                     err.message);
 }

@@ -2,7 +2,7 @@
  *
  * Chunks that are there already are not sent again, and what is there that is not ours is never
  * removed: the store is cleared, as a whole, which is all that the network offers, only if it was
- * empty before.
+ * empty before, and holds nothing else when we are done.
  *
  * Source: IC interface spec, upload_chunk, stored_chunks, clear_chunk_store.
  */
@@ -32,8 +32,8 @@ int fs_module_store(const struct fs_target *target, struct fs_job *job, const ui
                     size_t len, struct fs_module_chunks *out, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull));
 
-/* Remove it again, if the store was empty before. What does not work is logged: nothing depends on
- * it. Says in words, "" for nothing, what is left there. */
+/* Remove it again, if nothing else is in the store, nor was before. What does not work is logged:
+ * nothing depends on it. Says in words, "" for nothing, what is left there. */
 void fs_module_store_clear(const struct fs_target *target, struct fs_job *job,
                            const struct fs_module_chunks *chunks, char *words, size_t words_size)
     __attribute__((nonnull));

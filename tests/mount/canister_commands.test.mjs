@@ -239,6 +239,12 @@ describe('upgrade', { concurrency: 3 }, () => {
     writeFileSync(path, bytes);
     return path;
   };
+  // With a custom section of 3 MiB.
+  const largeModule = () => {
+    const payload = Buffer.concat([Buffer.from([4]), Buffer.from('fill'), randomBytes(3 << 20)]);
+    const size = Buffer.from([0, 0, 0, 0].map((_, i) => ((payload.length >> (7 * i)) & 127) | (i < 3 ? 128 : 0)));
+    return Buffer.concat([Buffer.from(moduleOf('distrikt')), Buffer.from([0]), size, payload]);
+  };
   const done = (job) => assert.equal(job.state, 'done', JSON.stringify(job.error));
 
   laneTest('as Distrikt does it: the same code dumps the state, a restore, and skip_pre_upgrade takes it in', async (rig) => {
@@ -262,10 +268,7 @@ describe('upgrade', { concurrency: 3 }, () => {
 
   laneTest('larger than a message, and from a snapshot: in parts, and the chunk store is as before', async (rig) => {
     const canister = await rig.begin();
-    const filler = randomBytes(3 << 20);
-    const payload = Buffer.concat([Buffer.from([4]), Buffer.from('fill'), filler]); // a custom section of this name
-    const size = Buffer.from([0, 0, 0, 0].map((_, i) => ((payload.length >> (7 * i)) & 127) | (i < 3 ? 128 : 0)));
-    const large = module(rig, 'large', Buffer.concat([Buffer.from(moduleOf('distrikt')), Buffer.from([0]), size, payload]));
+    const large = module(rig, 'large', largeModule());
     await canister.post('one');
     const moduleHash = () => readFile(canister.mount.path('canister', 'module_hash'), 'utf8');
     const hashOf = async (file) => `${createHash('sha256').update(await readFile(file)).digest('hex')}\n`;
@@ -278,7 +281,7 @@ describe('upgrade', { concurrency: 3 }, () => {
     const parts = requests.filter(({ method }) => method === 'upload_chunk');
     assert.equal(parts.length, 4);
     assert.ok(Math.max(...parts.map(({ began }) => began)) < Math.min(...parts.map(({ began, ms }) => began + ms)), 'all at once');
-    assert.deepEqual(calls.slice(-5), ['canister_status', 'stop_canister', 'install_chunked_code', 'start_canister', 'clear_chunk_store']);
+    assert.deepEqual(calls.slice(-5), ['stop_canister', 'install_chunked_code', 'start_canister', 'stored_chunks', 'clear_chunk_store']);
     assert.equal(await canister.posts(), 1);
     const id = idOf(await canister.command('snapshot take'));
     const small = module(rig, 'distrikt');
@@ -290,10 +293,26 @@ describe('upgrade', { concurrency: 3 }, () => {
     const mine = await canister.snapshots.putChunk(Buffer.from('of the user'));
     const again = await canister.callsOf(`upgrade ${canister.mount.path('snapshots', id, 'wasm_module.bin')}`);
     done(again.job);
-    assert.equal(again.job.progress, 'upgraded; its parts stay in the chunk store, where there were others before');
+    assert.equal(again.job.progress, 'upgraded; its parts stay in the chunk store, where there are others');
     assert.ok(!again.calls.includes('clear_chunk_store'));
     const next = idOf(await canister.command('snapshot take'));
     assert.ok((await readdir(canister.mount.path('snapshots', next, 'wasm_chunk_store'))).includes(`${mine}.bin`));
+    await canister.mount.unmount();
+  });
+
+  laneTest('a chunk that somebody else puts into the store meanwhile stays there', async (rig) => {
+    const canister = await rig.begin();
+    await rig.network.faults([{ endpoint: 'call', method: 'stop_canister', kind: 'late', ms: 3000 }]);
+    const upgraded = canister.callsOf(`upgrade ${module(rig, 'large', largeModule())}`);
+    await rig.network.untilAsked({ method: 'stop_canister' });
+    const chunk = await canister.snapshots.putChunk(Buffer.from('of somebody else'));
+    const { job, calls } = await upgraded;
+    done(job);
+    assert.equal(job.progress, 'upgraded; its parts stay in the chunk store, where there are others');
+    assert.ok(!calls.includes('clear_chunk_store'));
+    await rig.network.faults([]);
+    const id = idOf(await canister.command('snapshot take'));
+    assert.ok((await readdir(canister.mount.path('snapshots', id, 'wasm_chunk_store'))).includes(`${chunk}.bin`));
     await canister.mount.unmount();
   });
 
