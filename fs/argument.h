@@ -1,4 +1,4 @@
-/* Arguments of a query under construction: numbers of the kinds that canisters take. */
+/* Arguments of a call under construction: numbers of the kinds that canisters take. */
 #ifndef CANISTERFS_FS_ARGUMENT_H
 #define CANISTERFS_FS_ARGUMENT_H
 
@@ -13,7 +13,10 @@ struct fs_arguments {
     uint8_t leb[FS_ARGUMENTS_MAX][IC_LEB64_MAX];
 };
 
-/* Append a number of a kind: nat, nat8, nat16, nat32 or nat64. False: it does not fit. */
+/* Is it nat, nat8 to nat64, int, or int8 to int64? */
+bool fs_argument_is_number(enum ic_type_kind kind);
+
+/* Append a number of such a kind. False: it does not fit. */
 bool fs_arguments_add(struct fs_arguments *args, enum ic_type_kind kind, uint64_t number)
     __attribute__((nonnull, warn_unused_result));
 

@@ -49,12 +49,6 @@ static struct ic_view name_of(const struct ic_type *func, size_t i)
     return names && names->labels ? names->labels[i].name : ic_view(NULL, 0);
 }
 
-static bool is_number(enum ic_type_kind kind)
-{
-    return kind == IC_TYPE_NAT || kind == IC_TYPE_NAT8 || kind == IC_TYPE_NAT16 ||
-           kind == IC_TYPE_NAT32 || kind == IC_TYPE_NAT64;
-}
-
 static int find_order(struct course *c, const struct ic_type *func, const char *method,
                       struct ic_error *err)
 {
@@ -87,8 +81,10 @@ static int find_method(struct course *c, const struct fs_call_ranges *what, stru
         return fail_method(what->method, "it does not take two numbers, from and to", err);
     for (size_t i = 0; i < 2; i++) {
         c->kinds[i] = func->as.func.args[i]->kind;
-        if (!is_number(c->kinds[i]))
-            return fail_method(what->method, "it does not take two numbers (nat, nat8 to nat64)",
+        if (!fs_argument_is_number(c->kinds[i]))
+            return fail_method(what->method,
+                               "it does not take two numbers (nat, nat8 to nat64, int, int8 to "
+                               "int64)",
                                err);
     }
     return find_order(c, func, what->method, err);

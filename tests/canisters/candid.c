@@ -273,6 +273,17 @@ uint64_t candid_nat(struct candid_args *args)
     return get_uleb(args);
 }
 
+int64_t candid_int64(struct candid_args *args)
+{
+    return (int64_t)get_number(args, CODE_INT64, 64);
+}
+
+int64_t candid_int(struct candid_args *args)
+{
+    expect(args, CODE_INT);
+    return get_sleb(args);
+}
+
 bool candid_bool(struct candid_args *args)
 {
     uint64_t n = get_number(args, CODE_BOOL, 8);

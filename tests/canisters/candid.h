@@ -72,6 +72,8 @@ uint64_t candid_nat64(struct candid_args *args);
 uint32_t candid_nat32(struct candid_args *args);
 uint8_t candid_nat8(struct candid_args *args);
 uint64_t candid_nat(struct candid_args *args); /* one of more than 64 bits traps */
+int64_t candid_int64(struct candid_args *args);
+int64_t candid_int(struct candid_args *args); /* likewise, within ten bytes */
 bool candid_bool(struct candid_args *args);
 struct candid_text candid_text(struct candid_args *args);
 struct candid_blob candid_blob(struct candid_args *args);

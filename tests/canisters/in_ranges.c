@@ -16,11 +16,8 @@ static uint64_t n_given[N_ITEMS];
 static uint8_t block[64 << 10];
 static struct candid_args args;
 
-IC_UPDATE(restore_content_stable)
+static void restore(uint64_t from, uint64_t to)
 {
-    candid_open(&args);
-    uint64_t to = candid_nat64(&args);
-    uint64_t from = candid_nat64(&args);
     if (from >= to || to > N_ITEMS)
         IC_TRAP("not a range");
     for (uint64_t i = from; i < to; i++) {
@@ -32,6 +29,43 @@ IC_UPDATE(restore_content_stable)
         ic0_msg_reply_data_append(block, sizeof(block));
     CANDID_PUT("DIDL\x00\x00");
     ic0_msg_reply();
+}
+
+IC_UPDATE(restore_content_stable)
+{
+    candid_open(&args);
+    uint64_t to = candid_nat64(&args);
+    restore(candid_nat64(&args), to);
+}
+
+/* The same with numbers of other types. */
+
+IC_UPDATE(restore_int)
+{
+    candid_open(&args);
+    uint64_t from = (uint64_t)candid_int(&args);
+    restore(from, (uint64_t)candid_int(&args));
+}
+
+IC_UPDATE(restore_int64)
+{
+    candid_open(&args);
+    uint64_t from = (uint64_t)candid_int64(&args);
+    restore(from, (uint64_t)candid_int64(&args));
+}
+
+IC_UPDATE(restore_nat)
+{
+    candid_open(&args);
+    uint64_t to = candid_nat(&args);
+    restore(candid_nat(&args), to);
+}
+
+IC_UPDATE(restore_nat32)
+{
+    candid_open(&args);
+    uint64_t from = candid_nat32(&args);
+    restore(from, candid_nat32(&args));
 }
 
 IC_QUERY(given)

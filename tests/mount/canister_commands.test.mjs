@@ -372,11 +372,34 @@ describe('call-ranges', { concurrency: 3 }, () => {
     await canister.mount.unmount();
   });
 
+  laneTest('numbers of every type', async (rig) => {
+    const canister = await rig.begin(['rw'], 'in_ranges');
+    const methods = ['restore_int', 'restore_int64', 'restore_nat', 'restore_nat32'];
+    for (const [i, method] of methods.entries()) {
+      const job = await canister.command(`call-ranges ${method} 70`);
+      assert.equal(job.state, 'done', JSON.stringify(job.error));
+      assert.deepEqual(await canister.given(71), [...Array(70).fill(i + 1), 0]);
+    }
+    await canister.mount.unmount();
+  });
+
   laneTest('what it is not for', async (rig) => {
     const canister = await rig.begin(['rw'], 'in_ranges');
-    for (const [text, errno] of [['call-ranges given 5', 'EINVAL'], ['call-ranges nothing 5', 'ENOENT']]) {
+    for (const [text, errno, words] of [
+      ['call-ranges given 5', 'EINVAL', /no update method/],
+      ['call-ranges nothing 5', 'ENOENT', /no method 'nothing'/],
+      ['call-ranges restore_int8 128', 'EINVAL', /do not hold numbers that large/],
+      ['call-ranges restore_nat32 4294967296', 'EINVAL', /do not hold numbers that large/],
+      ['call-ranges restore_int64 9223372036854775808', 'EINVAL', /do not hold numbers that large/],
+      ['call-ranges restore_float 5', 'EINVAL', /does not take two numbers/],
+      ['call-ranges restore_opt 5', 'EINVAL', /does not take two numbers/],
+      ['call-ranges restore_text 5', 'EINVAL', /does not take two numbers/],
+      ['call-ranges restore_one 5', 'EINVAL', /does not take two numbers/],
+      ['call-ranges restore_others 5', 'EINVAL', /named, but not from and to, nor start and end/],
+    ]) {
       const { job, calls } = await canister.callsOf(text);
       assert.deepEqual([job.state, job.error.errno], ['failed', errno], text);
+      assert.match(job.error.message, words);
       assert.deepEqual(calls, []);
     }
     for (const text of ['call-ranges given', 'call-ranges given x', 'call-ranges given 5 6', 'call-ranges given 5 from=6'])
