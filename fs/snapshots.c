@@ -1,5 +1,5 @@
 /* The list: see snapshots.h. */
-#include "fs/snapshot_work.h"
+#include "fs/snapshot_note.h"
 #include "fs/snapshots_impl.h"
 
 #include <errno.h>
@@ -60,8 +60,7 @@ static struct snapshot *new_snapshot(struct fs_snapshots *self, const struct ic_
     snapshot->owner = self;
     snapshot->id = *id;
     atomic_init(&snapshot->is_copied, false);
-    for (size_t i = 0; i < id->len; i++)
-        snprintf(snapshot->name + 2 * i, 3, "%02x", id->bytes[i]);
+    fs_snapshot_id_format(id, snapshot->name);
     if (snapshot_open_vmem(snapshot) == 0)
         return snapshot;
     snapshot_free(snapshot);
@@ -205,7 +204,7 @@ static void run_ahead(void *owner, uint64_t number, const atomic_bool *cancel)
  * at a time: a name costs a call whether or not there is such a snapshot. */
 static void guess_locked(struct fs_snapshots *self, const struct ic_snapshot_id *id)
 {
-    if (self->is_guessing || is_young_locked(self))
+    if (self->is_guessing || is_young_locked(self, ic_wait_now_ns()))
         return;
     if (self->guess)
         snapshot_free(self->guess);
@@ -246,7 +245,7 @@ static int list_learn(void *arg, const char *name, const struct source_io *io)
 {
     struct fs_snapshots *self = arg;
     struct ic_snapshot_id id;
-    if (!fs_snapshot_parse_id(name, &id))
+    if (!fs_snapshot_id_parse(name, &id))
         return 0; /* nobody pays for any other */
     pthread_mutex_lock(&self->lock);
     bool is_known = find_name_locked(self, name) != NULL;
