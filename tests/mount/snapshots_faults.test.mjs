@@ -33,8 +33,8 @@ const ROWS = [
   ['truncate', {}, ['EPROTO', ...IN_DOUBT]],
   ['truncate_body', {}, ['EPROTO', 'ETIMEDOUT']],
   ['garbage', {}, ['EPROTO', 'ETIMEDOUT']],
-  ['http', { status: 503 }, ['EIO']],
-  ['http', { status: 429, retry_after: 0 }, ['EIO']],
+  ['http', { status: 503 }, ['EIO', 'ETIMEDOUT']],
+  ['http', { status: 429, retry_after: 0 }, ['EIO', 'ETIMEDOUT']],
   ['forged_reply', {}, ['EBADMSG', 'EPROTO', 'ETIMEDOUT']],
   ['wrong_certificate', {}, ['EBADMSG', 'ETIMEDOUT']],
   ['wrong_certificate', { negated: true }, ['EBADMSG', 'ETIMEDOUT']],
@@ -43,7 +43,7 @@ const ROWS = [
   ['request_status', { as: 'absent' }, IN_DOUBT],
   ['request_status', { as: 'pruned' }, ['EPROTO', 'ETIMEDOUT']],
   ['request_status', { as: 'done' }, IN_DOUBT],
-  ['reject', { code: 'IC0210' }, ['EIO']],
+  ['reject', { code: 'IC0210' }, ['EIO', 'ETIMEDOUT']],
   ['duplicate', {}, ['no error']],
 ];
 
