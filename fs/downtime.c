@@ -286,12 +286,18 @@ static int settle(struct fs_downtime *self, struct fs_job *job, const struct ic_
 
 /* --- stop and start --- */
 
+static const char stop_method[] = "stop_canister";
+static const struct fs_change start_call = {
+    .method = "start_canister",
+    .proof = IC_UPDATE_ANSWERED, /* a canister that runs may be started again */
+};
+
 /* is_noted: the note tells of the call */
 static int call_stop(struct fs_downtime *self, struct fs_job *job, bool is_noted,
                      struct ic_error *err)
 {
     const struct fs_change stop = {
-        .method = "stop_canister",
+        .method = stop_method,
         .proof = IC_UPDATE_CERTIFIED,
         .note = is_noted ? note_call : NULL,
         .note_arg = self,
@@ -324,10 +330,6 @@ static bool is_transient(const struct ic_error *err)
 
 static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_error *err)
 {
-    const struct fs_change start = {
-        .method = "start_canister",
-        .proof = IC_UPDATE_ANSWERED, /* a canister that runs may be started again */
-    };
     int64_t until_ns = ic_wait_now_ns() + START_NS;
     unsigned n_refusals = 0;
     fs_job_say(job, "starting the canister");
@@ -337,7 +339,7 @@ static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_er
             until_ns = give_up_ns;
         const struct ic_io io = closing_io(job, START_NS);
         struct ic_error cause = {0};
-        int result = fs_change_do(&self->own, &start, &io, &cause);
+        int result = fs_change_do(&self->own, &start_call, &io, &cause);
         if (result == 0)
             return 0;
         n_refusals += !is_transient(&cause);
@@ -349,12 +351,24 @@ static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_er
     }
 }
 
+/* A stop that waits for the canister's calls, maybe for minutes, is ended by a start. One that is
+ * still on its way is not: so another start comes when it is settled. */
+static void end_stop(struct fs_downtime *self, struct fs_job *job)
+{
+    const struct ic_io io = closing_io(job, (int64_t)FS_CHANGE_NS);
+    struct ic_error ignored;
+    if (!self->is_settled && self->is_noted && strcmp(self->note.method, stop_method) == 0)
+        (void)!fs_change_do(&self->own, &start_call, &io, &ignored);
+}
+
 static int bring_back(struct fs_downtime *self, struct fs_job *job, struct ic_error *err)
 {
     bool is_last;
     int result;
     do {
         is_last = is_cancelled(job);
+        if (self->must_start)
+            end_stop(self, job);
         const struct ic_io io = closing_io(job, (int64_t)FS_CHANGE_NS);
         result = settle(self, job, &io, err);
     } while (result < 0 && !is_last && is_cancelled(job));
@@ -424,10 +438,17 @@ int fs_downtime_begin(struct fs_downtime *downtime, struct fs_job *job, enum fs_
     result = begin(downtime, job, kind, purpose, err);
     if (result == 0)
         return 0;
-    if (downtime->must_start)
-        return fs_downtime_end(downtime, job, result, err);
-    release(downtime);
-    return result;
+    if (!downtime->must_start) {
+        release(downtime);
+        return result;
+    }
+    result = fs_downtime_end(downtime, job, result, err);
+    if (err->code != IC_E_UNKNOWN_OUTCOME || downtime->is_noted)
+        return result;
+    /* Of the stop, and that is settled: nothing was done. */
+    err->code = is_cancelled(job) ? IC_E_CANCELLED : IC_E_UNREACHABLE;
+    ic_error_reword(err, "not stopped: %.450s", err->message);
+    return ic_error_errno(err);
 }
 
 int fs_downtime_call(struct fs_downtime *downtime, struct fs_job *job,

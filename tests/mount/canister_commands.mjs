@@ -20,10 +20,11 @@ export class Rig {
     return rig;
   }
 
+  // module: its name, or its bytes
   async begin(options = ['rw'], module = 'distrikt') {
     await this.network.faults([]);
     const principal = await createCanister(this.client.agent);
-    await installCode(this.client.agent, principal, moduleOf(module));
+    await installCode(this.client.agent, principal, typeof module === 'string' ? moduleOf(module) : module);
     return this.over(principal.toText(), options);
   }
 

@@ -7,6 +7,7 @@ import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { buildFixture } from '../replica/test/engine_fixture.mjs';
 import { Rig } from './canister_commands.mjs';
 import { HOLDS } from './crash.mjs';
 import { eventually, run, Stage } from './harness.mjs';
@@ -123,6 +124,38 @@ describe('snapshots and a canister that runs or not', { concurrency: 3 }, () => 
     assert.equal((await canister.command('start')).state, 'done');
     assert.deepEqual([await canister.state(), (await canister.status()).downtime], ['running', null]);
     await canister.mount.unmount();
+  });
+
+  laneTest('cancelled, unmounted or killed while calls keep it from stopping: started at once, and not stopped by them later', async (rig) => {
+    for (const how of ['cancelled', 'unmounted', 'killed']) {
+      const canister = await rig.begin(['rw'], buildFixture('caller', 'wasm32'));
+      const id = idOf(await canister.command('snapshot take'));
+      const look = () => rig.client.query(canister.id, 'seen', new Uint8Array());
+      const waits = rig.client.update(canister.id, 'wait', new Uint8Array()).catch(() => {}); // 202, until it is released
+      await rig.network.untilAsked({ method: 'wait' });
+      const began = Date.now();
+      assert.equal(await canister.write(`snapshot load ${id}`), 'done');
+      await eventually(() => look().then(() => false, (error) => /stopping/.test(error.message)));
+      const job = (await canister.status()).jobs.at(-1);
+      assert.equal(job.progress, 'stopping the canister: waiting until its calls are answered');
+      if (how === 'killed') {
+        await canister.killDaemon();
+        await canister.mountAgain();
+        assert.equal((await canister.command('start')).state, 'done');
+      } else if (how === 'cancelled') {
+        await canister.write(`cancel ${job.id}`);
+        await eventually(async () => (await canister.status()).jobs.at(-1).state === 'failed');
+        const { error } = (await canister.status()).jobs.at(-1);
+        assert.deepEqual([error.errno, error.outcome_unknown], ['EINTR', false], error.message);
+      }
+      if (how !== 'unmounted') assert.equal((await canister.status()).downtime, null);
+      await canister.mount.unmount();
+      assert.ok(Date.now() - began < 20_000, `${how}: took ${Date.now() - began} ms`);
+      await rig.client.update(canister.id, 'release', new Uint8Array());
+      await waits;
+      await sleep(1000);
+      await look();
+    }
   });
 
   laneTest('a restore that begins while a snapshot is loaded: refused, and kept', async (rig) => {
