@@ -348,6 +348,8 @@ static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_er
             *err = cause;
             return result;
         }
+        fs_job_say(job, "starting the canister, tried again: %.200s", cause.message);
+        (void)!fs_change_pause(&io, START_AGAIN_NS); /* cancelled: then once more, without */
     }
 }
 

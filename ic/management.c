@@ -75,15 +75,29 @@ int ic_management_prepare(struct ic_agent *agent, const struct ic_principal *eff
 
 /* --- methods that change nothing --- */
 
-/* A lost outcome is no matter to a reader: what he is told is what kept it from him. Where nothing
- * did, but nobody knows any more, another try may find somebody who does. */
+/* What kept an outcome from us, as the failure of a read. Where nothing did, but nobody knows any
+ * more, another try may find somebody who does. Who refuses to tell, or has not heard of it, speaks
+ * of the question, not of what was to be read. */
+static enum ic_errc code_of_doubt(enum ic_errc cause)
+{
+    switch ((int)cause) {
+    case IC_OK:
+        return IC_E_UNREACHABLE;
+    case IC_E_DENIED:
+    case IC_E_NOT_FOUND:
+        return IC_E_HTTP;
+    default:
+        return cause;
+    }
+}
+
+/* A lost outcome is no matter to a reader: he is told what kept it from him. */
 static void settle_unknown(struct ic_error *err)
 {
     if (err->code != IC_E_UNKNOWN_OUTCOME)
         return;
     struct ic_error unknown = *err;
-    enum ic_errc code = unknown.cause == IC_OK ? IC_E_UNREACHABLE : unknown.cause;
-    (void)ic_fail(err, code, "%s", unknown.message);
+    (void)ic_fail(err, code_of_doubt(unknown.cause), "%s", unknown.message);
     err->http_status = unknown.http_status;
 }
 

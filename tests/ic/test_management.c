@@ -276,6 +276,12 @@ static void test_doubt(void)
          1000,
          -ETIMEDOUT,
          IC_E_TIMEOUT},
+        {"who is asked refuses to tell",
+         {.fault = FAKE_RESET},
+         {.status = 403},
+         4500,
+         -EIO,
+         IC_E_DENIED},
         {"nobody knows any more", {.wrong = FORGOTTEN}, {0}, 1000, -EHOSTUNREACH, IC_OK},
     };
     struct ic_management_reply reply;

@@ -14,6 +14,19 @@ const Global = IDL.Variant({ i32: IDL.Int32, i64: IDL.Int64, f32: IDL.Float32, f
 const Timer = IDL.Variant({ inactive: IDL.Null, active: IDL.Nat64 });
 const Hook = IDL.Variant({ condition_not_satisfied: IDL.Null, ready: IDL.Null, executed: IDL.Null });
 const Visibility = IDL.Variant({ controllers: IDL.Null, public: IDL.Null, allowed_viewers: IDL.Vec(IDL.Principal) });
+// What nobody may change of a snapshot.
+const Metadata = IDL.Record({
+  taken_at_timestamp: IDL.Nat64,
+  wasm_module_size: IDL.Nat64,
+  wasm_memory_size: IDL.Nat64,
+  stable_memory_size: IDL.Nat64,
+  canister_version: IDL.Nat64,
+  certified_data: Blob,
+  globals: IDL.Vec(Global),
+  wasm_chunk_store: IDL.Vec(IDL.Record({ hash: Blob })),
+});
+const Range = IDL.Record({ offset: IDL.Nat64, size: IDL.Nat64 });
+const Kind = IDL.Variant({ wasm_module: Range, wasm_memory: Range, stable_memory: Range, wasm_chunk: IDL.Record({ hash: Blob }) });
 const update = (arg, ...results) => IDL.Func([IDL.Record(arg)], results, []);
 const Management = () =>
   IDL.Service({
@@ -23,6 +36,8 @@ const Management = () =>
     take_canister_snapshot: update(Canister, IDL.Record({ id: Blob, total_size: IDL.Nat64 })),
     delete_canister_snapshot: update(Snapshot),
     load_canister_snapshot: update(Snapshot),
+    read_canister_snapshot_metadata: update(Snapshot, Metadata),
+    read_canister_snapshot_data: update({ ...Snapshot, kind: Kind }, IDL.Record({ chunk: Blob })),
     list_canister_snapshots: update(Canister, IDL.Vec(IDL.Record({ id: Blob }))),
     upload_canister_snapshot_metadata: update(
       {
@@ -60,6 +75,19 @@ export function snapshotsOf(client, canister) {
     delete: (snapshot) => ic.delete_canister_snapshot(arg(snapshot)),
     load: (snapshot) => ic.load_canister_snapshot(arg(snapshot)),
     list: async () => (await ic.list_canister_snapshots({ canister_id: id })).map((snapshot) => hex(snapshot.id)),
+    metadata: (snapshot) => ic.read_canister_snapshot_metadata(arg(snapshot)),
+    // The bytes of a small snapshot, by what they are of.
+    async content(snapshot) {
+      const metadata = await this.metadata(snapshot);
+      const read = async (kind) => Buffer.from((await ic.read_canister_snapshot_data({ ...arg(snapshot), kind })).chunk);
+      const content = {};
+      for (const name of ['wasm_module', 'wasm_memory', 'stable_memory']) {
+        const size = metadata[`${name}_size`];
+        content[name] = size > 0n ? await read({ [name]: { offset: 0n, size } }) : Buffer.alloc(0);
+      }
+      for (const { hash } of metadata.wasm_chunk_store) content[hex(hash)] = await read({ wasm_chunk: { hash } });
+      return content;
+    },
     putChunk: async (chunk) => hex((await ic.upload_chunk({ canister_id: id, chunk })).hash),
     // One that nobody took: of an empty module and what is given.
     declare: async (metadata) =>
