@@ -344,12 +344,12 @@ static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_er
             return 0;
         n_refusals += !is_transient(&cause);
         bool is_over = n_refusals == START_REFUSALS || ic_wait_now_ns() >= until_ns;
+        if (!is_over)
+            fs_job_say(job, "starting the canister, tried again: %.200s", cause.message);
         if (is_over || (fs_change_pause(&io, AGAIN_NS) < 0 && !is_cancelled(job))) {
             *err = cause;
             return result;
         }
-        fs_job_say(job, "starting the canister, tried again: %.200s", cause.message);
-        (void)!fs_change_pause(&io, START_AGAIN_NS); /* cancelled: then once more, without */
     }
 }
 
