@@ -100,9 +100,13 @@ static int check_module(const struct fs_snapshot_plan *plan, struct ic_error *er
 {
     static const uint8_t magics[2][4] = {{0, 'a', 's', 'm'}, {0x1f, 0x8b, 8}};
     const struct fs_snapshot_plan_file *file = &plan->files[IC_SNAPSHOT_WASM_MODULE];
-    uint8_t magic[4];
-    if (file->size < sizeof(magic) || read_at(file->fd, 0, magic, sizeof(magic)) < 0 ||
-        (memcmp(magic, magics[0], 4) != 0 && memcmp(magic, magics[1], 3) != 0))
+    uint8_t magic[4] = {0};
+    if (file->size >= sizeof(magic)) {
+        int result = read_at(file->fd, 0, magic, sizeof(magic));
+        if (result < 0)
+            return fail_disk(result, blob_names[IC_SNAPSHOT_WASM_MODULE], err);
+    }
+    if (memcmp(magic, magics[0], 4) != 0 && memcmp(magic, magics[1], 3) != 0)
         return ic_fail(err, IC_E_CONFIG, "wasm_module.bin is no Wasm module");
     return 0;
 }
@@ -152,8 +156,8 @@ static int read_metadata(struct fs_snapshot_plan *plan, int dir_fd, struct ic_sh
         return ic_fail(err, IC_E_CONFIG, "metadata.json is missing");
     if (fd < 0)
         return fail_disk(fd, "metadata.json", err);
-    size_t len = st.st_size < (off_t)FS_SNAPSHOT_METADATA_MAX ? (size_t)st.st_size
-                                                              : FS_SNAPSHOT_METADATA_MAX + 1;
+    size_t len = st.st_size <= (off_t)FS_SNAPSHOT_METADATA_MAX ? (size_t)st.st_size
+                                                               : FS_SNAPSHOT_METADATA_MAX + 1;
     char *text = malloc(len ? len : 1);
     int result = text ? read_at(fd, 0, (uint8_t *)text, len) : -ENOMEM;
     close(fd);

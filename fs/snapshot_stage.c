@@ -177,12 +177,10 @@ static void forget_children(struct fs_snapshot_stage *stage, struct fs_snapshot_
 static int find_all(struct fs_snapshot_stage *stage, struct fs_snapshot_node *dir)
 {
     int result = find_in(stage, dir);
-    struct fs_snapshot_node *node;
     dir->is_unread = result < 0;
     if (result < 0)
         forget_children(stage, dir);
-    DL_FOREACH(dir->children, node)
-    {
+    for (struct fs_snapshot_node *node = dir->children; node; node = node->next) {
         int unread = node->is_dir ? find_all(stage, node) : 0;
         char path[PATH_MAX];
         if (unread < 0 && snapshot_stage_path_locked(node, path) == 0)
@@ -250,30 +248,42 @@ int snapshot_stage_take_locked(struct fs_snapshot_stage *stage)
     return result;
 }
 
+/* The directory of the stage, which is there for good. */
+static int open_dir(struct fs_snapshot_stage *stage, const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = mkdirat(fd, "snapshots", 0700) < 0 && errno != EEXIST ? -errno : 0;
+    if (result == 0 && fsync(fd) < 0)
+        result = -errno;
+    if (result == 0)
+        stage->dir_fd = openat(fd, "snapshots", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (result == 0 && stage->dir_fd < 0)
+        result = -errno;
+    close(fd);
+    return result;
+}
+
 int fs_snapshot_stage_open(struct fs_snapshot_stage **out,
                            const struct fs_snapshot_stage_config *config, char *message,
                            size_t message_size)
 {
-    char path[PATH_MAX];
     struct fs_snapshot_stage *stage = calloc(1, sizeof(*stage));
     if (!stage)
         return -ENOMEM;
     stage->log = config->log;
-    stage->lock_fd = stage->files_fd = -1;
+    stage->lock_fd = stage->files_fd = stage->dir_fd = -1;
     stage->top.is_dir = true;
     pthread_mutex_init(&stage->lock, NULL);
-    snprintf(path, sizeof(path), "%s/snapshots", config->dir);
-    int result = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-    stage->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (result == 0 && stage->dir_fd < 0)
-        result = -errno;
+    int result = open_dir(stage, config->dir);
     pthread_mutex_lock(&stage->lock);
     if (result == 0)
         result = snapshot_stage_take_locked(stage);
     pthread_mutex_unlock(&stage->lock);
     if (result < 0 && result != -EBUSY) {
-        snprintf(message, message_size, "staging_dir: '%s' cannot be used: %s", path,
-                 strerror(-result));
+        snprintf(message, message_size, "staging_dir: '%s/snapshots' cannot be used: %s",
+                 config->dir, strerror(-result));
         fs_snapshot_stage_close(stage);
         return result;
     }
@@ -374,7 +384,10 @@ fuse_ino_t fs_snapshot_stage_next(struct fs_snapshot_stage *stage, fuse_ino_t pa
     pthread_mutex_lock(&stage->lock);
     bool is_ours = snapshot_stage_take_locked(stage) == 0;
     const struct fs_snapshot_node *dir = is_ours ? snapshot_stage_at_locked(stage, parent) : NULL;
+    const struct fs_snapshot_node *last = dir ? snapshot_stage_at_locked(stage, after) : NULL;
     const struct fs_snapshot_node *node = dir ? dir->children : NULL;
+    if (last && last->parent == dir)
+        node = last; /* not all from the start for each */
     while (node && node->ino <= after)
         node = node->next;
     if (node) {

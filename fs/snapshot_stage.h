@@ -32,7 +32,7 @@ struct fs_snapshot_node;
 struct fs_snapshot_file;
 
 struct fs_snapshot_stage_config {
-    const char *dir;    /* of this canister's, as fs_stages has it; copied */
+    const char *dir;    /* of this canister's, as fs_stages has it; borrowed for the call */
     struct fs_log *log; /* borrowed */
 };
 

@@ -64,9 +64,10 @@ int snapshot_stage_place_locked(struct fs_snapshot_stage *stage, fuse_ino_t pare
 
 void snapshot_stage_give(int fd, const char *path, const struct fs_snapshot_maker *maker)
 {
-    if (geteuid() != 0)
-        return; /* they are ours, and the mount is for us alone, or for all to see */
-    (void)!fchownat(fd, path, maker->uid, maker->gid, AT_SYMLINK_NOFOLLOW);
+    if (geteuid() == 0) /* else they are ours, and the mount is for us alone, or for all to see */
+        (void)!fchownat(fd, path, maker->uid, maker->gid, AT_SYMLINK_NOFOLLOW);
+    /* The kernel has taken away what the umask of who made it says; ours is no business of it. */
+    (void)!fchmodat(fd, path, maker->mode & 07777, 0);
 }
 
 /* --- names --- */
@@ -129,19 +130,15 @@ int fs_snapshot_stage_remove(struct fs_snapshot_stage *stage, fuse_ino_t parent,
     return result;
 }
 
-/* Another name in the same or another directory. */
-static int move_locked(struct fs_snapshot_node *node, struct fs_snapshot_node *dir,
-                       const char *name)
+/* Another name, which it takes, in the same or another directory. */
+static void move_locked(struct fs_snapshot_node *node, struct fs_snapshot_node *dir, char *name)
 {
-    char *copy = strdup(name);
-    if (!copy)
-        return -ENOMEM;
     assert(node->parent);
     for (struct fs_snapshot_node *up = node->parent; up; up = up->parent)
         up->n_writers -= node->n_writers;
     DL_DELETE(node->parent->children, node);
     free(node->name);
-    node->name = copy;
+    node->name = name;
     node->parent = dir;
     /* Where the numbers want it: a directory is listed by them. */
     struct fs_snapshot_node *after = dir->children;
@@ -153,7 +150,6 @@ static int move_locked(struct fs_snapshot_node *node, struct fs_snapshot_node *d
         DL_APPEND(dir->children, node);
     for (struct fs_snapshot_node *up = dir; up; up = up->parent)
         up->n_writers += node->n_writers;
-    return 0;
 }
 
 static int rename_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
@@ -188,14 +184,18 @@ static int rename_locked(struct fs_snapshot_stage *stage, fuse_ino_t parent, con
         result = snapshot_stage_check_locked(old);
     if (result < 0)
         return result;
-    if (renameat(stage->files_fd, path, stage->files_fd, new_path) < 0)
-        return -errno;
+    char *copy = strdup(new_name); /* before anything is replaced: that cannot be undone */
+    if (!copy)
+        return -ENOMEM;
+    if (renameat(stage->files_fd, path, stage->files_fd, new_path) < 0) {
+        result = -errno;
+        free(copy);
+        return result;
+    }
     if (old)
         drop_locked(stage, old);
-    result = move_locked(node, new_dir, new_name);
-    if (result < 0)
-        (void)!renameat(stage->files_fd, new_path, stage->files_fd, path);
-    return result;
+    move_locked(node, new_dir, copy);
+    return 0;
 }
 
 int fs_snapshot_stage_rename(struct fs_snapshot_stage *stage, fuse_ino_t parent, const char *name,
@@ -342,6 +342,8 @@ int fs_snapshot_stage_create(struct fs_snapshot_stage *stage, fuse_ino_t parent,
     else if (fd >= 0) {
         close(fd);
         (void)!unlinkat(stage->files_fd, path, 0);
+        if (node)
+            drop_locked(stage, node);
     }
     pthread_mutex_unlock(&stage->lock);
     return result;

@@ -86,7 +86,7 @@ int snapshot_stage_place_locked(struct fs_snapshot_stage *stage, fuse_ino_t pare
                                 const char *name, struct fs_snapshot_node **ret_dir,
                                 char path[PATH_MAX]);
 
-/* New files belong to who made them, as far as that is ours to say. */
+/* New files belong to who made them, as far as that is ours to say, and have the mode they want. */
 void snapshot_stage_give(int fd, const char *path, const struct fs_snapshot_maker *maker);
 
 #endif

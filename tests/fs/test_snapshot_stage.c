@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +19,44 @@ TAP_STATE;
 
 static char root[] = "/tmp/test_snapshot_stage.XXXXXX";
 static struct fs_log *fs_log;
+
+/* --- the disk and the memory, as they are used --- */
+
+static ino_t synced[64]; /* whatever fsync(2) was called for; 0: the end */
+static bool no_copies;   /* strdup(3) fails */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    struct stat st = {0};
+    size_t n = 0;
+    while (synced[n] != 0 && n < 62)
+        n++;
+    if (fstat(fd, &st) == 0)
+        synced[n] = st.st_ino;
+    return __real_fsync(fd);
+}
+
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+char *__wrap_strdup(const char *text)
+{
+    return no_copies ? NULL : __real_strdup(text);
+}
+
+static bool was_synced(const char *path)
+{
+    char whole[PATH_MAX];
+    struct stat st;
+    snprintf(whole, sizeof(whole), "%s/%s", root, path);
+    if (lstat(whole, &st) < 0)
+        return false;
+    for (size_t i = 0; synced[i] != 0; i++)
+        if (synced[i] == st.st_ino)
+            return true;
+    return false;
+}
 
 static struct fs_snapshot_stage *open_stage(void)
 {
@@ -257,6 +296,130 @@ static void test_removed(void)
     fs_snapshot_stage_close(stage);
 }
 
+/* What fsync(2) promises: the file, and each name up to the directory that was there before. */
+static void test_durable(void)
+{
+    struct fs_snapshot_stage *stage = open_stage();
+    struct fs_snapshot_file file;
+    fuse_ino_t dir, sub, ino;
+    CHECK(was_synced("") && was_synced("snapshots"));
+    CHECK(make_dir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &dir) == 0);
+    CHECK(make_dir(stage, dir, "sub", &sub) == 0);
+    CHECK(create(stage, sub, "f", 0600, &file, &ino) == 0);
+    memset(synced, 0, sizeof(synced));
+    CHECK(fs_snapshot_stage_sync(&file) == 0);
+    CHECK(was_synced("snapshots/files/d/sub/f") && was_synced("snapshots/files/d/sub"));
+    CHECK(was_synced("snapshots/files/d") && was_synced("snapshots/files"));
+    memset(synced, 0, sizeof(synced));
+    CHECK(fs_snapshot_stage_sync_dir(stage, dir) == 0);
+    CHECK(was_synced("snapshots/files/d") && was_synced("snapshots/files"));
+    CHECK(!was_synced("snapshots/files/d/sub"));
+    CHECK(change_mode(stage, sub, 0300) == 0 && fs_snapshot_stage_sync(&file) == 0);
+    fs_snapshot_stage_release(&file);
+    fs_snapshot_stage_forget(stage, ino, 1);
+    CHECK(remove_name(stage, sub, "f") == 0 && remove_name(stage, dir, "sub") == 0);
+    CHECK(remove_name(stage, FS_SNAPSHOT_STAGE_TOP, "d") == 0);
+    fs_snapshot_stage_close(stage);
+}
+
+/* Without memory nothing is half done. */
+static void test_no_memory(void)
+{
+    struct fs_snapshot_stage *stage = open_stage();
+    struct fs_snapshot_file file;
+    fuse_ino_t dir, old, ino;
+    int result;
+    CHECK(make_dir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &dir) == 0);
+    CHECK(create(stage, dir, "old", 0600, &file, &old) == 0);
+    CHECK(fs_snapshot_stage_write(&file, "old", 3, 0) == 3);
+    fs_snapshot_stage_release(&file);
+    CHECK(touch(stage, dir, "new") == 0);
+    no_copies = true;
+    CHECK(fs_snapshot_stage_rename(stage, dir, "new", dir, "old", 0) == -ENOMEM);
+    CHECK(touch(stage, dir, "f") == -ENOMEM && make_dir(stage, dir, "g", NULL) == -ENOMEM);
+    no_copies = false;
+    CHECK(find(stage, dir, "old", &result) == old && size_of(stage, old) == 3);
+    CHECK((ino = find(stage, dir, "new", &result)) != 0 && size_of(stage, ino) == 0);
+    CHECK(count(stage, dir) == 2);
+    CHECK(touch(stage, dir, "f") == 0 && make_dir(stage, dir, "g", NULL) == 0);
+    fs_snapshot_stage_forget(stage, old, 1);
+    CHECK(remove_name(stage, dir, "old") == 0 && remove_name(stage, dir, "new") == 0);
+    CHECK(remove_name(stage, dir, "f") == 0 && remove_name(stage, dir, "g") == 0);
+    CHECK(remove_name(stage, FS_SNAPSHOT_STAGE_TOP, "d") == 0);
+    fs_snapshot_stage_close(stage);
+}
+
+/* A listing goes on behind a name, also when that is gone. */
+static void test_listing(void)
+{
+    struct fs_snapshot_stage *stage = open_stage();
+    char name[FS_NAME_SIZE];
+    fuse_ino_t dir, inos[4] = {0};
+    mode_t mode;
+    int result;
+    CHECK(make_dir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &dir) == 0);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(name, sizeof(name), "%zu", i);
+        CHECK(touch(stage, dir, name) == 0);
+        inos[i] = find(stage, dir, name, &result);
+    }
+    CHECK(fs_snapshot_stage_next(stage, dir, 0, name, &mode) == inos[0]);
+    CHECK(fs_snapshot_stage_next(stage, dir, inos[0], name, &mode) == inos[1]);
+    CHECK(strcmp(name, "1") == 0 && mode == S_IFREG);
+    CHECK(remove_name(stage, dir, "1") == 0);
+    CHECK(fs_snapshot_stage_next(stage, dir, inos[1], name, &mode) == inos[2]);
+    CHECK(fs_snapshot_stage_rename(stage, dir, "2", FS_SNAPSHOT_STAGE_TOP, "2", 0) == -EPERM);
+    CHECK(make_dir(stage, dir, "e", NULL) == 0);
+    CHECK(fs_snapshot_stage_rename(stage, dir, "2", find(stage, dir, "e", &result), "2", 0) == 0);
+    CHECK(fs_snapshot_stage_next(stage, dir, inos[2], name, &mode) == inos[3]);
+    CHECK(remove_name(stage, find(stage, dir, "e", &result), "2") == 0);
+    CHECK(fs_snapshot_stage_next(stage, dir, inos[3], name, &mode) != 0 && mode == S_IFDIR);
+    CHECK(remove_name(stage, dir, "0") == 0 && remove_name(stage, dir, "3") == 0);
+    CHECK(remove_name(stage, dir, "e") == 0);
+    CHECK(fs_snapshot_stage_next(stage, dir, 0, name, &mode) == 0);
+    CHECK(remove_name(stage, FS_SNAPSHOT_STAGE_TOP, "d") == 0);
+    fs_snapshot_stage_close(stage);
+}
+
+/* It is that of who makes it, whatever umask the mount was started with. */
+static void test_mode(void)
+{
+    const struct fs_snapshot_maker who = maker(0757);
+    struct fs_snapshot_stage *stage = open_stage();
+    struct fuse_entry_param entry;
+    struct fs_snapshot_file file;
+    fuse_ino_t ino;
+    struct stat st;
+    mode_t before = umask(077);
+    CHECK(fs_snapshot_stage_mkdir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &who, &entry) == 0);
+    CHECK((entry.attr.st_mode & 07777) == 0757);
+    CHECK(create(stage, entry.ino, "f", 0664, &file, &ino) == 0);
+    umask(before);
+    CHECK(fs_snapshot_stage_getattr(stage, ino, &st) == 0 && (st.st_mode & 07777) == 0664);
+    fs_snapshot_stage_release(&file);
+    fs_snapshot_stage_forget(stage, ino, 1);
+    CHECK(remove_name(stage, entry.ino, "f") == 0);
+    fs_snapshot_stage_forget(stage, entry.ino, 1);
+    CHECK(remove_name(stage, FS_SNAPSHOT_STAGE_TOP, "d") == 0);
+    fs_snapshot_stage_close(stage);
+}
+
+static void test_no_place(void)
+{
+    char dir[PATH_MAX + 10];
+    char message[200] = "";
+    struct fs_snapshot_stage *stage = NULL;
+    const struct fs_snapshot_stage_config none = {.dir = "/nowhere/at/all", .log = fs_log};
+    const struct fs_snapshot_stage_config longest = {.dir = dir, .log = fs_log};
+    CHECK(fs_snapshot_stage_open(&stage, &none, message, sizeof(message)) == -ENOENT);
+    TAP_STR(message,
+            "staging_dir: '/nowhere/at/all/snapshots' cannot be used: No such file or directory",
+            "it says where");
+    memset(dir, '/', sizeof(dir) - 1);
+    dir[sizeof(dir) - 1] = '\0';
+    CHECK(fs_snapshot_stage_open(&stage, &longest, message, sizeof(message)) == -ENAMETOOLONG);
+}
+
 /* --- what cannot be read --- */
 
 struct warnings {
@@ -398,8 +561,13 @@ static int run(void)
 {
     if (!mkdtemp(root) || fs_log_open(&fs_log, FS_LOG_WARNING) < 0)
         return 1;
+    test_durable();
     test_names();
+    test_listing();
+    test_mode();
     test_depth();
+    test_no_memory();
+    test_no_place();
     test_removed();
     test_unreadable(0);
     test_unreadable(0300);
