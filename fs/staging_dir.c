@@ -56,6 +56,21 @@ int fs_staging_dir(const struct fs_target *target, char **out, char *message, si
     return result;
 }
 
+/* That a directory was made is on the disk once the one that it is in is. */
+static int sync_parent(const char *path)
+{
+    char parent[4096];
+    const char *last = strrchr(path, '/');
+    int len = last > path ? (int)(last - path) : 1;
+    snprintf(parent, sizeof(parent), "%.*s", len, last ? path : ".");
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : -errno; /* who may make names need not see them */
+    int result = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return result;
+}
+
 /* Every directory on the way, for nobody else. */
 static int make_dirs(const char *path)
 {
@@ -67,8 +82,9 @@ static int make_dirs(const char *path)
             continue;
         memcpy(part, path, len);
         part[len] = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return -errno;
+        int result = mkdir(part, 0700) < 0 ? -errno : sync_parent(part);
+        if (result < 0 && result != -EEXIST)
+            return result;
     }
     return 0;
 }
