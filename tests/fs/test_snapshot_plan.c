@@ -86,17 +86,20 @@ static void test_pieces(void)
     CHECK(plan.n_files == 4 && plan.n_pieces == 5);
     struct fs_snapshot_piece piece = fs_snapshot_plan_piece(&plan, 0);
     CHECK(piece.file == IC_SNAPSHOT_WASM_MODULE && piece.off == 0 && piece.len == 8);
-    CHECK(fs_snapshot_plan_read(&plan, &piece, buf, &err) == 0 && memcmp(buf, module, 8) == 0);
+    CHECK(fs_snapshot_plan_read(&plan, &piece, 0, buf, piece.len, &err) == 0 &&
+          memcmp(buf, module, 8) == 0);
     piece = fs_snapshot_plan_piece(&plan, 1);
     CHECK(piece.file == IC_SNAPSHOT_STABLE_MEMORY && piece.off == 0);
     CHECK(piece.len == IC_SNAPSHOT_SLICE_MAX);
     piece = fs_snapshot_plan_piece(&plan, 3);
     CHECK(piece.file == IC_SNAPSHOT_STABLE_MEMORY && piece.off == 2 * IC_SNAPSHOT_SLICE_MAX);
     CHECK(piece.len == STABLE - 2 * IC_SNAPSHOT_SLICE_MAX);
-    CHECK(fs_snapshot_plan_read(&plan, &piece, buf, &err) == 0 && buf[piece.len - 1] == 'z');
+    CHECK(fs_snapshot_plan_read(&plan, &piece, 0, buf, piece.len, &err) == 0 &&
+          buf[piece.len - 1] == 'z');
     piece = fs_snapshot_plan_piece(&plan, 4);
     CHECK(piece.file == FS_SNAPSHOT_N_BLOBS && piece.off == 0 && piece.len == 5);
-    CHECK(fs_snapshot_plan_read(&plan, &piece, buf, &err) == 0 && memcmp(buf, "hello", 5) == 0);
+    CHECK(fs_snapshot_plan_read(&plan, &piece, 0, buf, piece.len, &err) == 0 &&
+          memcmp(buf, "hello", 5) == 0);
     CHECK(fs_snapshot_plan_next(&plan, 1, &number) && number == 1);
     CHECK(fs_snapshot_plan_next(&plan, 2, &number) && number == 3);
     CHECK(fs_snapshot_plan_next(&plan, 4, &number) && number == 4);
@@ -107,7 +110,7 @@ static void test_pieces(void)
     /* A file that gets shorter meanwhile is no zeros. */
     piece = fs_snapshot_plan_piece(&plan, 3);
     CHECK(truncate("stable_memory.bin", STABLE - 1) == 0);
-    CHECK(fs_snapshot_plan_read(&plan, &piece, buf, &err) == -ESTALE);
+    CHECK(fs_snapshot_plan_read(&plan, &piece, 0, buf, piece.len, &err) == -ESTALE);
     fs_snapshot_plan_close(&plan);
     fs_snapshot_plan_close(&plan);
 }
