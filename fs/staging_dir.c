@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,11 +60,9 @@ int fs_staging_dir(const struct fs_target *target, char **out, char *message, si
 /* That a directory was made is on the disk once the one that it is in is. */
 static int sync_parent(const char *path)
 {
-    char parent[4096];
-    const char *last = strrchr(path, '/');
-    int len = last > path ? (int)(last - path) : 1;
-    snprintf(parent, sizeof(parent), "%.*s", len, last ? path : ".");
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char copy[4096];
+    snprintf(copy, sizeof(copy), "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return errno == EACCES ? 0 : -errno; /* who may make names need not see them */
     int result = fsync(fd) < 0 ? -errno : 0;

@@ -107,10 +107,15 @@ static void test_pieces(void)
     CHECK(!fs_snapshot_plan_next(&plan, UINT64_MAX, &number));
     CHECK(plan.n_bytes == 8 + IC_SNAPSHOT_SLICE_MAX + (STABLE - 2 * IC_SNAPSHOT_SLICE_MAX) + 5);
 
+    CHECK(fs_snapshot_plan_read(&plan, &piece, 3, buf, 2, &err) == 0 && memcmp(buf, "lo", 2) == 0);
+    CHECK(fs_snapshot_plan_check(&plan, &err) == 0);
+
     /* A file that gets shorter meanwhile is no zeros. */
     piece = fs_snapshot_plan_piece(&plan, 3);
     CHECK(truncate("stable_memory.bin", STABLE - 1) == 0);
     CHECK(fs_snapshot_plan_read(&plan, &piece, 0, buf, piece.len, &err) == -ESTALE);
+    CHECK(fs_snapshot_plan_check(&plan, &err) == -EINVAL);
+    TAP_STR(err.message, "its files changed while they were uploaded", "which is said");
     fs_snapshot_plan_close(&plan);
     fs_snapshot_plan_close(&plan);
 }

@@ -122,7 +122,7 @@ static int create(struct fs_snapshot_stage *stage, fuse_ino_t dir, const char *n
 static int touch(struct fs_snapshot_stage *stage, fuse_ino_t dir, const char *name)
 {
     struct fs_snapshot_file file;
-    fuse_ino_t ino;
+    fuse_ino_t ino = 0;
     int result = create(stage, dir, name, 0600, &file, &ino);
     if (result == 0) {
         fs_snapshot_stage_release(&file);
@@ -174,7 +174,7 @@ static void test_names(void)
 {
     struct fs_snapshot_stage *stage = open_stage();
     const fuse_ino_t top = FS_SNAPSHOT_STAGE_TOP;
-    fuse_ino_t a, b, ino;
+    fuse_ino_t a = 0, b = 0, ino = 0;
     int result;
     CHECK(errno_of(stage, top, "a") == -ENOENT);
     CHECK(make_dir(stage, top, "a", &a) == 0 && fs_snapshot_stage_is_ino(a));
@@ -213,7 +213,7 @@ static void test_depth(void)
 {
     struct fs_snapshot_stage *stage = open_stage();
     fuse_ino_t dirs[FS_SNAPSHOT_STAGE_DEPTH + 1] = {FS_SNAPSHOT_STAGE_TOP};
-    fuse_ino_t x;
+    fuse_ino_t x = 0;
     char name[FS_NAME_SIZE];
     memset(name, 'n', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
@@ -238,7 +238,7 @@ static void test_removed(void)
     struct fs_snapshot_stage *stage = open_stage();
     struct fs_snapshot_file file, other;
     struct stat st;
-    fuse_ino_t dir, ino;
+    fuse_ino_t dir = 0, ino = 0;
     char buf[8] = "";
     CHECK(make_dir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &dir) == 0);
     CHECK(create(stage, dir, "f", 0600, &file, &ino) == 0);
@@ -301,7 +301,7 @@ static void test_durable(void)
 {
     struct fs_snapshot_stage *stage = open_stage();
     struct fs_snapshot_file file;
-    fuse_ino_t dir, sub, ino;
+    fuse_ino_t dir = 0, sub = 0, ino = 0;
     CHECK(was_synced("") && was_synced("snapshots"));
     CHECK(make_dir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &dir) == 0);
     CHECK(make_dir(stage, dir, "sub", &sub) == 0);
@@ -327,7 +327,7 @@ static void test_no_memory(void)
 {
     struct fs_snapshot_stage *stage = open_stage();
     struct fs_snapshot_file file;
-    fuse_ino_t dir, old, ino;
+    fuse_ino_t dir = 0, old = 0, ino = 0;
     int result;
     CHECK(make_dir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &dir) == 0);
     CHECK(create(stage, dir, "old", 0600, &file, &old) == 0);
@@ -354,7 +354,8 @@ static void test_listing(void)
 {
     struct fs_snapshot_stage *stage = open_stage();
     char name[FS_NAME_SIZE];
-    fuse_ino_t dir, inos[4] = {0};
+    fuse_ino_t dir = 0;
+    fuse_ino_t inos[4] = {0};
     mode_t mode;
     int result;
     CHECK(make_dir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &dir) == 0);
@@ -388,7 +389,7 @@ static void test_mode(void)
     struct fs_snapshot_stage *stage = open_stage();
     struct fuse_entry_param entry;
     struct fs_snapshot_file file;
-    fuse_ino_t ino;
+    fuse_ino_t ino = 0;
     struct stat st;
     mode_t before = umask(077);
     CHECK(fs_snapshot_stage_mkdir(stage, FS_SNAPSHOT_STAGE_TOP, "d", &who, &entry) == 0);
@@ -448,7 +449,7 @@ static void test_unreadable(mode_t mode)
     struct fs_snapshot_stage *stage = open_stage();
     const fuse_ino_t top = FS_SNAPSHOT_STAGE_TOP;
     struct fs_snapshot_file file;
-    fuse_ino_t a, other, ino;
+    fuse_ino_t a = 0, other = 0, ino = 0;
     int result, fd;
     unsigned n_before;
     CHECK(make_dir(stage, top, "a", &a) == 0 && make_dir(stage, a, "b", &ino) == 0);
@@ -498,7 +499,7 @@ static void test_hold(void)
     struct fs_snapshot_stage *stage = open_stage();
     const fuse_ino_t top = FS_SNAPSHOT_STAGE_TOP;
     struct fs_snapshot_file file, second;
-    fuse_ino_t a, b, sub, ino;
+    fuse_ino_t a = 0, b = 0, sub = 0, ino = 0;
     int fd = -1;
     int again = -1;
     CHECK(make_dir(stage, top, "a", &a) == 0 && make_dir(stage, top, "b", &b) == 0);
