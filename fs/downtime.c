@@ -448,7 +448,8 @@ int fs_downtime_begin(struct fs_downtime *downtime, struct fs_job *job, enum fs_
     if (err->code != IC_E_UNKNOWN_OUTCOME || downtime->is_noted)
         return result;
     /* Of the stop, and that is settled: nothing was done. */
-    err->code = is_cancelled(job) ? IC_E_CANCELLED : IC_E_UNREACHABLE;
+    err->code = err->cause != IC_OK ? err->cause : IC_E_UNREACHABLE;
+    err->cause = IC_OK;
     ic_error_reword(err, "not stopped: %.450s", err->message);
     return ic_error_errno(err);
 }
