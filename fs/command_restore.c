@@ -46,7 +46,10 @@ static int run_list(void *arg, struct fs_job *job, struct ic_error *err)
     char text[200] = "";
     struct list list = {.text = text, .size = sizeof(text)};
     fs_stages_for_each(mount->stages, append, &list);
-    fs_job_say(job, "%u staged: %s", list.n, list.n > 0 ? text : "nothing");
+    if (list.n == 0)
+        fs_job_say(job, "nothing is staged");
+    else
+        fs_job_say(job, "%u staged: %s", list.n, text);
     return 0;
 }
 

@@ -194,6 +194,18 @@ bool stages_is_doubtful_locked(const struct fs_staged *staged)
            (has_failed && staged->error == -EINVAL);
 }
 
+void stages_format_advice(uint64_t id, bool is_doubtful, char out[STAGES_ADVICE_TEXT])
+{
+    unsigned long long number = id;
+    if (is_doubtful)
+        snprintf(out, STAGES_ADVICE_TEXT,
+                 "control restore abort %llu, or commit %llu if it is right all the same", number,
+                 number);
+    else
+        snprintf(out, STAGES_ADVICE_TEXT, "control restore resume %llu, or abort %llu", number,
+                 number);
+}
+
 void stages_note_state(struct fs_staged *staged)
 {
     struct fs_stages *stages = staged->stages;

@@ -193,10 +193,11 @@ static void end_badly(struct fs_staged *staged, int result, const struct ic_erro
     bool is_doubtful = stages_is_doubtful_locked(staged);
     pthread_mutex_unlock(&stages->lock);
     stages_note_state(staged);
+    char advice[STAGES_ADVICE_TEXT];
+    stages_format_advice(staged->id, is_doubtful, advice);
     fs_log_print(stages->config.log, is_dry_run ? FS_LOG_INFO : FS_LOG_ERROR,
-                 "%s is not restored: %s (%s); what was staged is kept: control restore %s %llu",
-                 staged->path, err->message, strerror(-result), is_doubtful ? "abort" : "resume",
-                 (unsigned long long)staged->id);
+                 "%s is not restored: %s (%s); what was staged is kept: %s", staged->path,
+                 err->message, strerror(-result), advice);
 }
 
 int stages_commit(struct fs_staged *staged, const struct fs_stages_order *order, char *summary,

@@ -135,6 +135,8 @@ static void tell_found(const struct fs_staged *staged, enum fs_staged_state was,
     struct fs_log *log = staged->stages->config.log;
     unsigned long long id = staged->id;
     const char *path = staged->path;
+    char advice[STAGES_ADVICE_TEXT];
+    stages_format_advice(id, was == FS_STAGED_TAINTED, advice);
     if (!staged->has_place)
         fs_log_print(log, FS_LOG_WARNING,
                      "an earlier mount left %s, a temporary file: control restore abort %llu", path,
@@ -142,16 +144,10 @@ static void tell_found(const struct fs_staged *staged, enum fs_staged_state was,
     else if (was == FS_STAGED_COMMITTING)
         fs_log_print(log, FS_LOG_WARNING,
                      "a restore of %s was interrupted: control restore resume %llu", path, id);
-    else if (was == FS_STAGED_FAILED || was == FS_STAGED_PARKED || was == FS_STAGED_WAITING)
-        fs_log_print(
-            log, FS_LOG_WARNING,
-            "a restore of %s was not made (%s): control restore resume %llu, or abort %llu", path,
-            *words ? words : fs_staged_state_words(was), id, id);
-    else if (was == FS_STAGED_TAINTED)
-        fs_log_print(log, FS_LOG_WARNING,
-                     "a restore of %s was not made (%s): control restore abort %llu, or commit "
-                     "%llu if it is right all the same",
-                     path, words, id, id);
+    else if (was == FS_STAGED_FAILED || was == FS_STAGED_PARKED || was == FS_STAGED_WAITING ||
+             was == FS_STAGED_TAINTED)
+        fs_log_print(log, FS_LOG_WARNING, "a restore of %s was not made (%s): %s", path,
+                     *words ? words : fs_staged_state_words(was), advice);
     else
         fs_log_print(
             log, FS_LOG_WARNING,

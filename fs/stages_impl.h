@@ -143,6 +143,11 @@ void stages_set_state_locked(struct fs_staged *staged, enum fs_staged_state stat
  */
 bool stages_is_doubtful_locked(const struct fs_staged *staged);
 
+#define STAGES_ADVICE_TEXT 128
+
+/* Which commands there are for what is kept: "control restore resume 1, or abort 1". */
+void stages_format_advice(uint64_t id, bool is_doubtful, char out[STAGES_ADVICE_TEXT]);
+
 /* Have the journal say what the state is. A disk that takes no note now is told of in the log. The
  * caller is a user. */
 void stages_note_state(struct fs_staged *staged);

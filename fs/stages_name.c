@@ -279,13 +279,14 @@ static void end_removal(struct fs_staged *staged)
     struct fs_stages *stages = staged->stages;
     pthread_mutex_lock(&stages->lock);
     bool is_parked = staged->state == FS_STAGED_PARKED;
+    bool is_doubtful = stages_is_doubtful_locked(staged);
     pthread_mutex_unlock(&stages->lock);
     if (is_parked) {
+        char advice[STAGES_ADVICE_TEXT];
         stages_note_state(staged);
-        fs_log_print(stages->config.log, FS_LOG_ERROR,
-                     "the restore of %s that failed is kept: control restore resume %llu, or abort "
-                     "%llu",
-                     staged->path, (unsigned long long)staged->id, (unsigned long long)staged->id);
+        stages_format_advice(staged->id, is_doubtful, advice);
+        fs_log_print(stages->config.log, FS_LOG_ERROR, "the restore of %s that failed is kept: %s",
+                     staged->path, advice);
     }
     stages_unuse(staged);
 }

@@ -86,8 +86,10 @@ describe('a commit that fails', () => {
 
   test('restore resume, restore list, restore abort, and numbers that there are none of', async () => {
     const mount = await begin();
+    assert.equal((await mount.job('restore list')).progress, 'nothing is staged');
     await mount.script('error EIO');
     for (let i = 0; i < 2; i++) assert.match(await put(mount), /Input\/output error/);
+    await mount.says(/stable_memory is not restored: .* \(Input\/output error\); what was staged is kept: control restore resume 2, or abort 2$/m);
     assert.equal((await mount.job('restore list')).progress, '2 staged: 1 stable_memory failed, 2 stable_memory failed');
     assert.equal((await mount.job('restore resume 1')).state, 'failed');
     assert.equal((await mount.job('restore abort 1')).state, 'done');
@@ -159,6 +161,19 @@ describe('a crash', () => {
     assertBytes(await readFile(again.memoryPath), NEW, 'resumed');
     assert.deepEqual(await again.kept(), []);
     await again.unmount();
+  });
+
+  test('what takes long is told once a second, what is empty or small, too', async () => {
+    const mount = await begin();
+    await mount.script('slow 2500');
+    for (const [i, bytes, words] of [[1, '', /0001.bin: there is nothing to send so far$/m], [2, 'abc', /0002.bin: 0 of 3 bytes are there$/m]]) {
+      assert.equal(await outcome(writeFile(mount.path('items', `000${i}.bin`), bytes)), 'done');
+      assert.match(mount.stderr, words);
+    }
+    const large = Buffer.alloc(3 << 20, 1);
+    assert.equal(await put(mount, large), 'done');
+    assert.match(mount.stderr, /stable_memory: 0\.0 of 3\.0 MiB are there, 0\.00 MiB\/s$/m);
+    await mount.unmount();
   });
 
   test('SIGTERM and unmounting never commit, keep what is staged and say so', async () => {
@@ -309,6 +324,7 @@ describe('what is expected', () => {
       assert.equal(await outcome(writeFile(mount.path(item(i)), 'abd')), 'EINVAL');
       assert.equal(await outcome(writeFile(mount.path(item(i)), 'abc')), 'done');
     }
+    await mount.says(/items\/0001.bin is not restored: .* \(Invalid argument\); what was staged is kept: control restore abort (\d+), or commit \1 if it is right all the same$/m);
     await mount.states();
     await mount.unmount();
     assert.match(mount.stderr, /items\/0000.bin: what is expected of it has not come; the next mount does not expect it/);
