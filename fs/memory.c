@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "fs/argument.h"
 #include "fs/query.h"
+#include "fs/refusal.h"
 #include "fs/size_search.h"
 
 #include <errno.h>
@@ -170,22 +171,22 @@ int fs_memory_stat(const struct fs_memory *memory, const struct fs_target *targe
 
 /* --- reading --- */
 
-/* Why stable_read_at refused. */
-static int judge_refusal(const struct ic_value *failure, struct ic_error *err)
+/* The ok of stable_read_at, or why there is none. As the reply of an update is judged, but that a
+ * read is never told of its arguments or of room. */
+static int judge_proof(const char *method, const struct ic_value *value,
+                       const struct ic_value **out, struct ic_error *err)
 {
-    struct ic_view text = {0};
-    if (ic_value_case(failure, "stale"))
+    enum fs_refusal refusal;
+    int result = fs_refusal_judge(method, value, &refusal, out, err);
+    if (refusal == FS_REFUSAL_STALE) { /* no failure: the version is looked at again */
+        *err = (struct ic_error){0};
         return -ESTALE;
-    if (ic_value_case(failure, "denied"))
-        return ic_fail(err, IC_E_DENIED, "the canister does not allow this identity to read");
-    if (ic_value_case(failure, "range"))
-        return ic_fail(err, IC_E_REJECTED, "the canister says that this is out of range");
-    bool is_busy = ic_value_text(ic_value_case(failure, "busy"), &text) == 0;
-    if (!is_busy && ic_value_text(ic_value_case(failure, "other"), &text) < 0 &&
-        ic_value_text(ic_value_case(failure, "corrupt"), &text) < 0)
-        text = ic_view("the read was refused", 20);
-    return ic_fail(err, is_busy ? IC_E_BUSY : IC_E_REJECTED, "the canister answers: %.*s",
-                   (int)(text.len < 300 ? text.len : 300), (const char *)text.bytes);
+    }
+    if (refusal == FS_REFUSAL_RANGE || refusal == FS_REFUSAL_OTHER) {
+        err->code = IC_E_REJECTED;
+        return ic_error_errno(err);
+    }
+    return result;
 }
 
 /* The blob in a page's reply: vec record {nat64; blob} with the page that was asked for, or empty.
@@ -237,12 +238,9 @@ static int judge_reply(const struct fs_memory *memory, const struct range *range
             return wrong_type(method, err);
         *out = out->len > skip ? ic_view(out->bytes + skip, out->len - skip) : ic_view(NULL, 0);
     } else {
-        if (fs_memory_proves(memory)) {
-            const struct ic_value *failure = ic_value_case(value, "err");
-            if (failure)
-                return judge_refusal(failure, err);
-            value = ic_value_case(value, "ok");
-        }
+        int result = fs_memory_proves(memory) ? judge_proof(method, value, &value, err) : 0;
+        if (result < 0)
+            return result;
         if (ic_value_blob(value, out) < 0)
             return wrong_type(method, err);
     }

@@ -1,4 +1,4 @@
-/* What an update of the convention answers: variant { ok; err : Err }, where
+/* What a method of the convention answers: variant { ok; err : Err }, where
  *
  *   Err = variant { busy : text; stale : record { version ... }; denied; range; corrupt : text;
  *                   other : text }
