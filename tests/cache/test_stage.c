@@ -1,124 +1,50 @@
-/* Stages one by one: what they are made of, who may open them, what they refuse, every way in which
- * a disk fails, and memory that runs out.
- */
+/* Stages one by one: what they are made of, who may open them, what they refuse, and what is on
+ * disk that no stage wrote. Disks that fail: test_stage_fault.c. */
 #include "cache/lock.h"
 #include "cache/stage.h"
 #include "cache/stage_io.h"
 #include "cache/stage_journal.h"
 #include "tests/cache/fake_source.h"
-#include "tests/cache/stage_disk.h"
-#include "tests/cache/stage_model.h"
+#include "tests/cache/stage_rig.h"
 #include "tests/tap.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 TAP_STATE;
 
-static char dir[64];
-static int dir_fd;
-
-static const struct stage_purpose purpose = {
-    .target = "backup/nfts/0", .base_size = 9000, .base_version = 5, .created_ns = -6};
 static const struct source_io io = {.deadline_ns = INT64_MAX};
-
-/* ---- allocations of the code under test: from the n-th on they fail while armed ---- */
-
-static bool is_armed;
-static long n_until_failure;
-
-static bool must_fail(void)
-{
-    return is_armed && n_until_failure-- <= 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    return must_fail() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return must_fail() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return must_fail() ? NULL : __real_realloc(old, size);
-}
-
-/* ---- helpers ---- */
-
-static bool exists(const char *path)
-{
-    struct stat st;
-    return fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static uint64_t size_of(const char *path)
-{
-    struct stat st;
-    return fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : UINT64_MAX;
-}
-
-static unsigned mode_of(const char *path)
-{
-    struct stat st;
-    return fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & 07777u : 0;
-}
-
-static struct stage *make(const char *name)
-{
-    struct stage *stage = NULL;
-    TAP_INT(stage_new(&stage, dir_fd, name, &purpose), 0, "made");
-    return stage;
-}
-
-static int reopen(struct stage **stage, const char *name)
-{
-    stage_close(*stage);
-    *stage = NULL;
-    return stage_open(stage, dir_fd, name);
-}
 
 /* ---- what a stage is ---- */
 
 static void test_files(void)
 {
     mode_t umask_before = umask(0);
-    struct stage *stage = make("files");
+    struct stage *stage = rig_make("files");
     struct stage *other = NULL;
     umask(umask_before);
-    TAP_INT(mode_of("files"), 0700, "only the owner sees its directory");
-    TAP_OK(mode_of("files/data") == 0600 && mode_of("files/journal") == 0600, "and its files");
-    TAP_INT(stage_new(&other, dir_fd, "files", &purpose), -EEXIST, "its name is taken");
-    TAP_INT(stage_open(&other, dir_fd, "files"), -EBUSY, "it cannot be opened twice");
-    TAP_INT(stage_open(&other, dir_fd, "nothing"), -ENOENT, "one that is not there");
+    TAP_INT(rig_mode_of("files"), 0700, "only the owner sees its directory");
+    TAP_OK(rig_mode_of("files/data") == 0600 && rig_mode_of("files/journal") == 0600,
+           "and its files");
+    TAP_INT(stage_new(&other, rig_dir_fd, "files", &rig_purpose), -EEXIST, "its name is taken");
+    TAP_INT(stage_open(&other, rig_dir_fd, "files"), -EBUSY, "it cannot be opened twice");
+    TAP_INT(stage_open(&other, rig_dir_fd, "nothing"), -ENOENT, "one that is not there");
     TAP_INT((int64_t)stage_size(stage), 9000, "its size is the base's");
     TAP_OK(!stage_is_changed(stage) && !stage_is_complete(stage) && stage_staged(stage) == 0,
            "nothing is in it");
-    TAP_INT(reopen(&stage, "files"), 0, "opened again");
+    TAP_INT(rig_reopen(&stage, "files"), 0, "opened again");
     const struct stage_purpose *got = stage_get_purpose(stage);
-    TAP_STR(got->target, purpose.target, "the target is known");
+    TAP_STR(got->target, rig_purpose.target, "the target is known");
     TAP_OK(got->base_size == 9000 && got->base_version == 5 && got->created_ns == -6,
            "and the numbers");
     TAP_OK(other == NULL, "what failed left no stage");
     TAP_INT(stage_remove(stage), 0, "removed");
-    TAP_OK(!exists("files"), "it is gone");
+    TAP_OK(!rig_exists("files"), "it is gone");
     stage_close(NULL);
 }
 
@@ -126,20 +52,21 @@ static void test_refused(void)
 {
     const char *names[] = {"", ".", "..", "a/b", "/tmp/a"};
     struct stage *stage = NULL;
-    struct stage_purpose wrong = purpose;
+    struct stage_purpose wrong = rig_purpose;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        TAP_INT(stage_new(&stage, dir_fd, names[i], &purpose), -EINVAL, "a name of no directory");
-        TAP_INT(stage_open(&stage, dir_fd, names[i]), -EINVAL, "nor opened");
+        TAP_INT(stage_new(&stage, rig_dir_fd, names[i], &rig_purpose), -EINVAL,
+                "a name of no directory");
+        TAP_INT(stage_open(&stage, rig_dir_fd, names[i]), -EINVAL, "nor opened");
     }
     memset(wrong.target, 'a', sizeof(wrong.target));
-    TAP_INT(stage_new(&stage, dir_fd, "wrong", &wrong), -EINVAL, "a target without an end");
+    TAP_INT(stage_new(&stage, rig_dir_fd, "wrong", &wrong), -EINVAL, "a target without an end");
     wrong.target[STAGE_TARGET_MAX - 1] = 0;
     wrong.base_size = (uint64_t)INT64_MAX + 1;
-    TAP_INT(stage_new(&stage, dir_fd, "wrong", &wrong), -EFBIG, "a base that no file is");
-    TAP_OK(!exists("wrong"), "nothing was made");
+    TAP_INT(stage_new(&stage, rig_dir_fd, "wrong", &wrong), -EFBIG, "a base that no file is");
+    TAP_OK(!rig_exists("wrong"), "nothing was made");
     wrong.base_size = INT64_MAX;
-    TAP_INT(stage_new(&stage, dir_fd, "wrong", &wrong), 0, "the largest of both");
-    TAP_INT(reopen(&stage, "wrong"), 0, "is opened");
+    TAP_INT(stage_new(&stage, rig_dir_fd, "wrong", &wrong), 0, "the largest of both");
+    TAP_INT(rig_reopen(&stage, "wrong"), 0, "is opened");
     TAP_STR(stage_get_purpose(stage)->target, wrong.target, "and the same");
 
     unsigned char byte = 1;
@@ -157,40 +84,41 @@ static void test_refused(void)
     TAP_INT(stage_remove(stage), 0, "removed");
 
     /* What is no stage. */
-    TAP_OK(mkdirat(dir_fd, "foreign", 0700) == 0 && mkdirat(dir_fd, "foreign/x", 0700) == 0,
+    TAP_OK(mkdirat(rig_dir_fd, "foreign", 0700) == 0 && mkdirat(rig_dir_fd, "foreign/x", 0700) == 0,
            "ready");
-    TAP_INT(stage_open(&stage, dir_fd, "foreign"), -EPROTO, "another directory");
-    TAP_OK(exists("foreign/x"), "which stays");
-    (void)unlinkat(dir_fd, "foreign/x", AT_REMOVEDIR);
-    TAP_INT(stage_open(&stage, dir_fd, "foreign"), -ENOENT, "an empty one may be a new stage's");
-    TAP_OK(!exists("foreign"), "and goes");
-    close(openat(dir_fd, "foreign", O_CREAT | O_WRONLY, 0600));
-    TAP_INT(stage_open(&stage, dir_fd, "foreign"), -EPROTO, "a file");
-    (void)unlinkat(dir_fd, "foreign", 0);
-    stage = make("real");
+    TAP_INT(stage_open(&stage, rig_dir_fd, "foreign"), -EPROTO, "another directory");
+    TAP_OK(rig_exists("foreign/x"), "which stays");
+    (void)unlinkat(rig_dir_fd, "foreign/x", AT_REMOVEDIR);
+    TAP_INT(stage_open(&stage, rig_dir_fd, "foreign"), -ENOENT,
+            "an empty one may be a new stage's");
+    TAP_OK(!rig_exists("foreign"), "and goes");
+    close(openat(rig_dir_fd, "foreign", O_CREAT | O_WRONLY, 0600));
+    TAP_INT(stage_open(&stage, rig_dir_fd, "foreign"), -EPROTO, "a file");
+    (void)unlinkat(rig_dir_fd, "foreign", 0);
+    stage = rig_make("real");
     stage_close(stage);
     stage = NULL;
-    TAP_INT(symlinkat("real", dir_fd, "link"), 0, "a link");
-    TAP_INT(stage_open(&stage, dir_fd, "link"), -EPROTO, "is not followed");
-    (void)unlinkat(dir_fd, "link", 0);
-    TAP_OK(renameat(dir_fd, "real/journal", dir_fd, "real/other") == 0 &&
-               symlinkat("other", dir_fd, "real/journal") == 0,
+    TAP_INT(symlinkat("real", rig_dir_fd, "link"), 0, "a link");
+    TAP_INT(stage_open(&stage, rig_dir_fd, "link"), -EPROTO, "is not followed");
+    (void)unlinkat(rig_dir_fd, "link", 0);
+    TAP_OK(renameat(rig_dir_fd, "real/journal", rig_dir_fd, "real/other") == 0 &&
+               symlinkat("other", rig_dir_fd, "real/journal") == 0,
            "its journal goes elsewhere");
-    TAP_INT(stage_open(&stage, dir_fd, "real"), -EPROTO, "a link as the journal");
-    (void)unlinkat(dir_fd, "real/journal", 0);
-    int fd = openat(dir_fd, "real/data", O_WRONLY);
+    TAP_INT(stage_open(&stage, rig_dir_fd, "real"), -EPROTO, "a link as the journal");
+    (void)unlinkat(rig_dir_fd, "real/journal", 0);
+    int fd = openat(rig_dir_fd, "real/data", O_WRONLY);
     TAP_INT(pwrite(fd, "x", 1, 0), 1, "bytes, and no journal");
     close(fd);
-    TAP_INT(stage_open(&stage, dir_fd, "real"), -EPROTO, "a damaged stage");
-    TAP_INT((int64_t)size_of("real/data"), 1, "whose bytes stay");
-    (void)unlinkat(dir_fd, "real/data", 0);
-    (void)unlinkat(dir_fd, "real/other", 0);
-    (void)unlinkat(dir_fd, "real", AT_REMOVEDIR);
+    TAP_INT(stage_open(&stage, rig_dir_fd, "real"), -EPROTO, "a damaged stage");
+    TAP_INT((int64_t)rig_size_of("real/data"), 1, "whose bytes stay");
+    (void)unlinkat(rig_dir_fd, "real/data", 0);
+    (void)unlinkat(rig_dir_fd, "real/other", 0);
+    (void)unlinkat(rig_dir_fd, "real", AT_REMOVEDIR);
 }
 
 static void test_truncate(void)
 {
-    struct stage *stage = make("cut");
+    struct stage *stage = rig_make("cut");
     struct stage_segment segment;
     unsigned char bytes[6000];
     unsigned char got[6000];
@@ -200,7 +128,7 @@ static void test_truncate(void)
     TAP_OK(stage_is_changed(stage), "is a change all the same");
     TAP_INT(stage_write(stage, 0, bytes, 6000), 0, "written");
     TAP_INT(stage_truncate(stage, 1000), 0, "cut");
-    TAP_INT((int64_t)size_of("cut/data"), 1000, "which gives room back at once");
+    TAP_INT((int64_t)rig_size_of("cut/data"), 1000, "which gives room back at once");
     TAP_INT(stage_truncate(stage, 7000), 0, "grown");
     TAP_OK(stage_find(stage, 1000, &segment) && segment.kind == STAGE_ZERO && segment.len == 6000,
            "what came is zeros");
@@ -210,10 +138,10 @@ static void test_truncate(void)
     TAP_INT(stage_write(stage, 3000, bytes, 3000), 0, "written again");
     TAP_INT(stage_sync(stage), 0, "synced");
     TAP_INT(stage_truncate(stage, 0), 0, "emptied");
-    TAP_INT((int64_t)size_of("cut/data"), 6000, "bytes that the journal names stay");
+    TAP_INT((int64_t)rig_size_of("cut/data"), 6000, "bytes that the journal names stay");
     TAP_INT(stage_sync(stage), 0, "until it does not");
-    TAP_INT((int64_t)size_of("cut/data"), 0, "then their room comes back");
-    TAP_INT(reopen(&stage, "cut"), 0, "opened");
+    TAP_INT((int64_t)rig_size_of("cut/data"), 0, "then their room comes back");
+    TAP_INT(rig_reopen(&stage, "cut"), 0, "opened");
     TAP_OK(stage_size(stage) == 0 && stage_is_complete(stage) && stage_is_changed(stage), "empty");
     TAP_INT(stage_truncate(stage, INT64_MAX), 0, "as large as a file may be");
     TAP_INT(stage_read(stage, NULL, 1, (uint64_t)INT64_MAX - 4, got, 4, &io), 0, "read at its end");
@@ -222,17 +150,9 @@ static void test_truncate(void)
 
 /* ---- notes ---- */
 
-static int count_notes(void *arg, const void *bytes, size_t len)
-{
-    unsigned *n = arg;
-    (void)bytes;
-    (void)len;
-    return ++*n == 3 ? 42 : 0;
-}
-
 static void test_notes(void)
 {
-    struct stage *stage = make("notes");
+    struct stage *stage = rig_make("notes");
     unsigned char *large = malloc(STAGE_NOTE_MAX);
     void *got = NULL;
     size_t len = 9;
@@ -247,7 +167,7 @@ static void test_notes(void)
     TAP_INT(stage_note(stage, 65535, large, STAGE_NOTE_MAX), 0, "the largest");
     TAP_INT(stage_write(stage, 0, "abc", 3), 0, "written");
     TAP_INT(stage_note(stage, 1, "x", 1), 0, "one more of the first kind");
-    TAP_INT(reopen(&stage, "notes"), 0, "opened again");
+    TAP_INT(rig_reopen(&stage, "notes"), 0, "opened again");
     TAP_INT((int64_t)stage_staged(stage), 3, "a note makes what was written before it durable");
     TAP_INT(stage_get_note(stage, 65535, &got, &len), 0, "the largest is there");
     TAP_OK(len == STAGE_NOTE_MAX && !memcmp(got, large, len), "whole");
@@ -257,11 +177,11 @@ static void test_notes(void)
     free(got);
     for (int i = 0; i < 4; i++)
         TAP_INT(stage_note(stage, 7, "abc", 3), 0, "noted");
-    TAP_INT(stage_for_each_note(stage, 7, count_notes, &n), 42, "listing stops when told to");
+    TAP_INT(stage_for_each_note(stage, 7, rig_count_note, &n), 42, "listing stops when told to");
     TAP_INT(n, 3, "there");
 
-    int fd = openat(dir_fd, "notes/journal", O_WRONLY);
-    uint64_t end = size_of("notes/journal");
+    int fd = openat(rig_dir_fd, "notes/journal", O_WRONLY);
+    uint64_t end = rig_size_of("notes/journal");
     TAP_INT(pwrite(fd, "y", 1, (off_t)end - 8), 1, "the disk changes a byte");
     close(fd);
     TAP_INT(stage_get_note(stage, 7, &got, &len), -EPROTO, "which is seen when it is read");
@@ -287,23 +207,23 @@ static void test_strange_records(void)
         {.kind = 3, .note = 0, .len = 1, .bytes = "a"},
     };
     for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
-        struct stage *stage = make("strange");
+        struct stage *stage = rig_make("strange");
         struct stage_journal journal;
         uint64_t off;
         stage_close(stage);
         stage = NULL;
-        int fd = openat(dir_fd, "strange", O_RDONLY | O_DIRECTORY);
+        int fd = openat(rig_dir_fd, "strange", O_RDONLY | O_DIRECTORY);
         TAP_INT(stage_journal_open(&journal, fd, "journal", accept_record, NULL), 0, "opened");
         TAP_INT(stage_journal_append(&journal, &records[i], &off), 0, "a strange record");
         stage_journal_close(&journal);
-        uint64_t size = size_of("strange/journal");
-        TAP_INT(stage_open(&stage, dir_fd, "strange"), -EPROTO, "is not guessed at");
-        TAP_INT((int64_t)size_of("strange/journal"), (int64_t)size, "nor cut off");
+        uint64_t size = rig_size_of("strange/journal");
+        TAP_INT(stage_open(&stage, rig_dir_fd, "strange"), -EPROTO, "is not guessed at");
+        TAP_INT((int64_t)rig_size_of("strange/journal"), (int64_t)size, "nor cut off");
         const char *files[] = {"data", "journal"};
         for (size_t j = 0; j < 2; j++)
             (void)unlinkat(fd, files[j], 0);
         close(fd);
-        (void)unlinkat(dir_fd, "strange", AT_REMOVEDIR);
+        (void)unlinkat(rig_dir_fd, "strange", AT_REMOVEDIR);
     }
     TAP_INT(stage_io_crc(0, "123456789", 9), 0xe3069283, "CRC-32C of the usual digits");
     TAP_INT(stage_io_crc(stage_io_crc(0, "1234", 4), "56789", 5), 0xe3069283, "in two pieces");
@@ -311,270 +231,6 @@ static void test_strange_records(void)
     TAP_INT(stage_io_crc(0, zeros, 32), 0x8a9136aa, "of 32 zeros (RFC 3720, B.4)");
 }
 
-/* ---- disks that fail ---- */
-
-static struct model model;
-
-static void start(struct stage **stage)
-{
-    const struct op op = {.kind = OP_WRITE, .off = 2000, .len = 3000, .seed = 1};
-    *stage = make("disk");
-    model_init(&model, purpose.base_size);
-    model_apply(&model, &op);
-    TAP_OK(op_run(&op, *stage) == 0 && stage_sync(*stage) == 0, "with something in it");
-}
-
-static void test_full(int error, bool is_partial, const char *what)
-{
-    struct stage *stage;
-    start(&stage);
-    const struct op op = {.kind = OP_WRITE, .off = 1000, .len = 8000, .seed = 2};
-    const struct op note = {.kind = OP_NOTE, .off = 1, .len = 300, .seed = 3};
-    stage_disk =
-        (struct stage_disk){.fails = DISK_PWRITE, .error = error, .is_partial = is_partial};
-    TAP_INT(op_run(&op, stage), -error, what);
-    stage_disk = (struct stage_disk){0};
-    TAP_OK(model_matches(&model, stage, &op, 1, true), "nothing more is staged, nothing is lost");
-
-    /* A journal that has no room keeps nobody from trying again. */
-    TAP_INT(op_run(&op, stage), 0, "written when there is room");
-    stage_disk =
-        (struct stage_disk){.fails = DISK_PWRITE, .error = error, .is_partial = is_partial};
-    TAP_INT(stage_sync(stage), -error, "no room for the journal");
-    stage_disk.fails = DISK_PWRITE;
-    TAP_INT(op_run(&note, stage), -error, "nor for a note");
-    stage_disk = (struct stage_disk){0};
-    model_apply(&model, &op);
-    TAP_OK(model_matches(&model, stage, NULL, 0, true), "all is still there");
-    TAP_INT(stage_sync(stage), 0, "synced when there is room");
-    stage_disk =
-        (struct stage_disk){.fails = DISK_PWRITE, .error = error, .is_partial = is_partial};
-    TAP_INT(op_run(&note, stage), -error, "no room for a note alone");
-    stage_disk = (struct stage_disk){0};
-    TAP_OK(model_matches(&model, stage, NULL, 0, true), "it is not there");
-    TAP_INT(op_run(&note, stage), 0, "later it is");
-    model_apply(&model, &note);
-    TAP_INT(reopen(&stage, "disk"), 0, "opened");
-    TAP_OK(model_matches(&model, stage, NULL, 0, true), "and all is as it was");
-    TAP_INT(stage_remove(stage), 0, "removed");
-}
-
-/* The n-th fdatasync of a sync fails: nobody knows what the disk has. */
-static void test_failed_sync(long n)
-{
-    struct stage *stage;
-    start(&stage);
-    const struct op op = {.kind = OP_WRITE, .off = 100, .len = 50, .seed = 2};
-    struct model before = model;
-    TAP_INT(op_run(&op, stage), 0, "written");
-    stage_disk =
-        (struct stage_disk){.fails = DISK_FDATASYNC, .error = EIO, .n_before = n, .is_once = true};
-    TAP_INT(stage_sync(stage), -EIO, "a sync that fails");
-    TAP_INT(stage_sync(stage), -EIO, "is not made good by the next");
-    TAP_INT(stage_note(stage, 1, "a", 1), -EIO, "nor by a note");
-    model_apply(&model, &op);
-    TAP_OK(model_matches(&model, stage, NULL, 0, true), "what was written can be read");
-    TAP_INT(reopen(&stage, "disk"), 0, "opened again");
-    TAP_OK(model_matches(&before, stage, &op, 1, false) ||
-               model_matches(&model, stage, NULL, 0, false),
-           "it is what it was at one of the two syncs");
-    TAP_INT(stage_remove(stage), 0, "removed");
-    stage_disk = (struct stage_disk){0};
-}
-
-/* Each call of making, opening and removing fails once. */
-static void test_failed_calls(void)
-{
-    unsigned n_wrong = 0;
-    unsigned n_calls = 0;
-    for (unsigned call = 1; call <= DISK_ALL; call *= 2) {
-        for (long n = 0;; n++) {
-            struct stage *stage = NULL;
-            stage_disk =
-                (struct stage_disk){.fails = call, .error = EIO, .n_before = n, .is_once = true};
-            int result = stage_new(&stage, dir_fd, "calls", &purpose);
-            unsigned n_failed = stage_disk.n_failed;
-            stage_disk = (struct stage_disk){0};
-            n_calls += n_failed;
-            n_wrong += n_failed ? result != -EIO || exists("calls") : result != 0;
-            if (!n_failed) {
-                n_wrong += stage_remove(stage) != 0;
-                break;
-            }
-        }
-    }
-    TAP_INT(n_wrong, 0, "whatever fails while it is made, nothing is left");
-    TAP_OK(n_calls >= 12, "every call had its turn");
-    struct stage *stage = make("calls");
-    TAP_INT(stage_write(stage, 0, "abc", 3), 0, "written");
-    TAP_INT(stage_sync(stage), 0, "synced");
-    for (unsigned call = 1; call <= DISK_ALL; call *= 2) {
-        for (long n = 0;; n++) {
-            stage_disk =
-                (struct stage_disk){.fails = call, .error = EIO, .n_before = n, .is_once = true};
-            int result = reopen(&stage, "calls");
-            unsigned n_failed = stage_disk.n_failed;
-            stage_disk = (struct stage_disk){0};
-            n_wrong += n_failed ? result != -EIO : result != 0 || stage_staged(stage) != 3;
-            if (!n_failed)
-                break;
-        }
-    }
-    TAP_INT(n_wrong, 0, "whatever fails while it is opened, nothing is lost");
-    for (long n = 0;; n++) {
-        stage_disk = (struct stage_disk){.fails = DISK_UNLINKAT | DISK_FSYNC | DISK_RENAMEAT,
-                                         .error = EIO,
-                                         .n_before = n,
-                                         .is_once = true};
-        int result = stage_remove(stage);
-        unsigned n_failed = stage_disk.n_failed;
-        stage_disk = (struct stage_disk){0};
-        if (!n_failed) {
-            n_wrong += result != 0;
-            break;
-        }
-        n_wrong += result != -EIO;
-        result = stage_open(&stage, dir_fd, "calls");
-        n_wrong += n == 0 ? result != 0 : result != -ENOENT;
-        if (result == -ENOENT)
-            n_wrong += stage_new(&stage, dir_fd, "calls", &purpose) != 0;
-    }
-    TAP_OK(n_wrong == 0 && !exists("calls"),
-           "whatever fails while it is removed, it is none any more");
-}
-
-/* A journal that is too large is written anew; when that fails the old one goes on. */
-static void test_compact(unsigned fails, long n_before, bool is_fatal)
-{
-    enum { N = 3000 };
-    struct stage *stage = make("compact");
-    uint64_t largest = 0;
-    uint64_t smallest = UINT64_MAX;
-    int result = stage_note(stage, 3, "first", 5);
-    unsigned n_failed = 0;
-    for (unsigned round = 0; round < 60 && result == 0; round++) {
-        result = stage_truncate(stage, 0);
-        for (uint64_t i = 0; i < N && result == 0; i++)
-            result = stage_write(stage, i * 2, "b", 1);
-        if (result == 0 && round % 10 == 5)
-            result = stage_note(stage, 3, &round, sizeof(round));
-        bool is_next = largest >= (uint64_t)1 << 20;
-        if (is_next && n_failed == 0)
-            stage_disk = (struct stage_disk){
-                .fails = fails, .error = EIO, .n_before = n_before, .is_once = true};
-        if (result == 0)
-            result = stage_sync(stage);
-        n_failed += stage_disk.n_failed;
-        stage_disk = (struct stage_disk){0};
-        uint64_t size = size_of("compact/journal");
-        largest = size > largest ? size : largest;
-        smallest = size < largest && size < smallest ? size : smallest;
-    }
-    TAP_INT(result, is_fatal ? -EIO : 0, "a journal of many records");
-    TAP_OK(fails == 0 || n_failed > 0, "the disk failed");
-    if (!is_fatal)
-        TAP_OK(smallest < (uint64_t)200000 && largest < (uint64_t)5 << 20, "is kept small");
-    TAP_OK(is_fatal || !exists("compact/journal.new"), "and nothing is left over");
-    TAP_INT(reopen(&stage, "compact"), 0, "opened");
-    TAP_OK(!exists("compact/journal.new"), "not for long, that is");
-    unsigned n = 0;
-    TAP_INT((int64_t)stage_staged(stage), N, "with all that is in it");
-    TAP_INT(stage_for_each_note(stage, 3, count_notes, &n), 42, "and the notes");
-    TAP_INT(stage_remove(stage), 0, "removed");
-}
-
-static void test_no_memory(void)
-{
-    const struct op ops[] = {{.kind = OP_WRITE, .off = 12000, .len = 70, .seed = 1},
-                             {.kind = OP_SYNC},
-                             {.kind = OP_WRITE, .off = 100, .len = 70, .seed = 1},
-                             {.kind = OP_WRITE, .off = 300, .len = 70, .seed = 1},
-                             {.kind = OP_NOTE, .off = 2, .len = 500, .seed = 1},
-                             {.kind = OP_TRUNCATE, .off = 5000},
-                             {.kind = OP_SYNC}};
-    unsigned n_wrong = 0;
-    long nth;
-    for (nth = 0; nth < 200; nth++) {
-        struct stage *stage = NULL;
-        model_init(&model, purpose.base_size);
-        is_armed = true;
-        n_until_failure = nth;
-        int result = stage_new(&stage, dir_fd, "memory", &purpose);
-        n_wrong += result != 0 && result != -ENOMEM;
-        for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]) && stage; i++) {
-            result = op_run(&ops[i], stage);
-            n_wrong += result != 0 && result != -ENOMEM;
-            if (result == 0)
-                model_apply(&model, &ops[i]);
-        }
-        bool is_over = n_until_failure > 0;
-        is_armed = false;
-        if (stage) {
-            n_wrong += !model_matches(&model, stage, NULL, 0, true) || stage_sync(stage) != 0;
-            is_armed = true;
-            n_until_failure = nth % 8;
-            result = reopen(&stage, "memory");
-            is_armed = false;
-            n_wrong += result != 0 && result != -ENOMEM;
-            n_wrong += result != 0 && stage_open(&stage, dir_fd, "memory") != 0;
-            n_wrong += !model_matches(&model, stage, NULL, 0, true);
-            n_wrong += stage_remove(stage) != 0;
-        }
-        n_wrong += exists("memory");
-        if (is_over)
-            break;
-    }
-    TAP_INT(n_wrong, 0, "no memory from the n-th allocation on: an error, and nothing lost");
-    TAP_OK(nth > 5 && nth < 200, "every allocation had its turn");
-}
-
-/* ---- disks that are full, and limits of the system ---- */
-
-static void test_full_disk(void)
-{
-    struct stage *stage = NULL;
-    unsigned char *bytes = calloc(1, 65536);
-    TAP_INT(mkdirat(dir_fd, "small", 0700), 0, "a directory");
-    char path[100];
-    snprintf(path, sizeof(path), "%s/small", dir);
-    if (mount("none", path, "tmpfs", 0, "size=1m,mode=700") < 0) {
-        TAP_OK(true, "a small disk # SKIP may not mount");
-    } else {
-        int fd = open(path, O_RDONLY | O_DIRECTORY);
-        TAP_INT(stage_new(&stage, fd, "full", &purpose), 0, "on a small disk");
-        uint64_t off = 0;
-        int result = 0;
-        for (; off < ((uint64_t)4 << 20) && result == 0; off += result == 0 ? 65536 : 0)
-            result = stage_write(stage, off, bytes, 65536);
-        TAP_INT(result, -ENOSPC, "it is full");
-        TAP_OK(off > 500000 && stage_staged(stage) == off, "what was written before is staged");
-        result = stage_note(stage, 1, bytes, 65536);
-        TAP_INT(result, -ENOSPC, "no note goes in");
-        TAP_INT(stage_truncate(stage, off - 131072), 0, "cut");
-        TAP_INT(stage_sync(stage), 0, "then there is room for what is left");
-        stage_close(stage);
-        TAP_INT(stage_open(&stage, fd, "full"), 0, "opened");
-        TAP_INT((int64_t)stage_staged(stage), (int64_t)off - 131072, "and it is there");
-        TAP_INT(stage_remove(stage), 0, "removed");
-        close(fd);
-        umount(path);
-    }
-    (void)unlinkat(dir_fd, "small", AT_REMOVEDIR);
-
-    struct rlimit old;
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &old);
-    stage = make("limit");
-    TAP_INT(setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, old.rlim_max}), 0, "files of a limit");
-    TAP_INT(stage_write(stage, 65536, bytes, 65536), -EFBIG, "are not written beyond it");
-    TAP_INT((int64_t)stage_staged(stage), 0, "not in part");
-    TAP_INT(stage_write(stage, 30000, bytes, 65536), 0, "up to there they are");
-    setrlimit(RLIMIT_FSIZE, &old);
-    TAP_INT(stage_remove(stage), 0, "removed");
-    free(bytes);
-}
-
-/* The base's errors are the reader's. */
 static void test_base(void)
 {
     struct source *base;
@@ -583,7 +239,7 @@ static void test_base(void)
     unsigned char got[9000];
     unsigned char want[9000];
     const struct source_io soon = {.deadline_ns = clock_now_ns() + 5 * NS_PER_S};
-    struct stage *stage = make("base");
+    struct stage *stage = rig_make("base");
     TAP_INT(fake_open(&base, &fake, &config), 0, "a base");
     TAP_INT(stage_write(stage, 4000, "abcd", 4), 0, "written over");
     TAP_INT(stage_read(stage, base, 1, 0, got, 9000, &io), 0, "read");
@@ -622,7 +278,7 @@ static int rest_and_write(struct stage *stage)
 static void test_rest(void)
 {
     int before = count_descriptors();
-    struct stage *stage = make("rest");
+    struct stage *stage = rig_make("rest");
     struct stage *other = NULL;
     char got[8] = "";
     void *note = NULL;
@@ -642,17 +298,17 @@ static void test_rest(void)
     TAP_INT(stage_read(stage, NULL, 1, 0, got, 3, &io), 0, "read");
     TAP_MEM(got, "abc", 3, "its bytes");
     TAP_INT(count_descriptors() - before, 3, "which wakes it");
-    TAP_INT(stage_open(&other, dir_fd, "rest"), -EBUSY, "nobody else can open it");
+    TAP_INT(stage_open(&other, rig_dir_fd, "rest"), -EBUSY, "nobody else can open it");
     TAP_INT(rest_and_write(stage), 0, "so does writing");
     TAP_INT(count_descriptors() - before, 3, "for good");
     TAP_INT(stage_rest(stage), 0, "once more");
     TAP_INT(stage_rest(stage), 0, "twice");
-    TAP_INT(reopen(&stage, "rest"), 0, "opened again");
+    TAP_INT(rig_reopen(&stage, "rest"), 0, "opened again");
     TAP_INT(stage_read(stage, NULL, 1, 0, got, 3, &io), 0, "read");
     TAP_MEM(got, "bbc", 3, "what was written last");
     TAP_INT(stage_rest(stage), 0, "it rests");
     TAP_INT(stage_remove(stage), 0, "removed");
-    TAP_OK(!exists("rest"), "it is gone");
+    TAP_OK(!rig_exists("rest"), "it is gone");
     TAP_INT(count_descriptors(), before, "and so are its descriptors");
 }
 
@@ -661,7 +317,7 @@ static void test_no_descriptors(void)
 {
     struct rlimit limit;
     struct rlimit none;
-    struct stage *stage = make("rest");
+    struct stage *stage = rig_make("rest");
     char got[4] = "";
     TAP_INT(stage_write(stage, 0, "abc", 3), 0, "written");
     TAP_INT(stage_rest(stage), 0, "it rests");
@@ -678,14 +334,14 @@ static void test_no_descriptors(void)
     TAP_INT(stage_read(stage, NULL, 1, 0, got, 2, &io), 0, "read");
     TAP_MEM(got, "ab", 2, "its bytes");
     TAP_INT(stage_sync(stage), 0, "synced");
-    TAP_INT(reopen(&stage, "rest"), 0, "opened again");
+    TAP_INT(rig_reopen(&stage, "rest"), 0, "opened again");
     TAP_INT((int64_t)stage_size(stage), 2, "as it was cut");
     TAP_INT(stage_remove(stage), 0, "removed");
 }
 
 static int cut_file(const char *path, off_t size)
 {
-    int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+    int fd = openat(rig_dir_fd, path, O_WRONLY | O_CLOEXEC);
     int result = ftruncate(fd, size);
     close(fd);
     return result;
@@ -695,20 +351,20 @@ static int cut_file(const char *path, off_t size)
 static void test_spoiled_rest(void)
 {
     for (int how = 0; how < 4; how++) {
-        struct stage *stage = make("rest");
+        struct stage *stage = rig_make("rest");
         struct stage *other = NULL;
         char got[4];
         TAP_INT(stage_write(stage, 0, "abc", 3), 0, "written");
         TAP_INT(stage_rest(stage), 0, "it rests");
         if (how == 0) {
-            TAP_INT(stage_open(&other, dir_fd, "rest"), 0, "another has it");
+            TAP_INT(stage_open(&other, rig_dir_fd, "rest"), 0, "another has it");
         } else if (how == 1) {
             TAP_INT(cut_file("rest/data", 2), 0, "`data` is shorter");
         } else if (how == 2) {
             TAP_INT(cut_file("rest/journal", 40), 0, "`journal` is shorter");
         } else {
-            TAP_INT(renameat(dir_fd, "rest", dir_fd, "real"), 0, "it is another");
-            stage_close(make("rest"));
+            TAP_INT(renameat(rig_dir_fd, "rest", rig_dir_fd, "real"), 0, "it is another");
+            stage_close(rig_make("rest"));
         }
         TAP_INT(stage_read(stage, NULL, 1, 0, got, 3, &io), -EIO, "is not guessed at");
         TAP_INT(stage_write(stage, 0, "x", 1), -EIO, "nor written to");
@@ -718,15 +374,14 @@ static void test_spoiled_rest(void)
         for (size_t i = 0; i < 6; i++) {
             static const char *const paths[] = {"rest/data", "rest/journal", "rest",
                                                 "real/data", "real/journal", "real"};
-            (void)unlinkat(dir_fd, paths[i], i % 3 == 2 ? AT_REMOVEDIR : 0);
+            (void)unlinkat(rig_dir_fd, paths[i], i % 3 == 2 ? AT_REMOVEDIR : 0);
         }
     }
 }
 
 int main(void)
 {
-    dir_fd = model_make_dir(dir);
-    if (dir_fd < 0)
+    if (!rig_open())
         return 1;
     test_files();
     test_refused();
@@ -737,21 +392,6 @@ int main(void)
     test_no_descriptors();
     test_spoiled_rest();
     test_base();
-    test_full(ENOSPC, false, "No space left on device");
-    test_full(ENOSPC, true, "No space left on device, half-way");
-    test_full(EDQUOT, true, "quota");
-    test_full(EIO, false, "Input/output error");
-    test_failed_sync(0);
-    test_failed_sync(1);
-    test_failed_calls();
-    test_compact(0, 0, false);
-    test_compact(DISK_PWRITE, 1, false);
-    test_compact(DISK_FDATASYNC, 1, false);
-    test_compact(DISK_RENAMEAT, 0, true);
-    test_compact(DISK_FSYNC, 0, true);
-    test_no_memory();
-    test_full_disk();
-    close(dir_fd);
-    TAP_OK(rmdir(dir) == 0, "nothing is left");
+    TAP_INT(rig_close(), 0, "nothing is left");
     return tap_done();
 }
