@@ -1,7 +1,5 @@
-/* The grammar of service descriptions: tokens into types.
+/* The grammar of types: tokens into types. Files of them: did_parse_file.c.
  *
- *     file    = (definition (';' definition)* ';'?)? main?
- *     main    = 'service' id? ':' (tuple '->')? (methods | id) ';'?
  *     methods = '{' name ':' (functype | id), ... '}'
  *
  * A name that is used gets a symbol, whose type is filled when the definition is met, so a
@@ -12,33 +10,13 @@
  *
  * Source: Candid specification, Core grammar.
  */
-#include "ic/did_impl.h"
+#include "ic/did_parse_impl.h"
 
 #include <stdio.h>
 
-struct parser {
-    struct did_reader *reader;
-    struct did_file *file; /* NULL: no name has a meaning */
-    struct did_lexer lex;
-    unsigned depth;
-};
-
-static int parse_type(struct parser *p, const struct ic_type **out);
-
 /* ---- tokens ---- */
 
-static enum did_token_kind kind_of(const struct parser *p)
-{
-    return p->lex.token.kind;
-}
-
-static int next(struct parser *p)
-{
-    return did_lex_next(&p->lex);
-}
-
-/* The current token uses a name. */
-static int use_name(struct parser *p, enum ic_type_kind expects, struct did_symbol **out)
+int did_parser_use_name(struct did_parser *p, enum ic_type_kind expects, struct did_symbol **out)
 {
     const struct did_token *token = &p->lex.token;
     int ret;
@@ -48,13 +26,13 @@ static int use_name(struct parser *p, enum ic_type_kind expects, struct did_symb
                         (int)(token->text.len > 64 ? 64 : token->text.len),
                         (const char *)token->text.bytes);
     ret = did_use(p->reader, p->file, token, expects, out);
-    return ret < 0 ? ret : next(p);
+    return ret < 0 ? ret : did_parser_next(p);
 }
 
-static int use_type(struct parser *p, enum ic_type_kind expects, const struct ic_type **out)
+int did_parser_use_type(struct did_parser *p, enum ic_type_kind expects, const struct ic_type **out)
 {
     struct did_symbol *symbol = NULL;
-    int ret = use_name(p, expects, &symbol);
+    int ret = did_parser_use_name(p, expects, &symbol);
     if (ret < 0)
         return ret;
     *out = &symbol->node.type;
@@ -65,7 +43,7 @@ static int use_type(struct parser *p, enum ic_type_kind expects, const struct ic
 
 /* Is the current name followed by a colon? In a record, `nat : text` is a field and `nat; text`
  * are two. */
-static int is_label(struct parser *p, bool *out)
+static int is_label(struct did_parser *p, bool *out)
 {
     struct did_lexer ahead = p->lex;
     int ret = did_lex_next(&ahead);
@@ -74,7 +52,7 @@ static int is_label(struct parser *p, bool *out)
     return ret;
 }
 
-static void drop_items(struct parser *p, size_t base)
+void did_parser_drop_items(struct did_parser *p, size_t base)
 {
     p->reader->n_items = base;
 }
@@ -82,7 +60,7 @@ static void drop_items(struct parser *p, size_t base)
 /* ---- records and variants ---- */
 
 /* The id of the field after the last one, which has none of its own. */
-static int next_id(struct parser *p, size_t base, uint32_t *out)
+static int next_id(struct did_parser *p, size_t base, uint32_t *out)
 {
     const struct did_reader *r = p->reader;
     uint32_t last;
@@ -99,7 +77,7 @@ static int next_id(struct parser *p, size_t base, uint32_t *out)
 }
 
 /* A field's id, if it has one: name or number, and in a record the colon behind it. */
-static int parse_field_id(struct parser *p, bool is_variant, struct did_item *item, bool *found)
+static int parse_field_id(struct did_parser *p, bool is_variant, struct did_item *item, bool *found)
 {
     const struct did_token *token = &p->lex.token;
     bool named = token->kind == DID_ID || token->kind == DID_STRING;
@@ -118,10 +96,10 @@ static int parse_field_id(struct parser *p, bool is_variant, struct did_item *it
     } else {
         item->id = (uint32_t)token->number;
     }
-    return next(p);
+    return did_parser_next(p);
 }
 
-static int parse_field(struct parser *p, bool is_variant, size_t base)
+static int parse_field(struct did_parser *p, bool is_variant, size_t base)
 {
     struct did_item item = {.type = &ic_type_null, .pos = p->lex.token.pos};
     bool has_id = false;
@@ -134,28 +112,28 @@ static int parse_field(struct parser *p, bool is_variant, size_t base)
         return did_expected(&p->lex, "a case (a keyword needs quotes)");
     if (!has_id)
         ret = next_id(p, base, &item.id);
-    else if (!is_variant || kind_of(p) == DID_COLON)
+    else if (!is_variant || did_parser_kind(p) == DID_COLON)
         ret = did_expect(&p->lex, DID_COLON);
     else
         return did_push(p->reader, item); /* a case without a payload */
     if (ret == 0)
-        ret = parse_type(p, &item.type);
+        ret = did_parser_read_type(p, &item.type);
     return ret < 0 ? ret : did_push(p->reader, item);
 }
 
-static int parse_fields(struct parser *p, struct ic_type *type)
+static int parse_fields(struct did_parser *p, struct ic_type *type)
 {
     size_t base = p->reader->n_items;
     int ret = did_expect(&p->lex, DID_OPEN_BRACE);
-    while (ret == 0 && kind_of(p) != DID_CLOSE_BRACE) {
+    while (ret == 0 && did_parser_kind(p) != DID_CLOSE_BRACE) {
         ret = parse_field(p, type->kind == IC_TYPE_VARIANT, base);
         if (ret == 0)
             ret = did_expect_separator(&p->lex, DID_SEMICOLON, DID_CLOSE_BRACE);
     }
     if (ret == 0)
         ret = did_finish_fields(p->reader, p->lex.source, base, type);
-    drop_items(p, base);
-    return ret < 0 ? ret : next(p);
+    did_parser_drop_items(p, base);
+    return ret < 0 ? ret : did_parser_next(p);
 }
 
 /* ---- functions ---- */
@@ -169,41 +147,41 @@ static bool is_number(struct ic_view name)
     return name.len > 0;
 }
 
-static int parse_argument(struct parser *p)
+static int parse_argument(struct did_parser *p)
 {
     struct did_item item = {.pos = p->lex.token.pos};
     bool named = false;
     int ret = 0;
 
-    if (kind_of(p) == DID_ID || kind_of(p) == DID_STRING)
+    if (did_parser_kind(p) == DID_ID || did_parser_kind(p) == DID_STRING)
         ret = is_label(p, &named);
     if (ret < 0)
         return ret;
     if (named) {
         if (!is_number(p->lex.token.text))
             item.label.name = p->lex.token.text;
-        ret = next(p);
+        ret = did_parser_next(p);
         if (ret == 0)
             ret = did_expect(&p->lex, DID_COLON);
     }
     if (ret == 0)
-        ret = parse_type(p, &item.type);
+        ret = did_parser_read_type(p, &item.type);
     return ret < 0 ? ret : did_push(p->reader, item);
 }
 
 /* Push what stands in parentheses. */
-static int parse_tuple(struct parser *p)
+int did_parser_read_tuple(struct did_parser *p)
 {
     size_t base = p->reader->n_items;
     int ret = did_expect(&p->lex, DID_OPEN_PAREN);
-    while (ret == 0 && kind_of(p) != DID_CLOSE_PAREN) {
+    while (ret == 0 && did_parser_kind(p) != DID_CLOSE_PAREN) {
         ret = parse_argument(p);
         if (ret == 0)
             ret = did_expect_separator(&p->lex, DID_COMMA, DID_CLOSE_PAREN);
     }
     if (ret == 0)
         ret = did_check_arguments(p->reader, p->lex.source, base);
-    return ret < 0 ? ret : next(p);
+    return ret < 0 ? ret : did_parser_next(p);
 }
 
 /* The mode a keyword gives a function; update, which has no keyword, for none. */
@@ -217,41 +195,41 @@ static enum ic_func_mode mode_of(enum did_token_kind kind)
     return (enum ic_func_mode)modes[kind];
 }
 
-static int parse_mode(struct parser *p, struct ic_type *type)
+static int parse_mode(struct did_parser *p, struct ic_type *type)
 {
     int ret;
 
-    type->as.func.mode = mode_of(kind_of(p));
+    type->as.func.mode = mode_of(did_parser_kind(p));
     if (type->as.func.mode == IC_FUNC_UPDATE)
         return 0;
     if (type->as.func.mode == IC_FUNC_ONEWAY && type->as.func.n_results > 0)
         return did_fail(p->lex.err, p->lex.source, p->lex.token.pos,
                         "a oneway function has no results");
-    ret = next(p);
-    if (ret == 0 && mode_of(kind_of(p)) != IC_FUNC_UPDATE)
+    ret = did_parser_next(p);
+    if (ret == 0 && mode_of(did_parser_kind(p)) != IC_FUNC_UPDATE)
         return did_fail(p->lex.err, p->lex.source, p->lex.token.pos, "a second mode");
     return ret;
 }
 
-static int parse_func(struct parser *p, struct ic_type *type)
+static int parse_func(struct did_parser *p, struct ic_type *type)
 {
     size_t base = p->reader->n_items, n_args;
-    int ret = parse_tuple(p);
+    int ret = did_parser_read_tuple(p);
 
     n_args = p->reader->n_items - base;
     if (ret == 0)
         ret = did_expect(&p->lex, DID_ARROW);
     if (ret == 0)
-        ret = parse_tuple(p);
+        ret = did_parser_read_tuple(p);
     if (ret == 0)
         ret = did_finish_func(p->reader, base, n_args, type);
-    drop_items(p, base);
+    did_parser_drop_items(p, base);
     return ret < 0 ? ret : parse_mode(p, type);
 }
 
 /* ---- services ---- */
 
-static int new_type(struct parser *p, enum ic_type_kind kind, struct ic_type **out)
+int did_parser_new_type(struct did_parser *p, enum ic_type_kind kind, struct ic_type **out)
 {
     struct did_node *node = NULL;
     int ret = did_new_node(p->reader, p->lex.source, p->lex.token.pos, &node);
@@ -262,25 +240,25 @@ static int new_type(struct parser *p, enum ic_type_kind kind, struct ic_type **o
     return 0;
 }
 
-static int parse_method(struct parser *p)
+static int parse_method(struct did_parser *p)
 {
     struct did_item item = {.pos = p->lex.token.pos, .label.name = p->lex.token.text};
     struct ic_type *type = NULL;
     int ret;
 
-    if (kind_of(p) != DID_ID && kind_of(p) != DID_STRING)
+    if (did_parser_kind(p) != DID_ID && did_parser_kind(p) != DID_STRING)
         return did_expected(&p->lex, "a method (a keyword needs quotes)");
     ret = did_copy_doc(p->reader, p->lex.token.doc, &item.label.doc);
     if (ret == 0)
-        ret = next(p);
+        ret = did_parser_next(p);
     if (ret == 0)
         ret = did_expect(&p->lex, DID_COLON);
     if (ret < 0)
         return ret;
-    if (kind_of(p) == DID_ID) {
-        ret = use_type(p, IC_TYPE_FUNC, &item.type);
-    } else if (kind_of(p) == DID_OPEN_PAREN) {
-        ret = new_type(p, IC_TYPE_FUNC, &type);
+    if (did_parser_kind(p) == DID_ID) {
+        ret = did_parser_use_type(p, IC_TYPE_FUNC, &item.type);
+    } else if (did_parser_kind(p) == DID_OPEN_PAREN) {
+        ret = did_parser_new_type(p, IC_TYPE_FUNC, &type);
         if (ret == 0)
             ret = parse_func(p, type);
         item.type = type;
@@ -290,19 +268,19 @@ static int parse_method(struct parser *p)
     return ret < 0 ? ret : did_push(p->reader, item);
 }
 
-static int parse_methods(struct parser *p, struct ic_type *type)
+int did_parser_read_methods(struct did_parser *p, struct ic_type *type)
 {
     size_t base = p->reader->n_items;
     int ret = did_expect(&p->lex, DID_OPEN_BRACE);
-    while (ret == 0 && kind_of(p) != DID_CLOSE_BRACE) {
+    while (ret == 0 && did_parser_kind(p) != DID_CLOSE_BRACE) {
         ret = parse_method(p);
         if (ret == 0)
             ret = did_expect_separator(&p->lex, DID_SEMICOLON, DID_CLOSE_BRACE);
     }
     if (ret == 0)
         ret = did_finish_service(p->reader, p->lex.source, base, type);
-    drop_items(p, base);
-    return ret < 0 ? ret : next(p);
+    did_parser_drop_items(p, base);
+    return ret < 0 ? ret : did_parser_next(p);
 }
 
 /* ---- types ---- */
@@ -317,51 +295,51 @@ static enum ic_type_kind constructor(enum did_token_kind kind)
     return (enum ic_type_kind)kinds[kind];
 }
 
-static int parse_constructor(struct parser *p, const struct ic_type **out)
+static int parse_constructor(struct did_parser *p, const struct ic_type **out)
 {
-    enum ic_type_kind kind = constructor(kind_of(p));
+    enum ic_type_kind kind = constructor(did_parser_kind(p));
     struct ic_type *type = NULL;
     int ret;
 
     if (kind == IC_TYPE_NULL)
         return did_expected(&p->lex, "a type");
-    ret = new_type(p, kind, &type);
+    ret = did_parser_new_type(p, kind, &type);
     if (ret == 0)
-        ret = next(p);
+        ret = did_parser_next(p);
     if (ret < 0)
         return ret;
     *out = type;
     switch ((int)kind) {
     case IC_TYPE_OPT:
     case IC_TYPE_VEC:
-        return parse_type(p, &type->as.elem);
+        return did_parser_read_type(p, &type->as.elem);
     case IC_TYPE_RECORD:
     case IC_TYPE_VARIANT:
         return parse_fields(p, type);
     case IC_TYPE_FUNC:
         return parse_func(p, type);
     default:
-        return parse_methods(p, type);
+        return did_parser_read_methods(p, type);
     }
 }
 
-static int parse_type(struct parser *p, const struct ic_type **out)
+int did_parser_read_type(struct did_parser *p, const struct ic_type **out)
 {
     int ret;
 
-    switch ((int)kind_of(p)) {
+    switch ((int)did_parser_kind(p)) {
     case DID_ID: /* a primitive type's name cannot be given another meaning, as in didc */
         *out = did_primitive(p->lex.token.text);
-        return *out ? next(p) : use_type(p, IC_TYPE_RESERVED, out);
+        return *out ? did_parser_next(p) : did_parser_use_type(p, IC_TYPE_RESERVED, out);
     case DID_NULL:
         *out = &ic_type_null;
-        return next(p);
+        return did_parser_next(p);
     case DID_PRINCIPAL:
         *out = &ic_type_principal;
-        return next(p);
+        return did_parser_next(p);
     case DID_BLOB:
         *out = &ic_type_blob;
-        return next(p);
+        return did_parser_next(p);
     default:
         if (p->depth == IC_DID_MAX_DEPTH)
             return did_fail(p->lex.err, p->lex.source, p->lex.token.pos,
@@ -375,148 +353,12 @@ static int parse_type(struct parser *p, const struct ic_type **out)
 
 int did_parse_type(struct did_reader *r, struct did_lexer *lex, const struct ic_type **out)
 {
-    struct parser p = {.reader = r, .lex = *lex};
+    struct did_parser p = {.reader = r, .lex = *lex};
     int ret;
 
     r->nodes = NULL;
-    ret = parse_type(&p, out);
+    ret = did_parser_read_type(&p, out);
     *lex = p.lex;
     did_mark_zero_width(r);
-    return ret;
-}
-
-/* ---- definitions ---- */
-
-/* What stands behind the equals sign: another name, or a type. */
-static int parse_body(struct parser *p, struct did_symbol *symbol)
-{
-    const struct ic_type *type = NULL;
-    int ret;
-
-    if (kind_of(p) == DID_ID && !did_primitive(p->lex.token.text))
-        return use_name(p, IC_TYPE_RESERVED, &symbol->alias);
-    ret = parse_type(p, &type);
-    if (ret < 0)
-        return ret;
-    if (type->names)
-        symbol->names.labels = type->names->labels;
-    symbol->node.type = *type;
-    symbol->node.type.names = &symbol->names;
-    symbol->node.next = p->reader->nodes;
-    p->reader->nodes = &symbol->node;
-    return 0;
-}
-
-static int parse_definition(struct parser *p)
-{
-    struct did_reader *r = p->reader;
-    struct ic_view doc = p->lex.token.doc;
-    struct did_symbol *symbol = NULL;
-    int ret = next(p); /* "type" */
-    if (ret < 0)
-        return ret;
-    if (kind_of(p) != DID_ID)
-        return did_expected(&p->lex, "a name that is no keyword");
-    ret = did_define(r, p->file, &p->lex.token, &symbol);
-    if (ret < 0)
-        return ret;
-    ret = did_copy_doc(p->reader, doc, &symbol->names.self.doc);
-    if (ret == 0)
-        ret = next(p);
-    if (ret == 0)
-        ret = did_expect(&p->lex, DID_EQUALS);
-    return ret < 0 ? ret : parse_body(p, symbol);
-}
-
-static int parse_import(struct parser *p)
-{
-    struct did_token path;
-    bool is_service;
-    int ret = next(p); /* "import" */
-    is_service = kind_of(p) == DID_SERVICE;
-    if (ret == 0 && is_service)
-        ret = next(p);
-    if (ret < 0)
-        return ret;
-    path = p->lex.token;
-    ret = did_expect(&p->lex, DID_STRING);
-    return ret < 0 ? ret : did_import(p->reader, p->file, path.pos, path.text, is_service);
-}
-
-static int parse_definitions(struct parser *p)
-{
-    int ret = 0;
-    while (ret == 0 && (kind_of(p) == DID_TYPE || kind_of(p) == DID_IMPORT)) {
-        ret = kind_of(p) == DID_TYPE ? parse_definition(p) : parse_import(p);
-        if (ret < 0 || kind_of(p) == DID_END || kind_of(p) == DID_SERVICE)
-            break;
-        ret = did_expect(&p->lex, DID_SEMICOLON);
-    }
-    return ret;
-}
-
-/* ---- the main service ---- */
-
-/* The arguments of a service constructor, as a func without results. */
-static int parse_init(struct parser *p)
-{
-    size_t base = p->reader->n_items;
-    struct ic_type *type = NULL;
-    int ret = new_type(p, IC_TYPE_FUNC, &type);
-    if (ret == 0)
-        ret = parse_tuple(p);
-    if (ret == 0)
-        ret = did_finish_func(p->reader, base, p->reader->n_items - base, type);
-    drop_items(p, base);
-    p->file->init = type;
-    return ret < 0 ? ret : did_expect(&p->lex, DID_ARROW);
-}
-
-static int parse_main(struct parser *p)
-{
-    struct ic_type *type = NULL;
-    int ret = did_copy_doc(p->reader, p->lex.token.doc, &p->file->doc);
-    p->file->service_pos = p->lex.token.pos;
-    if (ret == 0)
-        ret = next(p); /* "service" */
-    if (ret == 0 && kind_of(p) == DID_ID)
-        ret = next(p); /* a name of no meaning */
-    if (ret == 0)
-        ret = did_expect(&p->lex, DID_COLON);
-    if (ret == 0 && kind_of(p) == DID_OPEN_PAREN)
-        ret = parse_init(p);
-    if (ret < 0)
-        return ret;
-    if (kind_of(p) == DID_ID) {
-        ret = use_type(p, IC_TYPE_SERVICE, &p->file->service);
-    } else if (kind_of(p) == DID_OPEN_BRACE) {
-        ret = new_type(p, IC_TYPE_SERVICE, &type);
-        if (ret == 0)
-            ret = parse_methods(p, type);
-        p->file->service = type;
-    } else {
-        return did_expected(&p->lex, "'{' or the name of a service");
-    }
-    if (ret == 0 && kind_of(p) == DID_SEMICOLON)
-        ret = next(p);
-    return ret;
-}
-
-int did_parse_text(struct did_reader *r, struct did_file *file)
-{
-    struct parser p = {
-        .reader = r,
-        .file = file,
-        .lex = {.source = &file->source, .arena = r->arena, .err = r->err},
-    };
-    int ret = next(&p);
-    if (ret == 0)
-        ret = parse_definitions(&p);
-    if (ret == 0 && kind_of(&p) == DID_SERVICE)
-        ret = parse_main(&p);
-    if (ret == 0 && kind_of(&p) != DID_END)
-        return did_expected(&p.lex, file->service
-                                        ? "the end of the text"
-                                        : "'type', 'import', 'service' or the end of the text");
     return ret;
 }
