@@ -66,14 +66,22 @@ static int need_rest(const struct fs_mount *mount, char *message, size_t message
     return -EBUSY;
 }
 
-/* The same when the job begins, and no restore begins until fs_stages_let_go. */
+/* The same when the job begins, and no restore begins until fs_stages_let_go, also of other mounts
+ * with this staging_dir. */
 static int begin_change(const struct fs_mount *mount, struct ic_error *err)
 {
-    char message[200] = "a restore is being made: when it has ended";
+    char message[200];
     int result = need_rest(mount, message, sizeof(message));
-    if (result == 0)
-        result = fs_stages_hold(mount->stages);
-    return result < 0 ? ic_fail(err, IC_E_BUSY, "%s", message) : 0;
+    if (result < 0)
+        return ic_fail(err, IC_E_BUSY, "%s", message);
+    result = fs_stages_hold(mount->stages);
+    if (result == -EBUSY)
+        return ic_fail(err, IC_E_BUSY,
+                       "a restore, or another mount's command, is changing the canister: when it "
+                       "has ended");
+    if (result < 0)
+        ic_fail(err, IC_E_CONFIG, "staging_dir: its lock cannot be used: %s", strerror(-result));
+    return result;
 }
 
 static int submit(struct fs_mount *mount, const struct fs_control_line *line, fs_job_fn run,

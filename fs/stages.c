@@ -341,15 +341,17 @@ int fs_stages_hold(struct fs_stages *stages)
     const struct fs_staged *staged = stages->list;
     while (staged && staged->state != FS_STAGED_COMMITTING)
         staged = staged->next;
-    stages->is_held = !staged;
+    int result = staged ? -EBUSY : stages_lock_change(stages, false);
+    stages->is_held = result == 0;
     pthread_mutex_unlock(&stages->lock);
-    return staged ? -EBUSY : 0;
+    return result;
 }
 
 void fs_stages_let_go(struct fs_stages *stages)
 {
     pthread_mutex_lock(&stages->lock);
     stages->is_held = false;
+    stages_unlock_change(stages);
     pthread_mutex_unlock(&stages->lock);
 }
 

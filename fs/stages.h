@@ -19,8 +19,8 @@
  * While a place has a staged file that is OPEN or COMMITTING nobody else may open it (EBUSY), and
  * who had it open before reads no more (ESTALE).
  *
- * Stages live in DIR/ID/; DIR/lock has a byte for each ID and for each place, locked by the program
- * that uses it, so that two mounts of one canister do not mix (fcntl(2), open file description
+ * Stages live in DIR/ID/; DIR/lock has a byte for each ID and for each place, and one for changing
+ * the canister (fs_stages_hold), locked by the program that uses it, so that two mounts of one canister do not mix (fcntl(2), open file description
  * locks).
  *
  * Locks: the lock of the table guards what a staged file is; it is never held across a call of
@@ -86,8 +86,9 @@ void fs_stages_set_mountpoint(struct fs_stages *stages, const char *path) __attr
 /* Commits under way end soon, with EINTR, and none begins. Idempotent; NULL is fine. */
 void fs_stages_stop(struct fs_stages *stages);
 
-/* No commit begins (-EBUSY; what is staged is kept) until they are let go: for what replaces the
- * state of the canister. By one at a time. Returns 0, or -EBUSY: one is under way. */
+/* No commit begins (-EBUSY; what is staged is kept), here or on another mount with this directory,
+ * until they are let go: for what replaces the state of the canister. By one at a time. Returns 0;
+ * -EBUSY: a commit is under way, or another mount holds them; or the errno of the disk. */
 int fs_stages_hold(struct fs_stages *stages) __attribute__((warn_unused_result, nonnull));
 void fs_stages_let_go(struct fs_stages *stages) __attribute__((nonnull));
 

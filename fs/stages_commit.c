@@ -105,29 +105,44 @@ static int restore(struct fs_staged *staged, struct fs_restorer *restorer,
     return result;
 }
 
-/* It is COMMITTING: what begins from now on to replace all of the canister sees that. */
-static int check_held(struct fs_stages *stages, struct ic_error *err)
+/* Nothing replaces all of the canister from now on, of this mount because this is COMMITTING, and
+ * of others until leave_change. */
+static int enter_change(struct fs_stages *stages, struct ic_error *err)
 {
     pthread_mutex_lock(&stages->lock);
-    bool is_held = stages->is_held;
+    int result = 0;
+    if (stages->is_held)
+        result = -EBUSY;
+    else if (stages->n_restoring == 0)
+        result = stages_lock_change(stages, true);
+    if (result == 0)
+        stages->n_restoring++;
     pthread_mutex_unlock(&stages->lock);
-    return is_held ? ic_fail(err, IC_E_BUSY, "a command replaces the canister's state just now")
-                   : 0;
+    if (result == -EBUSY)
+        return ic_fail(err, IC_E_BUSY,
+                       "a command, maybe of another mount, replaces the canister's state just now");
+    if (result < 0)
+        ic_fail(err, IC_E_CONFIG, "staging_dir: its lock cannot be used: %s", strerror(-result));
+    return result;
 }
 
-static int run(struct fs_staged *staged, const struct fs_stages_order *order, char *summary,
-               size_t summary_size, struct ic_error *err)
+static void leave_change(struct fs_stages *stages)
+{
+    pthread_mutex_lock(&stages->lock);
+    if (--stages->n_restoring == 0)
+        stages_unlock_change(stages);
+    pthread_mutex_unlock(&stages->lock);
+}
+
+static int carry_out(struct fs_staged *staged, const struct fs_stages_order *order,
+                     const struct stages_content *expected, char *summary, size_t summary_size,
+                     struct ic_error *err)
 {
     struct fs_stages *stages = staged->stages;
     const struct fs_restorable *restorable = fs_tree_restorable_of(&staged->place);
     bool is_dry_run = fs_stages_is_dry_run(stages);
     struct fs_restorer *restorer = NULL;
-    struct stages_content expected;
-    int result = prepare(staged, order->insists, &expected, err);
-    if (result == 0)
-        result = check_held(stages, err);
-    if (result == 0)
-        result = stages_check_expected(staged, &expected, order->cancel, err);
+    int result = stages_check_expected(staged, expected, order->cancel, err);
     if (result < 0)
         return result;
     result = restorable->open(restorable->arg, staged->place.index, &restorer);
@@ -139,6 +154,20 @@ static int run(struct fs_staged *staged, const struct fs_stages_order *order, ch
     fs_restorer_close(restorer);
     if (!is_dry_run && !staged->progress.was_same)
         stages->config.outdate(stages->config.arg, &staged->place); /* also by half of it */
+    return result;
+}
+
+static int run(struct fs_staged *staged, const struct fs_stages_order *order, char *summary,
+               size_t summary_size, struct ic_error *err)
+{
+    struct stages_content expected;
+    int result = prepare(staged, order->insists, &expected, err);
+    if (result == 0)
+        result = enter_change(staged->stages, err);
+    if (result < 0)
+        return result;
+    result = carry_out(staged, order, &expected, summary, summary_size, err);
+    leave_change(staged->stages);
     return result;
 }
 

@@ -18,6 +18,10 @@
 
 #define PLACES_FROM (INT64_C(1) << 62)
 
+/* The byte of what changes the canister: shared by the mounts that restore, or of the one whose
+ * command replaces all of its state. */
+#define CHANGE_AT (PLACES_FROM - 1)
+
 static int lock_byte(int fd, int64_t off, short type)
 {
     struct flock range = {.l_type = type, .l_whence = SEEK_SET, .l_start = off, .l_len = 1};
@@ -43,6 +47,16 @@ int stages_lock_place(struct fs_stages *stages, const char *path)
 void stages_unlock_place(struct fs_stages *stages, const char *path)
 {
     (void)lock_byte(stages->lock_fd, offset_of(path), F_UNLCK); /* cannot fail: it is ours */
+}
+
+int stages_lock_change(struct fs_stages *stages, bool is_shared)
+{
+    return lock_byte(stages->lock_fd, CHANGE_AT, is_shared ? F_RDLCK : F_WRLCK);
+}
+
+void stages_unlock_change(struct fs_stages *stages)
+{
+    (void)lock_byte(stages->lock_fd, CHANGE_AT, F_UNLCK); /* cannot fail: it is ours */
 }
 
 void stages_unlock_id(struct fs_stages *stages, uint64_t id)
@@ -221,7 +235,7 @@ static bool parse_id(const char *name, uint64_t *out)
     char again[24];
     *out = strtoull(name, NULL, 10);
     snprintf(again, sizeof(again), "%llu", (unsigned long long)*out);
-    return *out > 0 && *out < PLACES_FROM && strcmp(again, name) == 0;
+    return *out > 0 && *out < CHANGE_AT && strcmp(again, name) == 0;
 }
 
 int stages_find_left(struct fs_stages *stages)

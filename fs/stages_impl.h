@@ -93,6 +93,7 @@ struct fs_stages {
     pthread_cond_t ended; /* stopped, for the reporter */
     bool is_stopped;      /* guarded by lock, as is all that follows */
     bool is_held;         /* no commit begins */
+    unsigned n_restoring; /* commits that share the lock of changes */
     bool is_dry_run;
     struct fs_staged *list; /* by number */
     struct fs_staged *by_ino;
@@ -168,6 +169,11 @@ int stages_make(struct fs_staged *staged, const struct stage_purpose *purpose);
 
 /* Its directory is not used any more. */
 void stages_unlock_id(struct fs_stages *stages, uint64_t id);
+
+/* That this mount changes the canister, for the others with this directory: with other restores
+ * (shared), or alone. Returns 0, -EBUSY, or the errno of the disk. */
+int stages_lock_change(struct fs_stages *stages, bool is_shared);
+void stages_unlock_change(struct fs_stages *stages);
 
 /* Take over what earlier runs left. */
 int stages_find_left(struct fs_stages *stages);
