@@ -19,9 +19,9 @@
  * While a place has a staged file that is OPEN or COMMITTING nobody else may open it (EBUSY), and
  * who had it open before reads no more (ESTALE).
  *
- * Stages live in DIR/ID/; DIR/lock has a byte for each ID and for each place, and one for changing
- * the canister (fs_stages_hold), locked by the program that uses it, so that two mounts of one canister do not mix (fcntl(2), open file description
- * locks).
+ * Stages live in DIR/ID/; DIR/lock has a byte for each ID, for each place, and for changing the
+ * canister (fs_stages_hold), locked by the program that uses it, so that two mounts of one canister
+ * do not mix (fcntl(2), open file description locks).
  *
  * Locks: the lock of the table guards what a staged file is; it is never held across a call of
  * a stage, a restorer or a source. Thread safety: every function from any thread.
