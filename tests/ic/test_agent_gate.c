@@ -130,7 +130,7 @@ static void test_overload(void)
         do {
             sleep_ms(1);
             ic_agent_get_stats(agent, &stats);
-        } while (stats.update_limit == 64);
+        } while (stats.update_limit == 128);
         TAP_INT(stats.update_limit, 1, "the limit is 1 in a pause");
         start(callers + 1, 2, agent);
         sleep_ms(300);
@@ -143,7 +143,7 @@ static void test_overload(void)
         TAP_OK(ms_since(begun) >= 1000, "after the pause");
         TAP_INT(asked(&net.n_calls), 4, "one copy more");
         ic_agent_get_stats(agent, &stats);
-        TAP_OK(stats.update_limit < 64, "the limit was cut");
+        TAP_OK(stats.update_limit < 128, "the limit was cut");
         ic_agent_close(agent);
     }
 }
