@@ -1,7 +1,7 @@
 /* See module_store.h. */
 #include "fs/module_store.h"
 
-#include "fs/restore_memory_crew.h"
+#include "fs/crew.h"
 #include "ic/wait.h"
 
 #include <stdatomic.h>
@@ -85,7 +85,7 @@ static struct ic_view chunk_at(const struct upload *self, size_t i)
                    left < FS_MODULE_CHUNK_SIZE ? left : FS_MODULE_CHUNK_SIZE);
 }
 
-static enum memory_take take(void *arg, struct memory_task *out)
+static enum fs_crew_take take(void *arg, struct fs_crew_task *out)
 {
     struct upload *self = arg;
     while (self->next < self->chunks->n && has(self->stored, self->chunks->hashes[self->next])) {
@@ -93,13 +93,13 @@ static enum memory_take take(void *arg, struct memory_task *out)
         atomic_fetch_add(&self->done, 1);
     }
     if (self->next == self->chunks->n)
-        return MEMORY_TAKE_NONE;
-    *out = (struct memory_task){.first = self->next++, .n = 1};
-    return MEMORY_TAKE_TASK;
+        return FS_CREW_NONE;
+    *out = (struct fs_crew_task){.first = self->next++, .n = 1};
+    return FS_CREW_TASK;
 }
 
-static int send(void *arg, const struct memory_task *task, uint8_t *buffer, const atomic_bool *stop,
-                struct ic_error *err)
+static int send(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
+                const atomic_bool *stop, struct ic_error *err)
 {
     struct upload *self = arg;
     struct ic_view chunk = chunk_at(self, task->first);
@@ -122,7 +122,7 @@ static int send(void *arg, const struct memory_task *task, uint8_t *buffer, cons
 static int upload_missing(struct upload *self, struct fs_module_chunks *out, struct ic_error *err)
 {
     const struct ic_io io = fs_job_io(self->job, 0);
-    const struct memory_crew crew = {
+    const struct fs_crew crew = {
         .target = self->target,
         .cancel = io.cancel,
         .patience_ns = PATIENCE_NS,
@@ -139,7 +139,7 @@ static int upload_missing(struct upload *self, struct fs_module_chunks *out, str
             return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
     }
     fs_job_say(self->job, "uploading the code");
-    return memory_crew_run(&crew, err);
+    return fs_crew_run(&crew, err);
 }
 
 int fs_module_store(const struct fs_target *target, struct fs_job *job, const uint8_t *bytes,

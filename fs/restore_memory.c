@@ -289,7 +289,7 @@ int fs_restore_memory_open(struct fs_restorer **out, const struct fs_restore_mem
              config->memory->write.words);
     owner->target = config->target;
     owner->memory = *config->memory;
-    owner->n_inflight = config->n_inflight < MEMORY_CREW_MAX ? config->n_inflight : MEMORY_CREW_MAX;
+    owner->n_inflight = config->n_inflight < FS_CREW_MAX ? config->n_inflight : FS_CREW_MAX;
     owner->patience_ns = config->patience_ns > 0 ? config->patience_ns : PATIENCE_NS;
     owner->settle_ns = config->settle_ns > 0 ? config->settle_ns : SETTLE_NS;
     owner->lag_ns = config->lag_ns > 0 ? config->lag_ns : LAG_NS;

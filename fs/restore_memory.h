@@ -10,7 +10,7 @@
  *   restore_memory_session.c  its methods
  *   restore_memory_verify.c   seeing afterwards whether it was made
  *   restore_memory_plain.c    the plain way: grow, write, compare again
- *   restore_memory_crew.c     threads for all of these
+ *   crew.c     threads for all of these
  *
  * Memory: 100 bytes for each MiB that is restored, three times the size of each call in flight, and
  * 2 MiB for each query by which something is compared.

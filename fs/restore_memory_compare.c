@@ -72,7 +72,7 @@ static int get_hashes(struct memory_commit *commit, uint64_t off, uint64_t piece
         if (is_too_much && m > 1)
             m = 0;
         else if (result < 0)
-            return memory_crew_may_pass(err) || err->code == IC_E_CANCELLED ? result : -EOPNOTSUPP;
+            return fs_crew_may_pass(err) || err->code == IC_E_CANCELLED ? result : -EOPNOTSUPP;
     }
     return 0;
 }
@@ -276,7 +276,7 @@ static int look_into_all(struct memory_comparison *compare, uint64_t first, uint
     return 0;
 }
 
-static int compare_hashes(struct memory_comparison *compare, const struct memory_task *task,
+static int compare_hashes(struct memory_comparison *compare, const struct fs_crew_task *task,
                           uint8_t *buffer, const atomic_bool *stop, struct ic_error *err)
 {
     struct memory_commit *commit = compare->commit;
@@ -331,9 +331,10 @@ static uint64_t window_at(uint64_t piece)
     return piece < WINDOW_PIECES ? piece : WINDOW_PIECES;
 }
 
-enum memory_take memory_comparison_take(struct memory_comparison *compare, struct memory_task *out)
+enum fs_crew_take memory_comparison_take(struct memory_comparison *compare,
+                                         struct fs_crew_task *out)
 {
-    enum memory_take taken = MEMORY_TAKE_NONE;
+    enum fs_crew_take taken = FS_CREW_NONE;
     pthread_mutex_lock(&compare->lock);
     struct memory_run run;
     if (compare->only)
@@ -343,10 +344,9 @@ enum memory_take memory_comparison_take(struct memory_comparison *compare, struc
     uint64_t window = compare->how == MEMORY_COMPARE_HASHES ? window_at(compare->next) : 1;
     uint64_t left = compare->commit->n_pieces - compare->next;
     if (left > 0)
-        taken = compare->n_running < most_at_once(compare->commit) ? MEMORY_TAKE_TASK
-                                                                   : MEMORY_TAKE_LATER;
-    if (taken == MEMORY_TAKE_TASK) {
-        *out = (struct memory_task){.first = compare->next, .n = left < window ? left : window};
+        taken = compare->n_running < most_at_once(compare->commit) ? FS_CREW_TASK : FS_CREW_LATER;
+    if (taken == FS_CREW_TASK) {
+        *out = (struct fs_crew_task){.first = compare->next, .n = left < window ? left : window};
         compare->next += out->n;
         compare->n_running++;
     }
@@ -354,7 +354,7 @@ enum memory_take memory_comparison_take(struct memory_comparison *compare, struc
     return taken;
 }
 
-static int compare_some(struct memory_comparison *compare, const struct memory_task *task,
+static int compare_some(struct memory_comparison *compare, const struct fs_crew_task *task,
                         uint8_t *buffer, const atomic_bool *stop, struct ic_error *err)
 {
     int result = 0;
@@ -372,7 +372,7 @@ static int compare_some(struct memory_comparison *compare, const struct memory_t
     return result;
 }
 
-int memory_comparison_work(struct memory_comparison *compare, const struct memory_task *task,
+int memory_comparison_work(struct memory_comparison *compare, const struct fs_crew_task *task,
                            const atomic_bool *stop, struct ic_error *err)
 {
     uint8_t *buffer = malloc(2 * MEMORY_PIECE);
@@ -392,12 +392,12 @@ int memory_comparison_work(struct memory_comparison *compare, const struct memor
     return 0;
 }
 
-static enum memory_take compare_take(void *arg, struct memory_task *out)
+static enum fs_crew_take compare_take(void *arg, struct fs_crew_task *out)
 {
     return memory_comparison_take(arg, out);
 }
 
-static int compare_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int compare_work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
                         const atomic_bool *stop, struct ic_error *err)
 {
     (void)buffer;
@@ -408,7 +408,7 @@ int memory_compare(struct memory_commit *commit, enum memory_compare how,
                    const struct memory_plan *only, bool keeps_zeros, struct ic_error *err)
 {
     struct memory_comparison compare;
-    struct memory_crew crew = memory_crew_of(commit, most_at_once(commit));
+    struct fs_crew crew = fs_crew_of(commit, most_at_once(commit));
     int result = memory_comparison_init(&compare, commit, how, keeps_zeros, err);
     if (result < 0)
         return result;
@@ -416,7 +416,7 @@ int memory_compare(struct memory_commit *commit, enum memory_compare how,
     crew.take = compare_take;
     crew.work = compare_work;
     crew.arg = &compare;
-    result = memory_crew_run(&crew, err);
+    result = fs_crew_run(&crew, err);
     memory_comparison_fini(&compare);
     return result;
 }

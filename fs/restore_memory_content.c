@@ -163,13 +163,13 @@ struct survey {
     uint8_t zeros[IC_SHA256_LEN]; /* the hash of a whole piece of zeros: files may be sparse */
 };
 
-static enum memory_take survey_take(void *arg, struct memory_task *out)
+static enum fs_crew_take survey_take(void *arg, struct fs_crew_task *out)
 {
     struct survey *survey = arg;
     if (survey->next == survey->commit->n_pieces)
-        return MEMORY_TAKE_NONE;
-    *out = (struct memory_task){.first = survey->next++, .n = 1};
-    return MEMORY_TAKE_TASK;
+        return FS_CREW_NONE;
+    *out = (struct fs_crew_task){.first = survey->next++, .n = 1};
+    return FS_CREW_TASK;
 }
 
 /* The stage's part of a piece: its bytes, with zeros for the base's, and where those are. */
@@ -198,7 +198,7 @@ static int survey_piece(struct memory_commit *commit, uint64_t piece, uint8_t *b
     return 0;
 }
 
-static int survey_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int survey_work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
                        const atomic_bool *stop, struct ic_error *err)
 {
     (void)stop;
@@ -238,7 +238,7 @@ int memory_content_hash(const struct memory_commit *commit, uint8_t out[IC_SHA25
 int memory_content_survey(struct memory_commit *commit, struct ic_error *err)
 {
     struct survey survey = {.commit = commit};
-    struct memory_crew crew = memory_crew_of(commit, SURVEY_THREADS);
+    struct fs_crew crew = fs_crew_of(commit, SURVEY_THREADS);
     crew.buffer_size = MEMORY_PIECE;
     crew.take = survey_take;
     crew.work = survey_work;
@@ -248,7 +248,7 @@ int memory_content_survey(struct memory_commit *commit, struct ic_error *err)
     free(piece);
     if (result < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
-    result = memory_crew_run(&crew, err);
+    result = fs_crew_run(&crew, err);
     return result < 0 ? result : memory_content_hash(commit, commit->digest, err);
 }
 

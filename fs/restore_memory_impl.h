@@ -2,9 +2,9 @@
 #ifndef CANISTERFS_FS_RESTORE_MEMORY_IMPL_H
 #define CANISTERFS_FS_RESTORE_MEMORY_IMPL_H
 
+#include "fs/crew.h"
 #include "fs/limit.h"
 #include "fs/restore_memory.h"
-#include "fs/restore_memory_crew.h"
 #include "fs/restore_memory_plan.h"
 #include "ic/sha.h"
 
@@ -162,8 +162,9 @@ int memory_comparison_init(struct memory_comparison *compare, struct memory_comm
                            enum memory_compare how, bool keeps_zeros, struct ic_error *err)
     __attribute__((warn_unused_result));
 void memory_comparison_fini(struct memory_comparison *compare);
-enum memory_take memory_comparison_take(struct memory_comparison *compare, struct memory_task *out);
-int memory_comparison_work(struct memory_comparison *compare, const struct memory_task *task,
+enum fs_crew_take memory_comparison_take(struct memory_comparison *compare,
+                                         struct fs_crew_task *out);
+int memory_comparison_work(struct memory_comparison *compare, const struct fs_crew_task *task,
                            const atomic_bool *stop, struct ic_error *err)
     __attribute__((warn_unused_result));
 
@@ -215,15 +216,15 @@ void memory_sending_init(struct memory_sending *sending, struct memory_commit *c
 
 /* Under the lock of the plan, whose pages before n_ready are what they will be. What ends there is
  * kept back: calls are as large as they can be. The task's weight is its pages. */
-enum memory_take memory_sending_take(struct memory_sending *sending, uint64_t n_ready,
-                                     struct memory_task *out);
-int memory_sending_work(struct memory_sending *sending, const struct memory_task *task,
+enum fs_crew_take memory_sending_take(struct memory_sending *sending, uint64_t n_ready,
+                                      struct fs_crew_task *out);
+int memory_sending_work(struct memory_sending *sending, const struct fs_crew_task *task,
                         const atomic_bool *stop, struct ic_error *err)
     __attribute__((warn_unused_result));
 
 /* A crew for at most n_parts calls. Those that are small go out in larger numbers, as long as they
  * have no more bytes together: each waits for a block, in which there is room for many of them. */
-struct memory_crew memory_sending_crew(const struct memory_commit *commit, uint64_t n_parts);
+struct fs_crew memory_sending_crew(const struct memory_commit *commit, uint64_t n_parts);
 
 /* --- restore_memory_stream.c --- */
 
@@ -241,7 +242,7 @@ int memory_once(struct memory_commit *commit, int64_t patience_ns,
                 struct ic_error *err) __attribute__((warn_unused_result));
 
 /* What a crew of this commit has in common; its own members are the caller's to fill. */
-struct memory_crew memory_crew_of(const struct memory_commit *commit, unsigned n_threads);
+struct fs_crew fs_crew_of(const struct memory_commit *commit, unsigned n_threads);
 
 /* Did an earlier commit of this stage declare this size to the canister? */
 bool memory_staged_declared(struct memory_commit *commit, uint64_t size);

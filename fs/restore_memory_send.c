@@ -66,9 +66,9 @@ int memory_update(struct memory_commit *commit, const char *method, const struct
 
 /* --- crews --- */
 
-struct memory_crew memory_crew_of(const struct memory_commit *commit, unsigned n_threads)
+struct fs_crew fs_crew_of(const struct memory_commit *commit, unsigned n_threads)
 {
-    return (struct memory_crew){
+    return (struct fs_crew){
         .target = commit->owner->target,
         .cancel = commit->run->cancel,
         .lease = commit->run->lease,
@@ -83,16 +83,16 @@ struct once {
     bool is_taken;
 };
 
-static enum memory_take once_take(void *arg, struct memory_task *out)
+static enum fs_crew_take once_take(void *arg, struct fs_crew_task *out)
 {
     struct once *once = arg;
     bool is_first = !once->is_taken;
     once->is_taken = true;
-    *out = (struct memory_task){.n = 1};
-    return is_first ? MEMORY_TAKE_TASK : MEMORY_TAKE_NONE;
+    *out = (struct fs_crew_task){.n = 1};
+    return is_first ? FS_CREW_TASK : FS_CREW_NONE;
 }
 
-static int once_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int once_work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
                      const atomic_bool *stop, struct ic_error *err)
 {
     (void)task;
@@ -106,13 +106,13 @@ int memory_once(struct memory_commit *commit, int64_t patience_ns,
                 struct ic_error *err)
 {
     struct once once = {.work = work, .arg = arg};
-    struct memory_crew crew = memory_crew_of(commit, 1);
+    struct fs_crew crew = fs_crew_of(commit, 1);
     crew.take = once_take;
     crew.work = once_work;
     crew.arg = &once;
     if (patience_ns > 0)
         crew.patience_ns = patience_ns;
-    return memory_crew_run(&crew, err);
+    return fs_crew_run(&crew, err);
 }
 
 /* --- sending the plan --- */
@@ -127,8 +127,8 @@ void memory_sending_init(struct memory_sending *sending, struct memory_commit *c
                  sender->chunk_max > 0 ? sender->chunk_max : MEMORY_CHUNK_MAX);
 }
 
-enum memory_take memory_sending_take(struct memory_sending *sending, uint64_t n_ready,
-                                     struct memory_task *out)
+enum fs_crew_take memory_sending_take(struct memory_sending *sending, uint64_t n_ready,
+                                      struct fs_crew_task *out)
 {
     const struct memory_plan *plan = &sending->commit->plan;
     uint64_t step = sending->sender->step;
@@ -136,16 +136,16 @@ enum memory_take memory_sending_take(struct memory_sending *sending, uint64_t n_
     struct memory_run run;
     if (!memory_plan_find(plan, sending->next, sending->max_pages, &run) ||
         (!is_ready && run.first >= n_ready))
-        return is_ready ? MEMORY_TAKE_NONE : MEMORY_TAKE_LATER;
+        return is_ready ? FS_CREW_NONE : FS_CREW_LATER;
     if (!is_ready && run.first + run.n >= n_ready && run.n < sending->max_pages)
-        return MEMORY_TAKE_LATER; /* it may turn out to be longer */
-    if (step > 0) {               /* whole steps */
+        return FS_CREW_LATER; /* it may turn out to be longer */
+    if (step > 0) {           /* whole steps */
         run.first -= run.first % step;
         run.n = plan->n_pages - run.first < step ? plan->n_pages - run.first : step;
     }
     sending->next = run.first + run.n;
-    *out = (struct memory_task){run.first, run.n, run.n};
-    return MEMORY_TAKE_TASK;
+    *out = (struct fs_crew_task){run.first, run.n, run.n};
+    return FS_CREW_TASK;
 }
 
 /* A part was too large: for good, so that not every call finds it out for itself. */
@@ -182,7 +182,7 @@ static int send_part(struct memory_sending *sending, uint64_t off, uint8_t *buff
 }
 
 /* Small parts are many at once: each has memory for itself alone. */
-int memory_sending_work(struct memory_sending *sending, const struct memory_task *task,
+int memory_sending_work(struct memory_sending *sending, const struct fs_crew_task *task,
                         const atomic_bool *stop, struct ic_error *err)
 {
     uint64_t off = task->first * MEMORY_PAGE;
@@ -196,26 +196,26 @@ int memory_sending_work(struct memory_sending *sending, const struct memory_task
     return result;
 }
 
-static enum memory_take send_take(void *arg, struct memory_task *out)
+static enum fs_crew_take send_take(void *arg, struct fs_crew_task *out)
 {
     struct memory_sending *sending = arg;
     return memory_sending_take(sending, sending->commit->plan.n_pages, out);
 }
 
-static int send_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int send_work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
                      const atomic_bool *stop, struct ic_error *err)
 {
     (void)buffer;
     return memory_sending_work(arg, task, stop, err);
 }
 
-struct memory_crew memory_sending_crew(const struct memory_commit *commit, uint64_t n_parts)
+struct fs_crew memory_sending_crew(const struct memory_commit *commit, uint64_t n_parts)
 {
     unsigned n = commit->owner->n_inflight;
-    struct memory_crew crew = memory_crew_of(commit, n > 1 ? n * SMALL_CALLS : 1);
+    struct fs_crew crew = fs_crew_of(commit, n > 1 ? n * SMALL_CALLS : 1);
     crew.weight_max = n * (MEMORY_CHUNK_MAX / MEMORY_PAGE);
-    if (crew.n_threads > MEMORY_CREW_MAX)
-        crew.n_threads = MEMORY_CREW_MAX;
+    if (crew.n_threads > FS_CREW_MAX)
+        crew.n_threads = FS_CREW_MAX;
     if (n_parts < crew.n_threads)
         crew.n_threads = (unsigned)n_parts;
     return crew;
@@ -226,10 +226,10 @@ int memory_send(struct memory_commit *commit, const struct memory_sender *sender
 {
     struct memory_sending sending;
     memory_sending_init(&sending, commit, sender);
-    struct memory_crew crew =
+    struct fs_crew crew =
         memory_sending_crew(commit, memory_plan_count(&commit->plan, sending.max_pages));
     crew.take = send_take;
     crew.work = send_work;
     crew.arg = &sending;
-    return commit->plan.n_set > 0 ? memory_crew_run(&crew, err) : 0;
+    return commit->plan.n_set > 0 ? fs_crew_run(&crew, err) : 0;
 }

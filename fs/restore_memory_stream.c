@@ -9,11 +9,11 @@ struct stream {
     struct memory_sending sending;
 };
 
-static enum memory_take stream_take(void *arg, struct memory_task *out)
+static enum fs_crew_take stream_take(void *arg, struct fs_crew_task *out)
 {
     struct stream *stream = arg;
-    enum memory_take taken = memory_comparison_take(&stream->comparison, out);
-    if (taken == MEMORY_TAKE_TASK)
+    enum fs_crew_take taken = memory_comparison_take(&stream->comparison, out);
+    if (taken == FS_CREW_TASK)
         return taken;
     pthread_mutex_lock(&stream->comparison.lock);
     taken = memory_sending_take(&stream->sending, stream->comparison.n_ready, out);
@@ -30,7 +30,7 @@ static void tell(struct stream *stream)
     pthread_mutex_unlock(&stream->comparison.lock);
 }
 
-static int stream_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int stream_work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
                        const atomic_bool *stop, struct ic_error *err)
 {
     (void)buffer;
@@ -46,7 +46,7 @@ int memory_stream(struct memory_commit *commit, enum memory_compare how, bool ke
                   const struct memory_sender *sender, struct ic_error *err)
 {
     struct stream stream;
-    struct memory_crew crew = memory_sending_crew(commit, commit->plan.n_pages);
+    struct fs_crew crew = memory_sending_crew(commit, commit->plan.n_pages);
     int result = memory_comparison_init(&stream.comparison, commit, how, keeps_zeros, err);
     if (result < 0)
         return result;
@@ -54,7 +54,7 @@ int memory_stream(struct memory_commit *commit, enum memory_compare how, bool ke
     crew.take = stream_take;
     crew.work = stream_work;
     crew.arg = &stream;
-    result = commit->plan.n_pages > 0 ? memory_crew_run(&crew, err) : 0;
+    result = commit->plan.n_pages > 0 ? fs_crew_run(&crew, err) : 0;
     memory_comparison_fini(&stream.comparison);
     return result;
 }

@@ -56,13 +56,13 @@ struct reading {
     bool is_after;
 };
 
-static enum memory_take reading_take(void *arg, struct memory_task *out)
+static enum fs_crew_take reading_take(void *arg, struct fs_crew_task *out)
 {
     struct reading *reading = arg;
     if (reading->next == reading->commit->verify.n_witnesses)
-        return MEMORY_TAKE_NONE;
-    *out = (struct memory_task){.first = reading->next++, .n = 1};
-    return MEMORY_TAKE_TASK;
+        return FS_CREW_NONE;
+    *out = (struct fs_crew_task){.first = reading->next++, .n = 1};
+    return FS_CREW_TASK;
 }
 
 static int fail_memory(struct ic_error *err)
@@ -104,7 +104,7 @@ static int read_after(struct memory_commit *commit, struct memory_witness *witne
                : 0;
 }
 
-static int reading_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int reading_work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
                         const atomic_bool *stop, struct ic_error *err)
 {
     const struct reading *reading = arg;
@@ -117,7 +117,7 @@ static int read_witnesses(struct memory_commit *commit, bool is_after, int64_t p
                           struct ic_error *err)
 {
     struct reading reading = {.commit = commit, .is_after = is_after};
-    struct memory_crew crew = memory_crew_of(commit, MEMORY_WITNESSES);
+    struct fs_crew crew = fs_crew_of(commit, MEMORY_WITNESSES);
     if (crew.n_threads > commit->verify.n_witnesses)
         crew.n_threads = (unsigned)commit->verify.n_witnesses;
     crew.patience_ns = patience_ns;
@@ -125,7 +125,7 @@ static int read_witnesses(struct memory_commit *commit, bool is_after, int64_t p
     crew.take = reading_take;
     crew.work = reading_work;
     crew.arg = &reading;
-    return crew.n_threads > 0 ? memory_crew_run(&crew, err) : 0;
+    return crew.n_threads > 0 ? fs_crew_run(&crew, err) : 0;
 }
 
 /* Those that are there already say nothing. */

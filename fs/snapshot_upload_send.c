@@ -1,5 +1,5 @@
 /* The bytes, there and back: see snapshot_upload.h. */
-#include "fs/restore_memory_crew.h"
+#include "fs/crew.h"
 #include "fs/snapshot_upload_impl.h"
 #include "ic/snapshot_upload.h"
 #include "ic/wait.h"
@@ -70,36 +70,36 @@ static void end_piece(struct pass *pass, uint64_t number, size_t len)
 /* --- tasks: a send weighs something, a read does not; the one past all pieces is the metadata ---
  */
 
-static enum memory_take take_locked(struct carry *carry, struct memory_task *out)
+static enum fs_crew_take take_locked(struct carry *carry, struct fs_crew_task *out)
 {
     const struct fs_snapshot_plan *plan = &carry->session->plan;
     uint64_t number;
     bool has_more = fs_snapshot_plan_next(plan, carry->sends.next, &number);
     if (has_more && carry->sends.n_under_way < N_SENDING) {
         begin_piece(&carry->sends, number);
-        *out = (struct memory_task){.first = number, .n = 1, .weight = 1};
-        return MEMORY_TAKE_TASK;
+        *out = (struct fs_crew_task){.first = number, .n = 1, .weight = 1};
+        return FS_CREW_TASK;
     }
     bool all_sent = !has_more && carry->sends.n_under_way == 0;
     uint64_t frontier = all_sent ? plan->n_pieces : frontier_of(&carry->sends);
     if (all_sent && !carry->asked_metadata) {
         carry->asked_metadata = true;
-        *out = (struct memory_task){.first = plan->n_pieces, .n = 1};
-        return MEMORY_TAKE_TASK;
+        *out = (struct fs_crew_task){.first = plan->n_pieces, .n = 1};
+        return FS_CREW_TASK;
     }
     if (fs_snapshot_plan_next(plan, carry->reads.next, &number) && number < frontier) {
         begin_piece(&carry->reads, number);
-        *out = (struct memory_task){.first = number, .n = 1};
-        return MEMORY_TAKE_TASK;
+        *out = (struct fs_crew_task){.first = number, .n = 1};
+        return FS_CREW_TASK;
     }
-    return all_sent ? MEMORY_TAKE_NONE : MEMORY_TAKE_LATER;
+    return all_sent ? FS_CREW_NONE : FS_CREW_LATER;
 }
 
-static enum memory_take take(void *arg, struct memory_task *out)
+static enum fs_crew_take take(void *arg, struct fs_crew_task *out)
 {
     struct carry *carry = arg;
     pthread_mutex_lock(&carry->lock);
-    enum memory_take taken = take_locked(carry, out);
+    enum fs_crew_take taken = take_locked(carry, out);
     pthread_mutex_unlock(&carry->lock);
     return taken;
 }
@@ -128,7 +128,7 @@ static void note_sent(struct carry *carry, uint64_t n_sent)
     (void)snapshot_session_note(carry->session, &ignored);
 }
 
-static void note_done(struct carry *carry, const struct memory_task *task, size_t len)
+static void note_done(struct carry *carry, const struct fs_crew_task *task, size_t len)
 {
     int64_t now_ns = ic_wait_now_ns();
     pthread_mutex_lock(&carry->lock);
@@ -170,7 +170,7 @@ static int send_bytes(const struct snapshot_session *session, const struct fs_sn
                                    err);
 }
 
-static int send_piece(struct carry *carry, const struct memory_task *task, const atomic_bool *stop,
+static int send_piece(struct carry *carry, const struct fs_crew_task *task, const atomic_bool *stop,
                       struct ic_error *err)
 {
     const struct snapshot_session *session = carry->session;
@@ -222,7 +222,7 @@ static int compare_bytes(const struct fs_snapshot_plan *plan, const struct fs_sn
     return result;
 }
 
-static int compare_piece(struct carry *carry, const struct memory_task *task,
+static int compare_piece(struct carry *carry, const struct fs_crew_task *task,
                          const atomic_bool *stop, struct ic_error *err)
 {
     const struct snapshot_session *session = carry->session;
@@ -290,8 +290,8 @@ static int compare_metadata(const struct snapshot_session *session, const atomic
 
 /* --- both --- */
 
-static int work(void *arg, const struct memory_task *task, uint8_t *buffer, const atomic_bool *stop,
-                struct ic_error *err)
+static int work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
+                const atomic_bool *stop, struct ic_error *err)
 {
     struct carry *carry = arg;
     (void)buffer;
@@ -313,7 +313,7 @@ int snapshot_session_carry(struct snapshot_session *session, struct ic_error *er
         .sends = {.next = n_sent, .n_total = plan->n_bytes - bytes_before(plan, n_sent)},
         .reads = {.n_total = plan->n_bytes},
     };
-    const struct memory_crew crew = {
+    const struct fs_crew crew = {
         .target = session->upload->config.target,
         .cancel = io.cancel,
         .patience_ns = PATIENCE_NS,
@@ -324,7 +324,7 @@ int snapshot_session_carry(struct snapshot_session *session, struct ic_error *er
     };
     pthread_mutex_init(&carry.lock, NULL);
     say_locked(&carry, carry.started_ns);
-    int result = memory_crew_run(&crew, err);
+    int result = fs_crew_run(&crew, err);
     /* What differs is not there: the next run sends all of it. */
     bool differs = result < 0 && err->code == IC_E_REJECTED && err->reject_code == 0;
     note_sent(&carry, differs ? 0 : frontier_of(&carry.sends));

@@ -13,7 +13,7 @@
 
 /* IC resource limits: a module, and an ingress message, of which the rest of the call takes less
  * than ENVELOPE_MAX (icp leaves 500 bytes to it). */
-#define MODULE_MAX   ((size_t)100 << 20)
+#define MODULE_MAX   (FS_MODULE_CHUNKS_MAX * FS_MODULE_CHUNK_SIZE)
 #define MESSAGE_MAX  ((size_t)2 << 20)
 #define ENVELOPE_MAX ((size_t)4096)
 

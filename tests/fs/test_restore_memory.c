@@ -83,12 +83,12 @@ static void test_sending_take(void)
     for (int round = 0; round < 300; round++) {
         struct memory_commit commit = {0};
         struct memory_sending sending;
-        struct memory_task task;
+        struct fs_crew_task task;
         unsigned sent[N] = {0};
         bool want[N];
         uint64_t n_calls = 0;
         uint64_t n_ready = 0;
-        enum memory_take taken;
+        enum fs_crew_take taken;
         is_once = memory_plan_init(&commit.plan, N) == 0 && is_once;
         memory_sending_init(&sending, &commit, &sender);
         for (uint64_t i = 0; i < N; i++)
@@ -100,13 +100,13 @@ static void test_sending_take(void)
             for (uint64_t i = n_ready; i < ahead && i < N; i++)
                 if (want[i] && (i < known || rand() % 2 == 0))
                     memory_plan_set(&commit.plan, i, 1);
-            while ((taken = memory_sending_take(&sending, known, &task)) == MEMORY_TAKE_TASK) {
+            while ((taken = memory_sending_take(&sending, known, &task)) == FS_CREW_TASK) {
                 n_calls++;
                 is_once = is_once && task.weight == task.n && task.n >= 1 && task.n <= MAX;
                 for (uint64_t i = task.first; i < task.first + task.n; i++)
                     sent[i]++;
             }
-            is_once = is_once && taken == (known < N ? MEMORY_TAKE_LATER : MEMORY_TAKE_NONE);
+            is_once = is_once && taken == (known < N ? FS_CREW_LATER : FS_CREW_NONE);
         }
         for (uint64_t i = 0; i < N; i++)
             is_once = is_once && sent[i] == want[i];
@@ -129,18 +129,18 @@ struct relay {
     unsigned n_taken;
 };
 
-static enum memory_take relay_take(void *arg, struct memory_task *out)
+static enum fs_crew_take relay_take(void *arg, struct fs_crew_task *out)
 {
     struct relay *relay = arg;
     if (relay->n_taken == 4 * ROUNDS)
-        return MEMORY_TAKE_NONE;
+        return FS_CREW_NONE;
     if (relay->n_taken > atomic_load(&relay->n_done) / 4 * 4 + 3)
-        return MEMORY_TAKE_LATER;
-    *out = (struct memory_task){.first = relay->n_taken++, .n = 1, .weight = 2};
-    return MEMORY_TAKE_TASK;
+        return FS_CREW_LATER;
+    *out = (struct fs_crew_task){.first = relay->n_taken++, .n = 1, .weight = 2};
+    return FS_CREW_TASK;
 }
 
-static int relay_work(void *arg, const struct memory_task *task, uint8_t *buffer,
+static int relay_work(void *arg, const struct fs_crew_task *task, uint8_t *buffer,
                       const atomic_bool *stop, struct ic_error *err)
 {
     struct relay *relay = arg;
@@ -161,7 +161,7 @@ static void test_crew(void)
     for (unsigned n = 1; n <= 9; n += 4) {
         struct relay relay = {0};
         struct ic_error err = {0};
-        const struct memory_crew crew = {
+        const struct fs_crew crew = {
             .target = &target,
             .patience_ns = INT64_C(60000000000),
             .n_threads = n,
@@ -170,7 +170,7 @@ static void test_crew(void)
             .work = relay_work,
             .arg = &relay,
         };
-        TAP_INT(memory_crew_run(&crew, &err), 0, "a crew");
+        TAP_INT(fs_crew_run(&crew, &err), 0, "a crew");
         TAP_OK(relay.n_done == 4 * ROUNDS && !relay.is_too_much,
                "does all that comes later, and never too much at once");
     }
@@ -250,9 +250,8 @@ static void test_passing(void)
     const struct ic_error lost = {.code = IC_E_UNKNOWN_OUTCOME};
     const struct ic_error trap = {.code = IC_E_REJECTED, .reject_code = 5};
     const struct ic_error denied = {.code = IC_E_DENIED};
-    TAP_OK(memory_crew_may_pass(&gateway) && memory_crew_may_pass(&lost), "what may pass");
-    TAP_OK(!memory_crew_may_pass(&bad) && !memory_crew_may_pass(&trap) &&
-               !memory_crew_may_pass(&denied),
+    TAP_OK(fs_crew_may_pass(&gateway) && fs_crew_may_pass(&lost), "what may pass");
+    TAP_OK(!fs_crew_may_pass(&bad) && !fs_crew_may_pass(&trap) && !fs_crew_may_pass(&denied),
            "what does not");
 }
 

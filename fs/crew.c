@@ -1,4 +1,4 @@
-#include "fs/restore_memory_crew.h"
+#include "fs/crew.h"
 
 #include "ic/wait.h"
 
@@ -10,7 +10,7 @@
 #define PAUSE_MAX_NS   (5 * IC_NS_PER_SEC)
 
 struct watch {
-    const struct memory_crew *crew;
+    const struct fs_crew *crew;
     atomic_bool stop; /* everybody ends as soon as he can */
 
     pthread_mutex_t lock;
@@ -24,7 +24,7 @@ struct watch {
     struct ic_error trouble; /* guarded by lock: the last failure that may pass */
 };
 
-bool memory_crew_may_pass(const struct ic_error *err)
+bool fs_crew_may_pass(const struct ic_error *err)
 {
     switch ((int)err->code) {
     case IC_E_TIMEOUT:
@@ -59,13 +59,13 @@ static bool is_too_much_locked(const struct watch *watch, uint64_t weight)
 }
 
 /* The next task, as soon as there is one. */
-static bool take_locked(struct watch *watch, struct memory_task *out)
+static bool take_locked(struct watch *watch, struct fs_crew_task *out)
 {
     while (!watch->is_done && !atomic_load(&watch->stop)) {
-        enum memory_take taken = watch->crew->take(watch->crew->arg, out);
-        if (taken == MEMORY_TAKE_TASK)
+        enum fs_crew_take taken = watch->crew->take(watch->crew->arg, out);
+        if (taken == FS_CREW_TASK)
             return true;
-        if (taken == MEMORY_TAKE_NONE)
+        if (taken == FS_CREW_NONE)
             watch->is_done = true;
         else
             (void)!ic_wait_cond(&watch->changed, &watch->lock, INT64_MAX, NULL);
@@ -74,7 +74,7 @@ static bool take_locked(struct watch *watch, struct memory_task *out)
 }
 
 /* The next task, as soon as it may be begun. */
-static bool take(struct watch *watch, struct memory_task *out)
+static bool take(struct watch *watch, struct fs_crew_task *out)
 {
     pthread_mutex_lock(&watch->lock);
     bool has_one = take_locked(watch, out);
@@ -93,7 +93,7 @@ static bool try_again(struct watch *watch, int result, const struct ic_error *er
                       int64_t *pause_ns)
 {
     pthread_mutex_lock(&watch->lock);
-    if (!memory_crew_may_pass(err) || atomic_load(&watch->stop))
+    if (!fs_crew_may_pass(err) || atomic_load(&watch->stop))
         end_locked(watch, result, err);
     else
         watch->trouble = *err;
@@ -106,9 +106,9 @@ static bool try_again(struct watch *watch, int result, const struct ic_error *er
     return goes_on;
 }
 
-static void do_task(struct watch *watch, const struct memory_task *task, uint8_t *buffer)
+static void do_task(struct watch *watch, const struct fs_crew_task *task, uint8_t *buffer)
 {
-    const struct memory_crew *crew = watch->crew;
+    const struct fs_crew *crew = watch->crew;
     int64_t pause_ns = PAUSE_FIRST_NS;
     int result;
     do {
@@ -127,7 +127,7 @@ static void do_task(struct watch *watch, const struct memory_task *task, uint8_t
 static void *work(void *arg)
 {
     struct watch *watch = arg;
-    struct memory_task task;
+    struct fs_crew_task task;
     uint8_t *buffer = malloc(watch->crew->buffer_size + 1);
     struct ic_error err = {0};
     while (buffer && take(watch, &task))
@@ -145,7 +145,7 @@ static void *work(void *arg)
 /* Is there a reason to end that no worker sees? */
 static void look_locked(struct watch *watch)
 {
-    const struct memory_crew *crew = watch->crew;
+    const struct fs_crew *crew = watch->crew;
     struct ic_error err = {0};
     int result = 0;
     if (crew->cancel && atomic_load(crew->cancel))
@@ -186,16 +186,16 @@ static void watch_over(struct watch *watch)
     pthread_mutex_unlock(&watch->lock);
 }
 
-int memory_crew_run(const struct memory_crew *crew, struct ic_error *err)
+int fs_crew_run(const struct fs_crew *crew, struct ic_error *err)
 {
     struct watch watch = {.crew = crew, .good_ns = ic_wait_now_ns()};
-    pthread_t threads[MEMORY_CREW_MAX];
+    pthread_t threads[FS_CREW_MAX];
     unsigned n = 0;
     if (ic_wait_cond_init(&watch.changed) < 0)
         return ic_fail(err, IC_E_NO_MEMORY, "out of memory");
     pthread_mutex_init(&watch.lock, NULL);
     pthread_mutex_lock(&watch.lock);
-    while (n < crew->n_threads && n < MEMORY_CREW_MAX &&
+    while (n < crew->n_threads && n < FS_CREW_MAX &&
            pthread_create(&threads[n], NULL, work, &watch) == 0)
         n++;
     watch.n_running = n;
