@@ -55,7 +55,41 @@ static bool is_other(const struct snapshot_session *session, const struct ic_sna
     return fs_snapshot_upload_state_of(session->upload, id) != FS_SNAPSHOT_UPLOAD_NONE;
 }
 
-/* Is it one that this call would have made? */
+static bool is_zero(struct ic_view bytes)
+{
+    return bytes.len == 0 ||
+           (bytes.bytes[0] == 0 && memcmp(bytes.bytes, bytes.bytes + 1, bytes.len - 1) == 0);
+}
+
+/* Nobody has sent anything of it, as far as its beginnings tell: the module's, where whoever
+ * uploads begins, is never zero. */
+static int is_untouched(const struct snapshot_session *session, const struct ic_snapshot_id *id,
+                        const struct ic_snapshot_metadata *m, bool *out, struct ic_error *err)
+{
+    const struct fs_target *target = session->upload->config.target;
+    const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
+    const uint64_t sizes[] = {
+        [IC_SNAPSHOT_WASM_MODULE] = m->wasm_module_size,
+        [IC_SNAPSHOT_WASM_MEMORY] = m->wasm_memory_size,
+        [IC_SNAPSHOT_STABLE_MEMORY] = m->stable_memory_size,
+    };
+    int result = 0;
+    *out = m->n_chunks == 0;
+    for (size_t i = 0; result == 0 && *out && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t len = sizes[i] < IC_SNAPSHOT_SLICE_MAX ? (size_t)sizes[i] : IC_SNAPSHOT_SLICE_MAX;
+        struct ic_snapshot_data data = {0};
+        if (len == 0)
+            continue;
+        result = ic_snapshot_read(target->agent, &target->canister, id, (enum ic_snapshot_blob)i, 0,
+                                  len, &io, &data, err);
+        *out = result == 0 && is_zero(data.bytes);
+        ic_snapshot_data_fini(&data);
+    }
+    return result;
+}
+
+/* Is it one that this call would have made, of which nobody knew? What is of somebody else would be
+ * overwritten. */
 static int is_ours(const struct snapshot_session *session, const struct ic_snapshot_id *id,
                    bool *out, struct ic_error *err)
 {
@@ -70,8 +104,10 @@ static int is_ours(const struct snapshot_session *session, const struct ic_snaps
            m.wasm_memory_size == mine->wasm_memory_size &&
            m.stable_memory_size == mine->stable_memory_size &&
            ic_view_equal(m.certified_data, mine->certified_data);
+    if (*out)
+        result = is_untouched(session, id, &m, out, err);
     ic_snapshot_metadata_fini(&m);
-    return 0;
+    return result;
 }
 
 /* By what there is now and was not before. Returns 1: the note holds the id. 0: there is none. */

@@ -496,6 +496,18 @@ describe('what ends it', () => {
     await end(again, id);
   });
 
+  test('... and what somebody else has sent into one like it stays as it is', async () => {
+    const { other, mine, again } = await lostReply();
+    const theirs = await manager.declare({ stable_memory_size: BigInt(SIZE) });
+    await manager.write(theirs, 12345n, Buffer.from('theirs'));
+    assert.equal(idIn(await done(again, 'snapshot upload mine')), mine);
+    const kept = await readFile(again.path('snapshots', theirs, 'stable_memory.bin'));
+    assert.equal(kept.toString('latin1', 12345, 12351), 'theirs');
+    assert.ok(kept.subarray(20000).equals(Buffer.alloc(SIZE - 20000)), 'nothing else was written');
+    for (const id of [other, theirs]) await manager.delete(id);
+    await end(again, mine);
+  });
+
   test('... and if there is none, one is made', async () => {
     const { other, mine, again } = await lostReply();
     for (const id of [other, mine]) await manager.delete(id);
