@@ -11,10 +11,12 @@
 #include <time.h>
 
 /* How many queries and updates may be in flight (gate.h): at first, and at most. */
-#define QUERIES_START 16
-#define QUERIES_MAX   32
-#define UPDATES_START 128 /* 64 that send, and 64 that read */
-#define UPDATES_MAX   160
+#define QUERIES_MAX 32
+#define UPDATES_MAX 160
+/* So few that all come in time on a slow line; where they come quickly there are four times as many
+ * with each round trip. */
+#define START 4
+#define CLIMB 3
 
 /* --- set-up --- */
 
@@ -82,10 +84,10 @@ static int init_gates(struct ic_agent *agent, const struct ic_agent_config *conf
         queries = QUERIES_MAX;
     if (updates == 0 || updates > UPDATES_MAX)
         updates = UPDATES_MAX;
-    int rc = ic_gate_init(&agent->gate, "queries", QUERIES_START, queries);
+    int rc = ic_gate_init(&agent->gate, "queries", START, queries, CLIMB);
     if (rc != 0)
         return rc;
-    rc = ic_gate_init(&agent->update_gate, "updates", UPDATES_START, updates);
+    rc = ic_gate_init(&agent->update_gate, "updates", START, updates, CLIMB);
     if (rc != 0)
         ic_gate_fini(&agent->gate);
     return rc;

@@ -117,7 +117,7 @@ void ic_reply_fini(struct ic_reply *reply);
  * reply_max  longest reply to accept, bytes of Candid
  * out        fills; to be released with ic_reply_fini
  *
- * At most the limit in force (16, adapting) of queries are in flight at once; others wait.
+ * At most the limit in force (4, adapting) of queries are in flight at once; others wait.
  */
 int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, const char *method,
                    const uint8_t *arg, size_t arg_len, size_t reply_max, const struct ic_io *io,
@@ -151,7 +151,7 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  * machine that answered, certified by nobody: one that lies can have a call made twice by a caller
  * who makes it anew, not more. Where twice does harm: IC_UPDATE_CERTIFIED below.
  *
- * At most the limit in force (128, adapting) of updates are in flight at once, from their first
+ * At most the limit in force (4, adapting) of updates are in flight at once, from their first
  * byte to their outcome; others wait. HTTP 429 and 503 lower it, and after a Retry-After none
  * begins before that time.
  */

@@ -66,10 +66,12 @@ static int exchange(struct ic_agent *agent, struct query *q, const struct ic_io 
         else if (!response->replied && response->reject_code == 2)
             result = IC_GATE_OVERLOADED;
         else
-            result = IC_GATE_GOOD;
+            result = ic_gate_judge(&pass, q->arg_len, reply->len, reply->receive_ns);
     } else if (err->http_status == 429 || err->http_status == 503) {
         result = IC_GATE_OVERLOADED;
         retry_after_ms = err->retry_after_ms;
+    } else if (err->code == IC_E_TIMEOUT) {
+        result = ic_gate_judge_timeout(&pass);
     }
     ic_gate_leave(&agent->gate, &pass, result, retry_after_ms);
     return rc;

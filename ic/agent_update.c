@@ -249,10 +249,13 @@ static bool is_overload(const struct ic_error *err)
     return err->http_status == 429 || err->http_status == 503 || err->reject_code == 2;
 }
 
-static void note_load(struct course *u, int rc, const struct ic_error *err)
+static void note_load(struct course *u, int rc, size_t received, int64_t receive_ns,
+                      const struct ic_error *err)
 {
     if (rc == 0 && u->load == IC_GATE_NEUTRAL) {
-        u->load = IC_GATE_GOOD;
+        u->load = ic_gate_judge(&u->pass, u->update->body.len, received, receive_ns);
+    } else if (rc != 0 && err->code == IC_E_TIMEOUT && u->load == IC_GATE_NEUTRAL) {
+        u->load = ic_gate_judge_timeout(&u->pass);
     } else if (rc != 0 && is_overload(err)) {
         u->load = IC_GATE_OVERLOADED;
         u->retry_after_ms = err->retry_after_ms;
@@ -263,6 +266,8 @@ static int send_copy(struct ic_agent *agent, struct course *u, const struct ic_i
                      struct ic_reply *out, struct ic_error *err)
 {
     struct ic_http_reply reply;
+    size_t received = 0;
+    int64_t receive_ns = 0;
     int rc = take_place(agent, u, io, err);
     if (rc != 0)
         return rc;
@@ -277,6 +282,8 @@ static int send_copy(struct ic_agent *agent, struct course *u, const struct ic_i
     if (u->known == UNSENT && (reply.resent || (reply.sent && !is_word_enough)))
         u->known = IN_DOUBT;
     if (rc == 0) {
+        received = reply.len;
+        receive_ns = reply.receive_ns;
         rc = read_answer(agent, u, &reply, io, out, err);
         ic_http_reply_fini(&reply);
     } else if (!is_not_taken(reply.sent, err)) {
@@ -284,7 +291,7 @@ static int send_copy(struct ic_agent *agent, struct course *u, const struct ic_i
     } else if (err->http_status != 0) {
         u->refusal = *err;
     }
-    note_load(u, rc, err);
+    note_load(u, rc, received, receive_ns, err);
     return rc;
 }
 

@@ -9,9 +9,14 @@
 enum { WAITED_FOR, AHEAD, N_KINDS };
 #define OVERTAKE_MAX 3
 
-int ic_gate_init(struct ic_gate *gate, const char *what, unsigned start, unsigned cap)
+int ic_gate_init(struct ic_gate *gate, const char *what, unsigned start, unsigned cap,
+                 unsigned climb)
 {
-    *gate = (struct ic_gate){.what = what, .cap = cap, .limit = start < cap ? start : cap};
+    *gate = (struct ic_gate){.what = what,
+                             .cap = cap,
+                             .limit = start < cap ? start : cap,
+                             .slow_until = climb > 0 ? cap : 0,
+                             .step = climb};
     int rc = pthread_mutex_init(&gate->lock, NULL);
     if (rc != 0)
         return -rc;
@@ -85,9 +90,10 @@ static int wait_locked(struct ic_gate *gate, unsigned kind, const struct ic_io *
     return rc;
 }
 
-static void pass_locked(struct ic_gate *gate, unsigned kind)
+static void pass_locked(struct ic_gate *gate, unsigned kind, int64_t now)
 {
-    gate->in_flight++;
+    if (++gate->in_flight >= gate->limit)
+        gate->full_ns = now;
     bool overtakes = kind == WAITED_FOR && gate->n_waiting[AHEAD] > 0;
     gate->n_overtaken = overtakes ? gate->n_overtaken + 1 : 0;
 }
@@ -99,8 +105,8 @@ int ic_gate_enter(struct ic_gate *gate, const struct ic_io *io, struct ic_gate_p
     unsigned kind = io->is_ahead ? AHEAD : WAITED_FOR;
     int rc = wait_locked(gate, kind, io);
     if (rc == 0) {
-        pass_locked(gate, kind);
         out->entered_ns = ic_wait_now_ns();
+        pass_locked(gate, kind, out->entered_ns);
     }
     wake_next_locked(gate);
     int64_t pause_ns = gate->not_before_ns - ic_wait_now_ns();
@@ -126,12 +132,23 @@ static bool is_older_than_cut_locked(const struct ic_gate *gate, const struct ic
 }
 
 /* A refusal on the way back up, after a pause, halves what it was on the way to: the one call that
- * asks whether the pause was long enough says nothing about how many may follow it. */
+ * asks whether the pause was long enough says nothing about how many may follow it. The first climb
+ * was on its way to nothing that anybody knew. */
 static void cut_locked(struct ic_gate *gate, int64_t now)
 {
-    unsigned from = gate->limit > gate->slow_until ? gate->limit : gate->slow_until;
+    bool is_way_back = gate->step == 1 && gate->slow_until > gate->limit;
+    unsigned from = is_way_back ? gate->slow_until : gate->limit;
     gate->limit = gate->limit > 1 ? gate->limit / 2 : 1;
     gate->slow_until = from > 1 ? from / 2 : 1;
+    gate->step = 1;
+    gate->n_good = 0;
+    gate->cut_ns = now;
+}
+
+/* What fills the line may be gone soon: the limit climbs again as soon as calls are quick. */
+static void shrink_locked(struct ic_gate *gate, int64_t now)
+{
+    gate->limit = gate->limit > 1 ? gate->limit / 2 : 1;
     gate->n_good = 0;
     gate->cut_ns = now;
 }
@@ -144,14 +161,49 @@ static void pause_locked(struct ic_gate *gate, int64_t until)
     wake_all_locked(gate); /* who waits for a place must now wait for the time */
 }
 
-static void grow_locked(struct ic_gate *gate)
+/* Below slow_until a success counts if the gate was full at some time during the call, so that all
+ * of a round trip do; above it only while it is. Not full, it proves nothing about more. */
+static void grow_locked(struct ic_gate *gate, const struct ic_gate_pass *pass)
 {
-    if (gate->in_flight < gate->limit || gate->limit >= gate->cap)
-        return; /* not full: success proves nothing about more */
-    if (gate->limit >= gate->slow_until && ++gate->n_good < gate->limit)
+    bool is_slow_start = gate->limit < gate->slow_until;
+    unsigned room = gate->cap - gate->limit;
+    if (room == 0 ||
+        (is_slow_start ? gate->full_ns < pass->entered_ns : gate->in_flight < gate->limit))
+        return;
+    if (!is_slow_start && ++gate->n_good < gate->limit)
         return;
     gate->n_good = 0;
-    gate->limit++; /* leaving wakes one, which wakes the next */
+    /* Leaving wakes one, which wakes the next. */
+    gate->limit += !is_slow_start ? 1 : gate->step < room ? gate->step : room;
+}
+
+/* A line that all share. What is large and comes in slowly is in the way of others: four times as
+ * many must still come within the 30 s that a reader waits (-o timeout). Where the other end sends
+ * one answer after the other the whole time tells; but no fewer are sent for that alone, because a
+ * busy subnet, too, takes ten seconds for an update. What is sent is waited for longer. */
+#define LARGE_MIN       ((size_t)256 << 10) /* bytes */
+#define RECEIVE_MORE_NS (5 * IC_NS_PER_SEC)
+#define RECEIVE_LESS_NS (10 * IC_NS_PER_SEC)
+#define REPLY_MORE_NS   (10 * IC_NS_PER_SEC)
+#define SEND_MORE_NS    (20 * IC_NS_PER_SEC)
+
+enum ic_gate_result ic_gate_judge(const struct ic_gate_pass *pass, size_t sent, size_t received,
+                                  int64_t receive_ns)
+{
+    int64_t took_ns = ic_wait_now_ns() - pass->entered_ns;
+    if (received >= LARGE_MIN && receive_ns >= RECEIVE_LESS_NS)
+        return IC_GATE_SLOW;
+    if (received >= LARGE_MIN && (receive_ns >= RECEIVE_MORE_NS || took_ns >= REPLY_MORE_NS))
+        return IC_GATE_NEUTRAL;
+    if (sent >= LARGE_MIN && took_ns >= SEND_MORE_NS)
+        return IC_GATE_NEUTRAL;
+    return IC_GATE_GOOD;
+}
+
+enum ic_gate_result ic_gate_judge_timeout(const struct ic_gate_pass *pass)
+{
+    bool was_long = ic_wait_now_ns() - pass->entered_ns >= RECEIVE_LESS_NS;
+    return was_long ? IC_GATE_SLOW : IC_GATE_NEUTRAL;
 }
 
 void ic_gate_leave(struct ic_gate *gate, const struct ic_gate_pass *pass,
@@ -167,8 +219,10 @@ void ic_gate_leave(struct ic_gate *gate, const struct ic_gate_pass *pass,
         int64_t until = now + pause_ms * IC_NS_PER_MS;
         if (pause_ms > 0 && until > gate->not_before_ns)
             pause_locked(gate, until);
+    } else if (result == IC_GATE_SLOW && tells) {
+        shrink_locked(gate, now);
     } else if (result == IC_GATE_GOOD && tells) {
-        grow_locked(gate);
+        grow_locked(gate, pass);
     }
     gate->in_flight--;
     wake_next_locked(gate);

@@ -51,6 +51,7 @@ struct ic_http_reply {
     int64_t date_ns;         /* Date header, ns since 1970; 0 when there was none */
     uint8_t *body;           /* owned (an ic_body); NULL when empty */
     size_t len;
+    int64_t receive_ns; /* from the answer's first byte to its last */
 };
 
 /* Start the network thread. Does no network I/O.

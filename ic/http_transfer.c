@@ -378,6 +378,15 @@ static int fail_transfer(const struct ic_transfer *transfer, const char *url, st
                    advise(transfer));
 }
 
+static int64_t receive_ns(const struct ic_transfer *transfer)
+{
+    curl_off_t first_us = 0;
+    curl_off_t last_us = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_us);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &last_us);
+    return last_us > first_us ? (int64_t)(last_us - first_us) * 1000 : 0;
+}
+
 /* The Date header, ns since 1970; 0 when there is none that is one. */
 static int64_t date_ns(const struct ic_transfer *transfer)
 {
@@ -415,6 +424,7 @@ int ic_transfer_finish(struct ic_transfer *transfer, const char *url, struct ic_
     reply->status = (int)status;
     reply->retry_after_ms = retry_after > 0 ? (uint32_t)retry_after * 1000 : 0;
     reply->date_ns = date_ns(transfer);
+    reply->receive_ns = receive_ns(transfer);
     reply->body = transfer->body;
     reply->len = transfer->len;
     transfer->body = NULL;

@@ -12,13 +12,12 @@
 
 TAP_STATE;
 
-/* As the agent has them for queries. */
 #define START   16
 #define CAP_MAX 32
 
 static int gate_init(struct ic_gate *gate, unsigned cap)
 {
-    return ic_gate_init(gate, "queries", START, cap);
+    return ic_gate_init(gate, "queries", START, cap, 0);
 }
 
 static struct ic_io within_ms(int64_t ms)
@@ -119,11 +118,63 @@ static void test_cap(void)
     struct ic_io io = within_ms(0);
     struct ic_error err = {0};
     struct ic_gate_pass pass;
-    TAP_INT(ic_gate_init(&gate, "updates", 1, 2), 0, "init with another start");
+    TAP_INT(ic_gate_init(&gate, "updates", 1, 2, 0), 0, "init with another start");
     TAP_INT(limit_of(&gate), 1, "starts there");
     TAP_INT(ic_gate_enter(&gate, &io, &pass, &err), -ETIMEDOUT, "no time to enter");
     TAP_OK(strstr(err.message, "among the updates") != NULL, "what was waited for, in words");
     ic_gate_fini(&gate);
+}
+
+/* One that has far to climb does so in few round trips, until it is told that there are too many.
+ */
+static void test_climb(void)
+{
+    struct ic_gate gate;
+    TAP_INT(ic_gate_init(&gate, "updates", 4, CAP_MAX, 3), 0, "init");
+    TAP_INT(round_trip(&gate, CAP_MAX, IC_GATE_GOOD), 4, "four at first");
+    TAP_INT(limit_of(&gate), 16, "then four times as many");
+    round_trip(&gate, 8, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 16, "not when so many were not there");
+    round_trip(&gate, CAP_MAX, IC_GATE_NEUTRAL);
+    TAP_INT(limit_of(&gate), 16, "not when they were not quick");
+    round_trip(&gate, CAP_MAX, IC_GATE_SLOW);
+    TAP_INT(limit_of(&gate), 8, "half, once for all that were under way");
+    round_trip(&gate, CAP_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 32, "up again, to the cap");
+    round_trip(&gate, CAP_MAX, IC_GATE_OVERLOADED);
+    round_trip(&gate, CAP_MAX, IC_GATE_GOOD);
+    TAP_INT(limit_of(&gate), 16, "after a refusal only by one for a whole window");
+    ic_gate_fini(&gate);
+}
+
+static void test_judge(void)
+{
+    static const struct {
+        int took_s;
+        size_t sent, received;
+        int receive_s;
+        enum ic_gate_result result;
+        const char *what;
+    } rows[] = {
+        {0, 2 << 20, 2 << 20, 0, IC_GATE_GOOD, "quick"},
+        {60, 100, 100, 60, IC_GATE_GOOD, "small: whatever took so long"},
+        {4, 100, 2 << 20, 4, IC_GATE_GOOD, "four times as many come within 20 s"},
+        {6, 100, 2 << 20, 6, IC_GATE_NEUTRAL, "not more"},
+        {11, 100, 2 << 20, 1, IC_GATE_NEUTRAL, "comes late, then quickly"},
+        {11, 100, 2 << 20, 11, IC_GATE_SLOW, "comes slowly"},
+        {15, 2 << 20, 100, 0, IC_GATE_GOOD, "what is sent is waited for longer"},
+        {21, 2 << 20, 100, 0, IC_GATE_NEUTRAL, "sent slowly"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ic_gate_pass pass = {ic_wait_now_ns() - rows[i].took_s * IC_NS_PER_SEC};
+        TAP_INT(
+            ic_gate_judge(&pass, rows[i].sent, rows[i].received, rows[i].receive_s * IC_NS_PER_SEC),
+            rows[i].result, rows[i].what);
+    }
+    struct ic_gate_pass young = {ic_wait_now_ns()};
+    struct ic_gate_pass old = {ic_wait_now_ns() - 11 * IC_NS_PER_SEC};
+    TAP_INT(ic_gate_judge_timeout(&young), IC_GATE_NEUTRAL, "an impatient caller");
+    TAP_INT(ic_gate_judge_timeout(&old), IC_GATE_SLOW, "a patient one");
 }
 
 /* After a Retry-After one call goes out, then two, then four: not all that waited. */
@@ -143,9 +194,9 @@ static void test_slow_start(void)
             "a refusal with a pause: from 1 again, older successes do not count");
 
     sleep_ms(50);
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 3; i++)
         round_trip(&gate, CAP_MAX, IC_GATE_GOOD);
-    TAP_INT(limit_of(&gate), 8, "each success counts up to half of what it was");
+    TAP_INT(limit_of(&gate), 8, "twice as many with each round trip, up to half of what it was");
     for (int i = 0; i < 7; i++)
         round_trip(&gate, CAP_MAX, IC_GATE_GOOD);
     TAP_INT(limit_of(&gate), 8, "from there a whole window");
@@ -402,6 +453,8 @@ int main(void)
 {
     test_limit_moves();
     test_cap();
+    test_climb();
+    test_judge();
     test_slow_start();
     test_pause();
     test_patience();
