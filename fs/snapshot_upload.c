@@ -1,4 +1,5 @@
 /* The course of an upload: see snapshot_upload.h. */
+#include "fs/change.h"
 #include "fs/snapshot_upload_impl.h"
 
 #include <errno.h>
@@ -6,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CALL_TIMEOUT_NS (UINT64_C(120) * 1000000000)
+#define DELETE_TIMEOUT_NS (UINT64_C(300) * 1000000000)
 
 /* --- notes --- */
 
@@ -231,20 +232,15 @@ int fs_snapshot_upload_run(struct fs_snapshot_upload *upload, const char *name, 
 static int delete_snapshot(const struct fs_target *target, const struct ic_snapshot_id *id,
                            struct fs_job *job, struct ic_error *err)
 {
-    const struct ic_part parts[] = {{"canister_id", ic_build_principal(&target->canister)},
-                                    {"snapshot_id", ic_blob(id->bytes, id->len)}};
-    const struct ic_io io = fs_job_io(job, CALL_TIMEOUT_NS);
-    struct ic_management_reply reply = {0};
-    struct ic_arena arena;
-    struct ic_value arg;
-    ic_arena_init(&arena, 64 << 10);
-    int result = ic_build_record(&arena, parts, 2, &arg) < 0
-                     ? ic_fail(err, IC_E_NO_MEMORY, "out of memory")
-                     : ic_management_call(target->agent, &target->canister,
-                                          "delete_canister_snapshot", &arg, &io, &reply, err);
-    ic_arena_fini(&arena);
-    ic_management_reply_fini(&reply);
-    return result;
+    const struct ic_part parts[] = {{"snapshot_id", ic_blob(id->bytes, id->len)}};
+    const struct fs_change change = {
+        .method = "delete_canister_snapshot",
+        .parts = parts,
+        .n_parts = 1,
+        .proof = IC_UPDATE_ANSWERED, /* a snapshot is deleted once only */
+    };
+    const struct ic_io io = fs_job_io(job, DELETE_TIMEOUT_NS);
+    return fs_change_do(target, &change, &io, err);
 }
 
 /* Delete what the note tells of. Gone is what the canister does not list any more. */

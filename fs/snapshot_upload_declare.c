@@ -1,6 +1,8 @@
 /* A new id: see snapshot_upload.h. */
+#include "fs/change.h"
 #include "fs/snapshot_upload_impl.h"
 #include "ic/snapshot_upload.h"
+#include "ic/wait.h"
 
 #include <errno.h>
 #include <string.h>
@@ -9,6 +11,9 @@
 #define CALL_TIMEOUT_NS   (UINT64_C(600) * 1000000000) /* a refusal is certified after 4 min */
 #define SNAPSHOTS_AT_ONCE 10                           /* of one canister (IC resource limits) */
 #define EXPIRY_MARGIN_S   60
+/* A subnet that has written too much just now (IC0210) is asked again, for so long. */
+#define AGAIN_FOR_NS (2 * 60 * IC_NS_PER_SEC)
+#define AGAIN_NS     (3 * IC_NS_PER_SEC)
 
 static int list(const struct snapshot_session *session, struct ic_snapshot_list *out,
                 struct ic_error *err)
@@ -224,22 +229,34 @@ static int send(struct snapshot_session *session, const struct ic_update *update
     return result;
 }
 
-int snapshot_session_declare(struct snapshot_session *session, struct ic_error *err)
+static int ask_for_id(struct snapshot_session *session, struct ic_error *err)
 {
     const struct fs_target *target = session->upload->config.target;
     struct ic_update update = {0};
-    int result = 0;
-    if (session->note.expiry_ns != 0)
-        result = snapshot_session_settle(session, err);
-    if (result != 0)
-        return result < 0 ? result : 0;
-    fs_job_say(session->job, "asking for an id");
-    result = look_for_room(session, err);
+    int result = look_for_room(session, err);
     if (result == 0)
         result = ic_snapshot_prepare_declare(target->agent, &target->canister,
                                              &session->plan.metadata, &update, err);
     if (result == 0)
         result = send(session, &update, err);
     ic_update_fini(&update);
+    return result;
+}
+
+int snapshot_session_declare(struct snapshot_session *session, struct ic_error *err)
+{
+    const struct ic_io io = fs_job_io(session->job, CALL_TIMEOUT_NS);
+    int64_t until_ns = ic_wait_now_ns() + AGAIN_FOR_NS;
+    int result = 0;
+    if (session->note.expiry_ns != 0)
+        result = snapshot_session_settle(session, err);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    fs_job_say(session->job, "asking for an id");
+    do {
+        *err = (struct ic_error){0};
+        result = ask_for_id(session, err);
+    } while (result < 0 && err->code == IC_E_OVERLOADED && ic_wait_now_ns() < until_ns &&
+             fs_change_pause(&io, AGAIN_NS) == 0);
     return result;
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { IDL } from '@icp-sdk/core/candid';
 import { Rig } from './canister_commands.mjs';
-import { errnoName, eventually, Stage } from './harness.mjs';
+import { errnoName, eventually, run, Stage } from './harness.mjs';
 import { createCanister, installCode, moduleOf } from './install.mjs';
 import { inLanes } from './lanes.mjs';
 
@@ -76,6 +76,26 @@ describe('the network is not ready', { concurrency: 3 }, () => {
       assert.equal(await canister.state(), 'running');
     }
     assert.equal((await canister.status()).downtime, null);
+    await canister.mount.unmount();
+  });
+});
+
+describe('a subnet that has written too much just now (IC0210)', { concurrency: 2 }, () => {
+  const laneTest = inLanes(() => Rig.open(stage), 2);
+  const busy = (method) => ({ endpoint: 'call', method, nth: 1, kind: 'reject', code: 'IC0210' });
+
+  laneTest('uploads and drops are made anew', async (rig) => {
+    const canister = await rig.begin();
+    const id = await canister.snapshots.take();
+    await run('cp', ['-r', canister.mount.path('snapshots', id), canister.mount.path('snapshots', 'mine')]);
+    await rig.network.faults([{ endpoint: 'call', method: 'upload_canister_snapshot_data', nth: 1, kind: 'reject', code: 'IC0521' }]);
+    assert.equal((await canister.command('snapshot upload mine')).state, 'failed');
+    await rig.network.faults([busy('delete_canister_snapshot')]);
+    done(await canister.command('snapshot drop mine'));
+    assert.deepEqual(await canister.snapshots.list(), [id]);
+    await rig.network.faults([busy('upload_canister_snapshot_metadata')]);
+    done(await canister.command('snapshot upload mine'));
+    assert.equal((await canister.snapshots.list()).length, 2);
     await canister.mount.unmount();
   });
 });
