@@ -45,8 +45,8 @@ struct source_stat {
     uint64_t version; /* serial, >= 1 */
     int64_t mtime_ns; /* wall clock, nanoseconds since 1970; a function of the version */
     size_t max_io;    /* largest read that one remote call carries now, bytes; 0 = no preference */
-    unsigned max_inflight; /* not 0: calls take their time however little they bring, and so many
-                              of one reader should run at once; 0 = as many as the program runs */
+    unsigned max_inflight; /* not 0: calls take their time however little they bring, and no more of
+                              one reader should run at once; 0 = as many as the program runs */
     size_t preferred_io;   /* what tools should read at a time (st_blksize), bytes; never 0 */
     bool versioned;        /* false: "live, unversioned": the version moves at every open */
     bool immutable;        /* true: the content never changes */

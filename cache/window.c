@@ -126,9 +126,12 @@ static uint64_t most_ahead(const struct window_limits *limits)
     return limits->is_slow ? limits->budget / 8 * 3 : limits->budget / 4;
 }
 
-/* Grow as the reader consumes, up to what the limits allow now. Returns the bytes of one load. */
-static uint64_t grow_locked(struct window *window, const struct window_limits *limits)
-    REQUIRES(window->lock)
+/* Grow as the reader consumes, up to what the limits allow now; when they allow more later, what it
+ * had grown to counts. Returns the bytes of one load.
+ *
+ * ret_ahead  bytes to be ahead of run_end */
+static uint64_t grow_locked(struct window *window, const struct window_limits *limits,
+                            uint64_t *ret_ahead) REQUIRES(window->lock)
 {
     uint64_t n = limits->n_inflight ? limits->n_inflight : 1;
     uint64_t load_max = align_down(limits->max_io ? limits->max_io : MAX_IO_DEFAULT);
@@ -140,19 +143,19 @@ static uint64_t grow_locked(struct window *window, const struct window_limits *l
         window->size *= 4;
         window->grow_at = window->run_end + min_u64(window->size, max) / 8;
     }
-    window->size = min_u64(window->size, max);
+    *ret_ahead = min_u64(window->size, max);
     if (limits->is_slow)
         return min_u64(load_max, max_u64(align_down(limits->budget / 4), CACHE_BLOCK_SIZE));
-    return min_u64(load_max, max_u64(align_down(window->size / n), CACHE_BLOCK_SIZE));
+    return min_u64(load_max, max_u64(align_down(*ret_ahead / n), CACHE_BLOCK_SIZE));
 }
 
-static bool next_hint_locked(struct window *window, uint64_t file_size, uint64_t load,
-                             struct window_hint *out) REQUIRES(window->lock)
+static bool next_hint_locked(struct window *window, uint64_t file_size, uint64_t ahead,
+                             uint64_t load, struct window_hint *out) REQUIRES(window->lock)
 {
     window->issued = max_u64(window->issued, align_up(window->run_end)); /* it outran us */
     if (window->issued >= file_size)
         return false;
-    uint64_t until = window->run_end + window->size;
+    uint64_t until = window->run_end + ahead;
     uint64_t len;
     if (until >= file_size) {
         len = file_size - window->issued;
@@ -188,8 +191,9 @@ bool window_advance(struct window *window, uint64_t off, size_t len, uint64_t fi
     lock_acquire(&window->lock);
     account_locked(window, off, end, limits->is_slow);
     if (window->sequential) {
-        uint64_t load = grow_locked(window, limits);
-        has_hint = next_hint_locked(window, file_size, load, out);
+        uint64_t ahead;
+        uint64_t load = grow_locked(window, limits, &ahead);
+        has_hint = next_hint_locked(window, file_size, ahead, load, out);
     }
     lock_release(&window->lock);
     return has_hint;

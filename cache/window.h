@@ -53,7 +53,7 @@ struct window {
     uint64_t run_end; /* its end: the furthest byte asked for */
     uint64_t issued;  /* end of what was hinted; block aligned or the end of the file */
     uint64_t grow_at; /* run_end at which the window grows again */
-    uint64_t size;    /* bytes to be ahead of run_end; 0 while not sequential */
+    uint64_t size;    /* bytes to be ahead of run_end, if the limits allow it; 0: not sequential */
 };
 
 /* What the moment allows; read at each advance because it adapts. */

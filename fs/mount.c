@@ -17,6 +17,12 @@ static unsigned current_inflight(void *arg)
     return ic_agent_inflight_limit(mount->target.agent);
 }
 
+static unsigned current_inflight_of(void *arg, bool is_slow)
+{
+    struct fs_mount *mount = arg;
+    return ic_agent_large_limit(mount->target.agent, is_slow);
+}
+
 static void wake_waiters(void *arg)
 {
     struct fs_mount *mount = arg;
@@ -331,7 +337,7 @@ static int start_cache(struct fs_mount *mount, char *message, size_t message_siz
         .log = mount->log,
         .timeout_ns = mount->options->timeout_ns,
         .cache_budget = mount->options->cache_size - backup_share(mount),
-        .max_inflight = current_inflight,
+        .max_inflight = current_inflight_of,
         .wake = wake_waiters,
         .arg = mount,
     };

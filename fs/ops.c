@@ -330,13 +330,15 @@ static int read_file(fuse_req_t req, struct handle *handle, uint64_t off, void *
         return -ESTALE; /* somebody writes it now: half of it may change under the reader */
     /* One query is left for the read itself: it must not queue behind what is fetched ahead of it.
      */
-    unsigned n_inflight = opened->stat.max_inflight > 0 ? opened->stat.max_inflight
-                                                        : config->max_inflight(config->arg);
+    bool is_slow = opened->stat.max_inflight > 0;
+    unsigned n_inflight = config->max_inflight(config->arg, is_slow);
+    if (is_slow && n_inflight > opened->stat.max_inflight)
+        n_inflight = opened->stat.max_inflight;
     const struct window_limits limits = {
         .max_io = source_max_io(opened->source),
         .n_inflight = n_inflight > 1 ? n_inflight - 1 : 1,
         .budget = config->cache_budget,
-        .is_slow = opened->stat.max_inflight > 0,
+        .is_slow = is_slow,
     };
     if (!source_has(opened->source, opened->stat.version, off))
         window_lost(&handle->window, off);

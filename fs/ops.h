@@ -21,8 +21,8 @@ struct fs_ops_config {
     struct fs_log *log;              /* borrowed */
     uint64_t timeout_ns;             /* deadline of one request */
     uint64_t cache_budget;           /* bytes: bounds what a reader may prefetch */
-    /* Queries that may run at once now; adapts. */
-    unsigned (*max_inflight)(void *arg);
+    /* Queries that may run at once now; or updates, of a source whose calls are slow; adapts. */
+    unsigned (*max_inflight)(void *arg, bool is_slow);
     /* Wakes everyone who waits for the network, so that a cancel flag is seen at once. */
     void (*wake)(void *arg);
     void *arg;

@@ -63,6 +63,7 @@ static int blob_readv(struct source *source, uint64_t version, uint64_t off,
     for (size_t pos = 0; pos < total;) {
         struct ic_snapshot_data data = {0};
         size_t len = total - pos < FS_SNAPSHOTS_SLICE ? total - pos : FS_SNAPSHOTS_SLICE;
+        ic_io.is_large = len >= IC_IO_LARGE;
         int result = ic_snapshot_read(target->agent, &target->canister, &snapshot->id,
                                       kinds[self->part], off + pos, len, &ic_io, &data, &err);
         if (result < 0) {
@@ -184,7 +185,10 @@ static void fetch_slice(struct source *cached, uint64_t version, uint64_t off)
 static void fetch_next_parts(struct snapshot *snapshot, enum snapshot_part part,
                              const struct source_io *io)
 {
-    uint64_t room = (uint64_t)FS_SNAPSHOTS_INFLIGHT * FS_SNAPSHOTS_SLICE;
+    unsigned n_inflight = ic_agent_large_limit(snapshot->owner->config.target->agent, true);
+    if (n_inflight > FS_SNAPSHOTS_INFLIGHT)
+        n_inflight = FS_SNAPSHOTS_INFLIGHT;
+    uint64_t room = (uint64_t)n_inflight * FS_SNAPSHOTS_SLICE;
     uint64_t size = snapshot_size_of(snapshot, part);
     for (int next = (int)part + 1; next <= SNAPSHOT_STABLE_MEMORY && size < room; next++) {
         struct source *cached = NULL;

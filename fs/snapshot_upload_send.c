@@ -74,6 +74,10 @@ static enum fs_crew_take take_locked(struct carry *carry, struct fs_crew_task *o
 {
     const struct fs_snapshot_plan *plan = &carry->session->plan;
     uint64_t number;
+    /* What waits for its turn to be sent would grow old. */
+    unsigned limit = ic_agent_large_limit(carry->session->upload->config.target->agent, true);
+    if (carry->sends.n_under_way + carry->reads.n_under_way >= limit)
+        return FS_CREW_LATER;
     bool has_more = fs_snapshot_plan_next(plan, carry->sends.next, &number);
     if (has_more && carry->sends.n_under_way < N_SENDING) {
         begin_piece(&carry->sends, number);
@@ -227,8 +231,9 @@ static int compare_piece(struct carry *carry, const struct fs_crew_task *task,
 {
     const struct snapshot_session *session = carry->session;
     const struct fs_snapshot_piece piece = fs_snapshot_plan_piece(&session->plan, task->first);
-    const struct ic_io io = io_of(stop);
+    struct ic_io io = io_of(stop);
     struct ic_snapshot_data data = {0};
+    io.is_large = piece.len >= IC_IO_LARGE;
     int result = read_piece(session, &piece, &io, &data, err);
     if (result < 0)
         return result;

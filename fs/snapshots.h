@@ -43,7 +43,7 @@ struct fs_snapshots;
     (IC_SNAPSHOT_SLICE_MAX / CACHE_BLOCK_SIZE * CACHE_BLOCK_SIZE) /* bytes                         \
                                                                    */
 
-/* Calls that read one file ahead at once. */
+/* Calls that read one file ahead at once, at most: as many as updates may run (agent.h). */
 #define FS_SNAPSHOTS_INFLIGHT 64
 
 /* Is there to be such a directory? Not with -o nosnapshots, nor for an anonymous caller, whom

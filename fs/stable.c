@@ -301,8 +301,10 @@ static int call_once(struct fs_stable *stable, const struct version *version, ui
     int result = is_limited ? fs_limit_begin(&stable->limit, *len, io, &call) : 0;
     if (result < 0)
         return ic_wait_fail(err, result, "waiting for how long a reply may be");
+    struct ic_io sized = *io;
+    sized.is_large = call.len >= IC_IO_LARGE;
     result = fs_memory_read(&stable->memory, stable->target, version->number, off, call.len, dest,
-                            io, got, err);
+                            &sized, got, err);
     if (is_limited) {
         bool is_too_much = result < 0 && result != -ESTALE && ic_error_is_limit(err);
         call.len = fs_limit_end(&stable->limit, &call,

@@ -10,13 +10,14 @@
 #include <string.h>
 #include <time.h>
 
-/* How many queries and updates may be in flight (gate.h): at first, and at most. */
-#define QUERIES_MAX 32
-#define UPDATES_MAX 160
-/* So few that all come in time on a slow line; where they come quickly there are four times as many
- * with each round trip. */
-#define START 4
-#define CLIMB 3
+/* How many queries and updates may be in flight (pace.h): at first, and at most. */
+#define QUERIES_START 16
+#define QUERIES_MAX   32
+#define UPDATES_START 128 /* 64 that send, and 64 that read */
+#define UPDATES_MAX   160
+/* Of large ones so few at first that all come in time on a slow line. */
+#define LARGE_QUERIES_START 4
+#define LARGE_UPDATES_START 8
 
 /* --- set-up --- */
 
@@ -76,7 +77,7 @@ static int set_up(struct ic_agent *agent, const struct ic_agent_config *config,
     return ic_http_open(&agent->http, &http, err);
 }
 
-static int init_gates(struct ic_agent *agent, const struct ic_agent_config *config)
+static int init_paces(struct ic_agent *agent, const struct ic_agent_config *config)
 {
     unsigned queries = config->max_inflight;
     unsigned updates = config->max_updates;
@@ -84,12 +85,12 @@ static int init_gates(struct ic_agent *agent, const struct ic_agent_config *conf
         queries = QUERIES_MAX;
     if (updates == 0 || updates > UPDATES_MAX)
         updates = UPDATES_MAX;
-    int rc = ic_gate_init(&agent->gate, "queries", START, queries, CLIMB);
+    int rc = ic_pace_init(&agent->queries, "queries", QUERIES_START, LARGE_QUERIES_START, queries);
     if (rc != 0)
         return rc;
-    rc = ic_gate_init(&agent->update_gate, "updates", START, updates, CLIMB);
+    rc = ic_pace_init(&agent->updates, "updates", UPDATES_START, LARGE_UPDATES_START, updates);
     if (rc != 0)
-        ic_gate_fini(&agent->gate);
+        ic_pace_fini(&agent->queries);
     return rc;
 }
 
@@ -99,7 +100,7 @@ static int init_waiting(struct ic_agent *agent, const struct ic_agent_config *co
     int rc = ic_wait_cond_init(&agent->pause);
     if (rc != 0)
         return rc;
-    rc = init_gates(agent, config);
+    rc = init_paces(agent, config);
     if (rc != 0) {
         (void)pthread_cond_destroy(&agent->pause);
         return rc;
@@ -110,8 +111,8 @@ static int init_waiting(struct ic_agent *agent, const struct ic_agent_config *co
 
 static void fini_waiting(struct ic_agent *agent)
 {
-    ic_gate_fini(&agent->update_gate);
-    ic_gate_fini(&agent->gate);
+    ic_pace_fini(&agent->updates);
+    ic_pace_fini(&agent->queries);
     (void)pthread_cond_destroy(&agent->pause);
     (void)pthread_mutex_destroy(&agent->lock);
 }
@@ -157,8 +158,8 @@ void ic_agent_stop(struct ic_agent *agent)
     agent->stopped = true;
     pthread_cond_broadcast(&agent->pause);
     pthread_mutex_unlock(&agent->lock);
-    ic_gate_stop(&agent->gate);
-    ic_gate_stop(&agent->update_gate);
+    ic_pace_stop(&agent->queries);
+    ic_pace_stop(&agent->updates);
     ic_http_stop(agent->http);
     /* Whoever waits for node keys waits for a fetch, and that fails with the line above. */
 }
@@ -176,8 +177,8 @@ void ic_agent_wake(struct ic_agent *agent)
     pthread_mutex_lock(&agent->lock);
     pthread_cond_broadcast(&agent->pause);
     pthread_mutex_unlock(&agent->lock);
-    ic_gate_wake(&agent->gate);
-    ic_gate_wake(&agent->update_gate);
+    ic_pace_wake(&agent->queries);
+    ic_pace_wake(&agent->updates);
     ic_node_keys_wake(agent->node_keys);
     ic_http_wake(agent->http);
 }
@@ -250,8 +251,13 @@ unsigned ic_agent_inflight_limit(struct ic_agent *agent)
 {
     unsigned limit;
     unsigned in_flight;
-    ic_gate_look(&agent->gate, &limit, &in_flight);
+    ic_gate_look(&agent->queries.all, &limit, &in_flight);
     return limit;
+}
+
+unsigned ic_agent_large_limit(struct ic_agent *agent, bool is_update)
+{
+    return ic_pace_large_limit(is_update ? &agent->updates : &agent->queries);
 }
 
 void ic_agent_get_stats(struct ic_agent *agent, struct ic_agent_stats *out)
@@ -262,8 +268,8 @@ void ic_agent_get_stats(struct ic_agent *agent, struct ic_agent_stats *out)
     out->p95_us = ic_histogram_percentile(&agent->latency, 95);
     out->p99_us = ic_histogram_percentile(&agent->latency, 99);
     pthread_mutex_unlock(&agent->lock);
-    ic_gate_look(&agent->gate, &out->limit, &out->in_flight);
-    ic_gate_look(&agent->update_gate, &out->update_limit, &out->updates_in_flight);
+    ic_gate_look(&agent->queries.all, &out->limit, &out->in_flight);
+    ic_gate_look(&agent->updates.all, &out->update_limit, &out->updates_in_flight);
 }
 
 void ic_reply_fini(struct ic_reply *reply)

@@ -117,7 +117,8 @@ void ic_reply_fini(struct ic_reply *reply);
  * reply_max  longest reply to accept, bytes of Candid
  * out        fills; to be released with ic_reply_fini
  *
- * At most the limit in force (4, adapting) of queries are in flight at once; others wait.
+ * At most the limit in force (16 at first, adapting) of queries are in flight at once, of large
+ * ones (ic_io) fewer, as the line carries them (pace.h); others wait.
  */
 int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, const char *method,
                    const uint8_t *arg, size_t arg_len, size_t reply_max, const struct ic_io *io,
@@ -151,8 +152,8 @@ int ic_agent_query(struct ic_agent *agent, const struct ic_principal *canister, 
  * machine that answered, certified by nobody: one that lies can have a call made twice by a caller
  * who makes it anew, not more. Where twice does harm: IC_UPDATE_CERTIFIED below.
  *
- * At most the limit in force (4, adapting) of updates are in flight at once, from their first
- * byte to their outcome; others wait. HTTP 429 and 503 lower it, and after a Retry-After none
+ * At most the limit in force (128 at first, adapting) of updates are in flight at once, from their
+ * first byte to their outcome; others wait. HTTP 429 and 503 lower it, and after a Retry-After none
  * begins before that time.
  */
 int ic_agent_update(struct ic_agent *agent, const struct ic_principal *canister,
@@ -252,6 +253,10 @@ int ic_agent_fetch_root_key(const char *url, const char *ca_file, const char *pr
 
 /* The number of queries that may be in flight just now. */
 unsigned ic_agent_inflight_limit(struct ic_agent *agent) IC_NONNULL(1);
+
+/* The number of large queries, or updates: what somebody reads ahead of himself should be no more.
+ */
+unsigned ic_agent_large_limit(struct ic_agent *agent, bool is_update) IC_NONNULL(1);
 
 /* Counted since open. A call is counted when it ends, however it ends. */
 struct ic_agent_stats {

@@ -10,10 +10,10 @@
 #include "ic/agent.h"
 #include "ic/buf.h"
 #include "ic/clock_skew.h"
-#include "ic/gate.h"
 #include "ic/histogram.h"
 #include "ic/http.h"
 #include "ic/node_keys.h"
+#include "ic/pace.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,8 +38,8 @@ struct ic_agent {
     atomic_llong old_api_until_ns; /* the network lacks the present API: see agent_send.c */
     atomic_bool has_told_skew;     /* once is enough */
     struct ic_http *http;
-    struct ic_gate gate; /* of queries */
-    struct ic_gate update_gate;
+    struct ic_pace queries;
+    struct ic_pace updates;
     struct ic_node_keys *node_keys;
     void (*trace)(void *arg, int level, const char *fmt, ...) IC_PRINTF(3, 4);
     void *trace_arg;

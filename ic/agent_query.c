@@ -48,13 +48,12 @@ static int exchange(struct ic_agent *agent, struct query *q, const struct ic_io 
                     struct ic_http_reply *reply, struct ic_query_response *response,
                     struct ic_error *err)
 {
-    struct ic_gate_pass pass;
-    int rc = ic_gate_enter(&agent->gate, io, &pass, err);
+    struct ic_pace_pass pass;
+    int rc = ic_pace_enter(&agent->queries, io->is_large, io, &pass, err);
     if (rc != 0)
         return rc;
 
-    enum ic_gate_result result = IC_GATE_NEUTRAL;
-    uint32_t retry_after_ms = 0;
+    struct ic_pace_outcome outcome = {.load = IC_GATE_NEUTRAL, .sent = q->arg_len};
     rc = send_query(agent, q, io, reply, err);
     if (rc == 0 && reply->status != 200) {
         rc = ic_fail(err, IC_E_MALFORMED, "query %s: HTTP status %d", q->method, reply->status);
@@ -64,16 +63,20 @@ static int exchange(struct ic_agent *agent, struct query *q, const struct ic_io 
         if (rc != 0)
             ic_http_reply_fini(reply);
         else if (!response->replied && response->reject_code == 2)
-            result = IC_GATE_OVERLOADED;
+            outcome.load = IC_GATE_OVERLOADED;
         else
-            result = ic_gate_judge(&pass, q->arg_len, reply->len, reply->receive_ns);
+            outcome.load = IC_GATE_GOOD;
     } else if (err->http_status == 429 || err->http_status == 503) {
-        result = IC_GATE_OVERLOADED;
-        retry_after_ms = err->retry_after_ms;
-    } else if (err->code == IC_E_TIMEOUT) {
-        result = ic_gate_judge_timeout(&pass);
+        outcome.load = IC_GATE_OVERLOADED;
+        outcome.retry_after_ms = err->retry_after_ms;
+    } else {
+        outcome.is_timeout = err->code == IC_E_TIMEOUT;
     }
-    ic_gate_leave(&agent->gate, &pass, result, retry_after_ms);
+    if (rc == 0) {
+        outcome.received = reply->len;
+        outcome.receive_ns = reply->receive_ns;
+    }
+    ic_pace_leave(&agent->queries, &pass, &outcome);
     return rc;
 }
 

@@ -70,9 +70,8 @@ struct course {
     struct ic_error refusal;
 
     bool has_place; /* in the gate */
-    struct ic_gate_pass pass;
-    enum ic_gate_result load; /* what the answers so far tell the gate */
-    uint32_t retry_after_ms;
+    struct ic_pace_pass pass;
+    struct ic_pace_outcome outcome; /* what the answers so far tell of the pace */
 };
 
 static void note_trouble(struct course *u, const struct ic_error *err)
@@ -227,19 +226,19 @@ static int take_place(struct ic_agent *agent, struct course *u, const struct ic_
 {
     if (u->has_place)
         return 0;
-    int rc = ic_gate_enter(&agent->update_gate, io, &u->pass, err);
+    size_t len = u->update->body.len;
+    int rc = ic_pace_enter(&agent->updates, io->is_large || len >= IC_IO_LARGE, io, &u->pass, err);
     if (rc != 0)
         return rc;
     u->has_place = true;
-    u->load = IC_GATE_NEUTRAL;
-    u->retry_after_ms = 0;
+    u->outcome = (struct ic_pace_outcome){.load = IC_GATE_NEUTRAL, .sent = len};
     return 0;
 }
 
 static void leave_place(struct ic_agent *agent, struct course *u)
 {
     if (u->has_place)
-        ic_gate_leave(&agent->update_gate, &u->pass, u->load, u->retry_after_ms);
+        ic_pace_leave(&agent->updates, &u->pass, &u->outcome);
     u->has_place = false;
 }
 
@@ -249,16 +248,15 @@ static bool is_overload(const struct ic_error *err)
     return err->http_status == 429 || err->http_status == 503 || err->reject_code == 2;
 }
 
-static void note_load(struct course *u, int rc, size_t received, int64_t receive_ns,
-                      const struct ic_error *err)
+static void note_load(struct course *u, int rc, const struct ic_error *err)
 {
-    if (rc == 0 && u->load == IC_GATE_NEUTRAL) {
-        u->load = ic_gate_judge(&u->pass, u->update->body.len, received, receive_ns);
-    } else if (rc != 0 && err->code == IC_E_TIMEOUT && u->load == IC_GATE_NEUTRAL) {
-        u->load = ic_gate_judge_timeout(&u->pass);
+    if (rc == 0 && u->outcome.load == IC_GATE_NEUTRAL) {
+        u->outcome.load = IC_GATE_GOOD;
     } else if (rc != 0 && is_overload(err)) {
-        u->load = IC_GATE_OVERLOADED;
-        u->retry_after_ms = err->retry_after_ms;
+        u->outcome.load = IC_GATE_OVERLOADED;
+        u->outcome.retry_after_ms = err->retry_after_ms;
+    } else if (rc != 0) {
+        u->outcome.is_timeout = err->code == IC_E_TIMEOUT;
     }
 }
 
@@ -266,8 +264,6 @@ static int send_copy(struct ic_agent *agent, struct course *u, const struct ic_i
                      struct ic_reply *out, struct ic_error *err)
 {
     struct ic_http_reply reply;
-    size_t received = 0;
-    int64_t receive_ns = 0;
     int rc = take_place(agent, u, io, err);
     if (rc != 0)
         return rc;
@@ -282,8 +278,8 @@ static int send_copy(struct ic_agent *agent, struct course *u, const struct ic_i
     if (u->known == UNSENT && (reply.resent || (reply.sent && !is_word_enough)))
         u->known = IN_DOUBT;
     if (rc == 0) {
-        received = reply.len;
-        receive_ns = reply.receive_ns;
+        u->outcome.received = reply.len;
+        u->outcome.receive_ns = reply.receive_ns;
         rc = read_answer(agent, u, &reply, io, out, err);
         ic_http_reply_fini(&reply);
     } else if (!is_not_taken(reply.sent, err)) {
@@ -291,7 +287,7 @@ static int send_copy(struct ic_agent *agent, struct course *u, const struct ic_i
     } else if (err->http_status != 0) {
         u->refusal = *err;
     }
-    note_load(u, rc, received, receive_ns, err);
+    note_load(u, rc, err);
     return rc;
 }
 

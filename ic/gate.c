@@ -90,9 +90,10 @@ static int wait_locked(struct ic_gate *gate, unsigned kind, const struct ic_io *
     return rc;
 }
 
+/* A reader leaves a place free for what it may have to wait for: three quarters are full. */
 static void pass_locked(struct ic_gate *gate, unsigned kind, int64_t now)
 {
-    if (++gate->in_flight >= gate->limit)
+    if (++gate->in_flight >= gate->limit - gate->limit / 4)
         gate->full_ns = now;
     bool overtakes = kind == WAITED_FOR && gate->n_waiting[AHEAD] > 0;
     gate->n_overtaken = overtakes ? gate->n_overtaken + 1 : 0;
@@ -177,25 +178,27 @@ static void grow_locked(struct ic_gate *gate, const struct ic_gate_pass *pass)
     gate->limit += !is_slow_start ? 1 : gate->step < room ? gate->step : room;
 }
 
-/* A line that all share. What is large and comes in slowly is in the way of others: four times as
- * many must still come within the 30 s that a reader waits (-o timeout). Where the other end sends
- * one answer after the other the whole time tells; but no fewer are sent for that alone, because a
- * busy subnet, too, takes ten seconds for an update. What is sent is waited for longer. */
-#define LARGE_MIN       ((size_t)256 << 10) /* bytes */
-#define RECEIVE_MORE_NS (5 * IC_NS_PER_SEC)
+/* A line that all share. What is large and comes in slowly is in the way of others: eight times as
+ * many (pace.c) must still come within the 30 s that a reader waits (-o timeout). Where
+ * the other end sends one answer after the other the whole time tells; but no fewer are sent for
+ * that alone, because a busy subnet, too, takes ten seconds for an update. What is sent is waited
+ * for longer. */
+#define RECEIVE_MORE_NS (2500 * IC_NS_PER_MS)
 #define RECEIVE_LESS_NS (10 * IC_NS_PER_SEC)
-#define REPLY_MORE_NS   (10 * IC_NS_PER_SEC)
-#define SEND_MORE_NS    (20 * IC_NS_PER_SEC)
+#define REPLY_MORE_NS   (5 * IC_NS_PER_SEC)
+#define SEND_MORE_NS    (12 * IC_NS_PER_SEC)
 
 enum ic_gate_result ic_gate_judge(const struct ic_gate_pass *pass, size_t sent, size_t received,
                                   int64_t receive_ns)
 {
     int64_t took_ns = ic_wait_now_ns() - pass->entered_ns;
-    if (received >= LARGE_MIN && receive_ns >= RECEIVE_LESS_NS)
-        return IC_GATE_SLOW;
-    if (received >= LARGE_MIN && (receive_ns >= RECEIVE_MORE_NS || took_ns >= REPLY_MORE_NS))
+    if (received < IC_IO_LARGE && sent < IC_IO_LARGE)
         return IC_GATE_NEUTRAL;
-    if (sent >= LARGE_MIN && took_ns >= SEND_MORE_NS)
+    if (received >= IC_IO_LARGE && receive_ns >= RECEIVE_LESS_NS)
+        return IC_GATE_SLOW;
+    if (received >= IC_IO_LARGE && (receive_ns >= RECEIVE_MORE_NS || took_ns >= REPLY_MORE_NS))
+        return IC_GATE_NEUTRAL;
+    if (sent >= IC_IO_LARGE && took_ns >= SEND_MORE_NS)
         return IC_GATE_NEUTRAL;
     return IC_GATE_GOOD;
 }

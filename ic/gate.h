@@ -43,7 +43,7 @@ struct ic_gate {
     unsigned n_waiting[2];    /* guarded by lock: callers, by kind */
     unsigned n_overtaken;  /* guarded by lock: calls that passed waiting ones made ahead of time */
     unsigned n_good;       /* guarded by lock: successes while full since limit last moved */
-    int64_t full_ns;       /* guarded by lock: when a call took the last place */
+    int64_t full_ns;       /* guarded by lock: when a call took one of the last places */
     int64_t cut_ns;        /* guarded by lock: when limit was last halved */
     int64_t not_before_ns; /* guarded by lock: no call may pass before this */
     bool stopped;          /* guarded by lock */

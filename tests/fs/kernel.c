@@ -20,8 +20,9 @@ static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
     return read(fd, buf, len);
 }
 
-static unsigned inflight(void *arg)
+static unsigned inflight(void *arg, bool is_slow)
 {
+    (void)is_slow;
     (void)arg;
     return 4;
 }

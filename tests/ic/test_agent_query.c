@@ -37,7 +37,7 @@ static void test_good_query(void)
     TAP_INT((int64_t)(stats.n_failed + stats.n_retries + stats.n_unverified), 0, "no failures");
     TAP_OK(stats.bytes_in > 200 && stats.bytes_out > 200, "bytes");
     TAP_OK(stats.p50_us > 0 && stats.p99_us >= stats.p50_us, "latency");
-    TAP_INT(stats.limit, 4, "limit");
+    TAP_INT(stats.limit, 16, "limit");
     TAP_INT(stats.in_flight, 0, "nothing in flight");
     ic_agent_close(agent);
 }

@@ -157,13 +157,14 @@ static void test_judge(void)
         const char *what;
     } rows[] = {
         {0, 2 << 20, 2 << 20, 0, IC_GATE_GOOD, "quick"},
-        {60, 100, 100, 60, IC_GATE_GOOD, "small: whatever took so long"},
-        {4, 100, 2 << 20, 4, IC_GATE_GOOD, "four times as many come within 20 s"},
-        {6, 100, 2 << 20, 6, IC_GATE_NEUTRAL, "not more"},
+        {60, 100, 100, 60, IC_GATE_NEUTRAL, "small: it says nothing"},
+        {2, 100, 2 << 20, 2, IC_GATE_GOOD, "eight times as many come within 20 s"},
+        {3, 100, 2 << 20, 3, IC_GATE_NEUTRAL, "not more"},
         {11, 100, 2 << 20, 1, IC_GATE_NEUTRAL, "comes late, then quickly"},
+        {4, 100, 2 << 20, 1, IC_GATE_GOOD, "a block or two late"},
         {11, 100, 2 << 20, 11, IC_GATE_SLOW, "comes slowly"},
-        {15, 2 << 20, 100, 0, IC_GATE_GOOD, "what is sent is waited for longer"},
-        {21, 2 << 20, 100, 0, IC_GATE_NEUTRAL, "sent slowly"},
+        {11, 2 << 20, 100, 0, IC_GATE_GOOD, "what is sent is waited for longer"},
+        {13, 2 << 20, 100, 0, IC_GATE_NEUTRAL, "sent slowly"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct ic_gate_pass pass = {ic_wait_now_ns() - rows[i].took_s * IC_NS_PER_SEC};

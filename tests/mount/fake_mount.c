@@ -421,8 +421,9 @@ static void outdate(void *arg, const struct fs_place *place)
     fs_tree_outdate_place(fake->mount.tree, place);
 }
 
-static unsigned inflight(void *arg)
+static unsigned inflight(void *arg, bool is_slow)
 {
+    (void)is_slow;
     (void)arg;
     return 4;
 }
