@@ -19,6 +19,11 @@
 #define STOP_NS (15 * 60 * IC_NS_PER_SEC)
 /* Starting is tried for so long. */
 #define START_NS (10 * 60 * IC_NS_PER_SEC)
+/* One call of it is waited for so long at first, and at most; then another one is made beside it,
+ * which does no harm. A call that got lost goes out again for some 40 s only, and is known to be
+ * lost when it has expired, minutes later; a busy network may take more than the first. */
+#define START_FIRST_NS   (20 * IC_NS_PER_SEC)
+#define START_LONGEST_NS (60 * IC_NS_PER_SEC)
 /* A refusal is one machine's word, which nobody certified: that of so many is believed. */
 #define START_REFUSALS 3
 #define AGAIN_NS       (5 * IC_NS_PER_SEC)
@@ -328,28 +333,43 @@ static bool is_transient(const struct ic_error *err)
             err->code != IC_E_CONFIG && err->code != IC_E_NO_MEMORY);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Until one is answered: who is cancelled meanwhile tries on, but not for long. */
 static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_error *err)
 {
     int64_t until_ns = ic_wait_now_ns() + START_NS;
+    int64_t patience_ns = START_FIRST_NS;
     unsigned n_refusals = 0;
+    bool is_closing = false;
     fs_job_say(job, "starting the canister");
     for (;;) {
-        int64_t give_up_ns = ic_wait_now_ns() + FS_DOWNTIME_GIVE_UP_NS;
-        if (is_cancelled(job) && give_up_ns < until_ns)
-            until_ns = give_up_ns;
-        const struct ic_io io = closing_io(job, START_NS);
+        if (!is_closing && is_cancelled(job)) {
+            is_closing = true;
+            until_ns = earlier(until_ns, ic_wait_now_ns() + FS_DOWNTIME_GIVE_UP_NS);
+        }
+        struct ic_io io = fs_job_io(job, 0);
+        io.deadline_ns = earlier(until_ns, ic_wait_now_ns() + patience_ns);
+        if (is_closing)
+            io.cancel = NULL;
         struct ic_error cause = {0};
         int result = fs_change_do(&self->own, &start_call, &io, &cause);
         if (result == 0)
             return 0;
         n_refusals += !is_transient(&cause);
-        bool is_over = n_refusals == START_REFUSALS || ic_wait_now_ns() >= until_ns;
-        if (!is_over)
-            fs_job_say(job, "starting the canister, tried again: %.200s", cause.message);
-        if (is_over || (fs_change_pause(&io, AGAIN_NS) < 0 && !is_cancelled(job))) {
+        if (n_refusals == START_REFUSALS || ic_wait_now_ns() >= until_ns) {
             *err = cause;
             return result;
         }
+        fs_job_say(job, "starting the canister, tried again: %s", cause.message);
+        fs_log_print(self->target->log, FS_LOG_WARNING, "canister %s: starting it, tried again: %s",
+                     self->target->canister_text, cause.message);
+        io.deadline_ns = until_ns;
+        (void)!fs_change_pause(&io, AGAIN_NS); /* cut short, it is the last try, or is closing */
+        patience_ns = earlier(2 * patience_ns, START_LONGEST_NS);
     }
 }
 
@@ -357,10 +377,9 @@ static int call_start(struct fs_downtime *self, struct fs_job *job, struct ic_er
  * still on its way is not: so another start comes when it is settled. */
 static void end_stop(struct fs_downtime *self, struct fs_job *job)
 {
-    const struct ic_io io = closing_io(job, (int64_t)FS_CHANGE_NS);
     struct ic_error ignored;
     if (!self->is_settled && self->is_noted && strcmp(self->note.method, stop_method) == 0)
-        (void)!fs_change_do(&self->own, &start_call, &io, &ignored);
+        (void)!call_start(self, job, &ignored);
 }
 
 static int bring_back(struct fs_downtime *self, struct fs_job *job, struct ic_error *err)

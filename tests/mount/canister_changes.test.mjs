@@ -100,6 +100,34 @@ describe('a subnet that has written too much just now (IC0210)', { concurrency: 
   });
 });
 
+describe('starts that get lost (HTTP 503)', { concurrency: 2 }, () => {
+  const laneTest = inLanes(() => Rig.open(stage), 2);
+  const lost = { endpoint: 'call', method: 'start_canister', kind: 'http', status: 503 };
+  const again = /^starting the canister, tried again: .*HTTP status 503/;
+
+  laneTest('when the network is well again the canister is started, long before the lost call has expired', async (rig) => {
+    const canister = await rig.begin();
+    const id = await canister.snapshots.take();
+    await canister.post('lost by the load');
+    await rig.network.faults([lost]);
+    let well;
+    const { job, requests } = await canister.callsOf(`snapshot load ${id}`, async ({ progress }) => {
+      if (well !== undefined || !again.test(progress)) return;
+      await rig.network.faults([]);
+      well = Date.now();
+    });
+    done(job);
+    assert.ok(well !== undefined, 'it says why, and that it is tried again');
+    const starts = requests.filter(({ method }) => method === 'start_canister');
+    const took = starts.at(-1).began - starts[0].began;
+    assert.ok(took < 120_000, `${took} ms`); // a call expires after three minutes at least
+    assert.equal(starts.filter(({ status }) => status === 200 || status === 202).length, 1);
+    assert.equal(await canister.state(), 'running');
+    assert.equal((await canister.status()).downtime, null);
+    await canister.mount.unmount();
+  });
+});
+
 describe("programs of Motoko's, whose heap is kept", { concurrency: 2 }, () => {
   const laneTest = inLanes(() => Rig.open(stage), 2);
   const nat64s = (...numbers) => new Uint8Array(IDL.encode(numbers.map(() => IDL.Nat64), numbers.map(BigInt)));
