@@ -87,18 +87,18 @@ static bool is_locked(int dir_fd)
     return is_locked;
 }
 
-static void tell_left(const struct fs_downtime *self)
+static void tell_noted(const struct fs_downtime *self, bool is_locked)
 {
     const struct fs_downtime_note *note = &self->note;
+    const char *cure = "";
     if (note->was_running)
-        fs_log_print(self->target->log, FS_LOG_WARNING,
-                     "'%s' of an earlier mount was interrupted: canister %s may be stopped: "
-                     "control start starts it",
-                     note->purpose, self->target->canister_text);
-    else
-        fs_log_print(self->target->log, FS_LOG_WARNING,
-                     "'%s' of an earlier mount was interrupted; canister %s was stopped before",
-                     note->purpose, self->target->canister_text);
+        cure = is_locked ? " yet; should it stay so: control start starts it"
+                         : ": control start starts it";
+    fs_log_print(self->target->log, FS_LOG_WARNING, "'%s' of %s: canister %s %s%s", note->purpose,
+                 is_locked ? "another mount, which may be ending, is not over"
+                           : "an earlier mount was interrupted",
+                 self->target->canister_text,
+                 note->was_running ? "may be stopped" : "was stopped before", cure);
 }
 
 static void look_back(struct fs_downtime *self)
@@ -107,8 +107,8 @@ static void look_back(struct fs_downtime *self)
     if (fd < 0)
         return; /* nothing was ever kept there */
     self->is_noted = read_note(fd, &self->note) == 0;
-    if (self->is_noted && !is_locked(fd))
-        tell_left(self);
+    if (self->is_noted)
+        tell_noted(self, is_locked(fd));
     close(fd);
 }
 
@@ -188,7 +188,9 @@ static int lock_dir(struct fs_downtime *self, struct ic_error *err)
     if (fcntl(self->lock_fd, F_OFD_SETLK, &range) == 0)
         return 0;
     if (errno == EAGAIN || errno == EACCES)
-        return ic_fail(err, IC_E_BUSY, "another mount of this canister is changing it");
+        return ic_fail(err, IC_E_BUSY,
+                       "another mount of this canister, or one that is ending, is changing it: "
+                       "when it has ended");
     return fail_disk(self, -errno, err);
 }
 

@@ -126,6 +126,30 @@ describe('starts that get lost (HTTP 503)', { concurrency: 2 }, () => {
     assert.equal((await canister.status()).downtime, null);
     await canister.mount.unmount();
   });
+
+  laneTest('unmounted meanwhile, and mounted again at once: the new mount says what is noted, and its start works when the old one has ended', async (rig) => {
+    const canister = await rig.begin();
+    const command = `snapshot load ${await canister.snapshots.take()}`;
+    await rig.network.faults([lost]);
+    assert.equal(await canister.write(command), 'done');
+    await eventually(async () => /^starting the canister/.test((await canister.status()).jobs.at(-1).progress));
+    const old = canister.mount;
+    await run('fusermount3', ['-u', old.point]);
+    await canister.mountAgain();
+    await canister.mount.says(/'snapshot load [\da-f]+' of another mount, which may be ending, is not over: .* control start starts it/);
+    assert.equal((await canister.status()).downtime.command, command);
+    const busy = await canister.command('start');
+    assert.deepEqual([busy.state, busy.error.errno], ['failed', 'EBUSY']);
+    assert.match(busy.error.message, /another mount of this canister, or one that is ending, is changing it/);
+    const began = Date.now();
+    await old.exited;
+    assert.ok(Date.now() - began < 60_000, 'it does not try for ever');
+    assert.equal(await canister.state(), 'stopped');
+    await rig.network.faults([]);
+    done(await canister.command('start'));
+    assert.deepEqual([await canister.state(), (await canister.status()).downtime], ['running', null]);
+    await canister.mount.unmount();
+  });
 });
 
 describe("programs of Motoko's, whose heap is kept", { concurrency: 2 }, () => {
@@ -209,7 +233,7 @@ describe('two mounts with one staging_dir', { concurrency: 3 }, () => {
     const load = `snapshot load ${id} --running`;
     assert.equal(await one.write(load), 'done');
     await rig.network.untilAsked({ method: 'load_canister_snapshot' });
-    for (const text of ['start', 'stop']) await isBusy(other, text, /another mount of this canister is changing it/);
+    for (const text of ['start', 'stop']) await isBusy(other, text, /another mount of this canister, or one that is ending, is changing it/);
     for (const text of [load, `snapshot load ${id}`]) await isBusy(other, text, /another mount's command, is changing the canister/);
     const file = join(stage.dir, `${one.id}.wasm`);
     writeFileSync(file, moduleOf('distrikt'));
