@@ -299,6 +299,16 @@ static const struct fs_change start_call = {
     .proof = IC_UPDATE_ANSWERED, /* a canister that runs may be started again */
 };
 
+/* From here on it may be stopped by us. */
+static int note_stop(void *arg, const struct ic_update *update, struct ic_error *err)
+{
+    struct fs_downtime *self = arg;
+    int result = note_call(self, update, err);
+    if (result == 0 && self->note.was_running)
+        self->must_start = true;
+    return result;
+}
+
 /* is_noted: the note tells of the call */
 static int call_stop(struct fs_downtime *self, struct fs_job *job, bool is_noted,
                      struct ic_error *err)
@@ -306,7 +316,7 @@ static int call_stop(struct fs_downtime *self, struct fs_job *job, bool is_noted
     const struct fs_change stop = {
         .method = stop_method,
         .proof = IC_UPDATE_CERTIFIED,
-        .note = is_noted ? note_call : NULL,
+        .note = is_noted ? note_stop : NULL,
         .note_arg = self,
     };
     int64_t until_ns = ic_wait_now_ns() + STOP_NS;
@@ -425,8 +435,9 @@ int fs_downtime_end(struct fs_downtime *downtime, struct fs_job *job, int result
 
 /* --- begin --- */
 
-static int begin(struct fs_downtime *self, struct fs_job *job, enum fs_downtime_kind kind,
-                 const char *purpose, struct ic_error *err)
+/* Nothing is changed yet, but the note. */
+static int prepare(struct fs_downtime *self, struct fs_job *job, const char *purpose,
+                   enum ic_run_state *out, struct ic_error *err)
 {
     const struct ic_io io = fs_job_io(job, FS_CHANGE_NS);
     struct ic_canister_status status = {0};
@@ -439,12 +450,17 @@ static int begin(struct fs_downtime *self, struct fs_job *job, enum fs_downtime_
     struct fs_downtime_note note = {.was_running = is_owed || status.state == IC_RUNNING,
                                     .since_ns = is_owed ? self->note.since_ns : wall_ns()};
     snprintf(note.purpose, sizeof(note.purpose), "%s", purpose);
-    self->is_settled = true;
-    self->must_start = is_owed || (kind == FS_DOWNTIME_STOPPED && note.was_running);
     result = write_note(self, &note, err);
-    if (result < 0 || kind == FS_DOWNTIME_LIVE || status.state == IC_STOPPED)
-        return result;
-    result = call_stop(self, job, true, err);
+    self->is_settled = true;
+    self->must_start = is_owed;
+    *out = status.state;
+    return result;
+}
+
+static int stop_for(struct fs_downtime *self, struct fs_job *job, const char *purpose,
+                    struct ic_error *err)
+{
+    int result = call_stop(self, job, true, err);
     if (result == 0)
         fs_log_print(self->target->log, FS_LOG_INFO, "canister %s is stopped: %s",
                      self->target->canister_text, purpose);
@@ -454,17 +470,18 @@ static int begin(struct fs_downtime *self, struct fs_job *job, enum fs_downtime_
 int fs_downtime_begin(struct fs_downtime *downtime, struct fs_job *job, enum fs_downtime_kind kind,
                       const char *purpose, struct ic_error *err)
 {
+    enum ic_run_state state;
     int result = acquire(downtime, err);
     if (result < 0)
         return result;
-    downtime->must_start = false;
-    result = begin(downtime, job, kind, purpose, err);
+    result = prepare(downtime, job, purpose, &state, err);
+    if (result < 0)
+        release(downtime);
+    if (result < 0 || kind == FS_DOWNTIME_LIVE || state == IC_STOPPED)
+        return result;
+    result = stop_for(downtime, job, purpose, err);
     if (result == 0)
         return 0;
-    if (!downtime->must_start) {
-        release(downtime);
-        return result;
-    }
     result = fs_downtime_end(downtime, job, result, err);
     if (err->code != IC_E_UNKNOWN_OUTCOME || downtime->is_noted)
         return result;

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildFixture } from '../replica/test/engine_fixture.mjs';
@@ -36,6 +36,7 @@ let stage;
 before(async () => (stage = await Stage.open()));
 after(() => stage.close());
 
+const done = (job) => assert.equal(job.state, 'done', JSON.stringify(job.error));
 const idOf = (job) => /took snapshot ([\da-f]+)$/.exec(job.progress)[1];
 
 describe('snapshots and a canister that runs or not', { concurrency: 3 }, () => {
@@ -100,6 +101,23 @@ describe('snapshots and a canister that runs or not', { concurrency: 3 }, () => 
     assert.deepEqual([state, error.errno, error.outcome_unknown], ['failed', 'EIO', false]);
     assert.equal(await canister.posts(), 1);
     assert.equal((await canister.status()).downtime, null);
+    await canister.mount.unmount();
+  });
+
+  laneTest('nothing can be noted in staging_dir: neither stopped nor started', async (rig) => {
+    const canister = await rig.begin();
+    const id = idOf(await canister.command('snapshot take'));
+    done(await canister.command(`snapshot load ${id}`)); // makes the directory
+    const [lock] = (await readdir(canister.staging, { recursive: true })).filter((name) => /(^|\/)downtime\.lock$/.test(name));
+    const inTheWay = join(canister.staging, dirname(lock), 'downtime.new');
+    await mkdir(inTheWay);
+    const { job, calls } = await canister.callsOf(`snapshot load ${id} force`);
+    assert.deepEqual([job.state, job.error.outcome_unknown], ['failed', false]);
+    assert.match(job.error.message, /^staging_dir: .* cannot be used: Is a directory$/);
+    assert.deepEqual(calls.filter((method) => /^(stop|start)_canister$/.test(method)), []);
+    assert.equal((await canister.status()).downtime, null);
+    await rmdir(inTheWay);
+    done(await canister.command(`snapshot load ${id}`));
     await canister.mount.unmount();
   });
 
@@ -278,7 +296,6 @@ describe('upgrade', { concurrency: 3 }, () => {
     const size = Buffer.from([0, 0, 0, 0].map((_, i) => ((payload.length >> (7 * i)) & 127) | (i < 3 ? 128 : 0)));
     return Buffer.concat([Buffer.from(moduleOf('distrikt')), Buffer.from([0]), size, payload]);
   };
-  const done = (job) => assert.equal(job.state, 'done', JSON.stringify(job.error));
 
   laneTest('as Distrikt does it: the same code dumps the state, a restore, and skip_pre_upgrade takes it in', async (rig) => {
     const canister = await rig.begin();
