@@ -264,12 +264,17 @@ static void count(struct fs_snapshot_plan *plan)
         plan->n_bytes += fs_snapshot_plan_piece(plan, number).len;
 }
 
+const char *fs_snapshot_plan_name(const struct fs_snapshot_piece *piece)
+{
+    return piece->file < FS_SNAPSHOT_N_BLOBS ? blob_names[piece->file] : "a file of " CHUNK_DIR;
+}
+
 int fs_snapshot_plan_read(const struct fs_snapshot_plan *plan,
                           const struct fs_snapshot_piece *piece, size_t off, uint8_t *buf,
                           size_t len, struct ic_error *err)
 {
     int result = read_at(plan->files[piece->file].fd, piece->off + off, buf, len);
-    return result < 0 ? fail_disk(result, "a file that is uploaded", err) : 0;
+    return result < 0 ? fail_disk(result, fs_snapshot_plan_name(piece), err) : 0;
 }
 
 int fs_snapshot_plan_check(const struct fs_snapshot_plan *plan, struct ic_error *err)

@@ -61,6 +61,10 @@ bool fs_snapshot_plan_next(const struct fs_snapshot_plan *plan, uint64_t from, u
 struct fs_snapshot_piece fs_snapshot_plan_piece(const struct fs_snapshot_plan *plan,
                                                 uint64_t number) __attribute__((nonnull));
 
+/* Which file it is of, for people. Static. */
+const char *fs_snapshot_plan_name(const struct fs_snapshot_piece *piece)
+    __attribute__((nonnull, returns_nonnull));
+
 /* Bytes of a piece, from one on. Returns 0, or -errno with err filled. */
 int fs_snapshot_plan_read(const struct fs_snapshot_plan *plan,
                           const struct fs_snapshot_piece *piece, size_t off, uint8_t *buf,

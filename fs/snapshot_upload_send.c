@@ -221,8 +221,8 @@ static int compare_bytes(const struct fs_snapshot_plan *plan, const struct fs_sn
     }
     if (result == 0 && !is_same)
         result = ic_fail(err, IC_E_REJECTED,
-                         "the snapshot is not what was sent: file %zu differs from %" PRIu64 " on",
-                         piece->file, piece->off);
+                         "the snapshot is not what was sent: %s differs from %" PRIu64 " on",
+                         fs_snapshot_plan_name(piece), piece->off);
     return result;
 }
 

@@ -430,7 +430,7 @@ describe('what ends it', () => {
     const { mount } = await prepared();
     await network.faults([{ endpoint: 'call', method: 'read_canister_snapshot_data', kind: 'late', ms: 2500 }]);
     const { length } = await network.log();
-    const failing = failed(mount, 'snapshot upload mine', 'EIO', /not what was sent: file 2 differs from 0 on/);
+    const failing = failed(mount, 'snapshot upload mine', 'EIO', /not what was sent: stable_memory\.bin differs from 0 on/);
     const sent = (requests) => requests.filter(({ method, ms }) => method === 'upload_canister_snapshot_data' && ms >= 0).length;
     await eventually(async () => sent((await network.log()).slice(length)) === 7);
     const [id] = await manager.list();
