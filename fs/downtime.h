@@ -53,8 +53,8 @@ enum fs_downtime_kind {
  * purpose  for people, of the note: the command
  *
  * Returns 0, then fs_downtime_end is due; or -errno with err filled: -EBUSY (another mount, maybe
- * one that is ending, is at it), as fs_change_make; the errno of the disk. After a failure the canister runs as before, or
- * err says that it does not. */
+ * one that is ending, is at it), as fs_change_make; the errno of the disk. After a failure the
+ * canister runs as before, or err says that it does not. */
 int fs_downtime_begin(struct fs_downtime *downtime, struct fs_job *job, enum fs_downtime_kind kind,
                       const char *purpose, struct ic_error *err)
     __attribute__((warn_unused_result, nonnull));
