@@ -183,6 +183,7 @@ static void grow_locked(struct ic_gate *gate, const struct ic_gate_pass *pass)
  * the other end sends one answer after the other the whole time tells; but no fewer are sent for
  * that alone, because a busy subnet, too, takes ten seconds for an update. What is sent is waited
  * for longer. */
+#define FULL            ((size_t)2 << 20) /* what is shorter would take longer if it were so long */
 #define RECEIVE_MORE_NS (2500 * IC_NS_PER_MS)
 #define RECEIVE_LESS_NS (10 * IC_NS_PER_SEC)
 #define REPLY_MORE_NS   (5 * IC_NS_PER_SEC)
@@ -194,6 +195,8 @@ enum ic_gate_result ic_gate_judge(const struct ic_gate_pass *pass, size_t sent, 
     int64_t took_ns = ic_wait_now_ns() - pass->entered_ns;
     if (received < IC_IO_LARGE && sent < IC_IO_LARGE)
         return IC_GATE_NEUTRAL;
+    if (received >= IC_IO_LARGE && received < FULL)
+        receive_ns = receive_ns * (int64_t)(FULL >> 10) / (int64_t)(received >> 10);
     if (received >= IC_IO_LARGE && receive_ns >= RECEIVE_LESS_NS)
         return IC_GATE_SLOW;
     if (received >= IC_IO_LARGE && (receive_ns >= RECEIVE_MORE_NS || took_ns >= REPLY_MORE_NS))

@@ -161,6 +161,7 @@ static void test_judge(void)
         {2, 100, 2 << 20, 2, IC_GATE_GOOD, "eight times as many come within 20 s"},
         {3, 100, 2 << 20, 3, IC_GATE_NEUTRAL, "not more"},
         {11, 100, 2 << 20, 1, IC_GATE_NEUTRAL, "comes late, then quickly"},
+        {1, 100, 512 << 10, 1, IC_GATE_NEUTRAL, "a short one, as long as it takes"},
         {4, 100, 2 << 20, 1, IC_GATE_GOOD, "a block or two late"},
         {11, 100, 2 << 20, 11, IC_GATE_SLOW, "comes slowly"},
         {11, 2 << 20, 100, 0, IC_GATE_GOOD, "what is sent is waited for longer"},
