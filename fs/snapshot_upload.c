@@ -1,13 +1,11 @@
 /* The course of an upload: see snapshot_upload.h. */
-#include "fs/change.h"
 #include "fs/snapshot_upload_impl.h"
+#include "fs/snapshot_work.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define DELETE_TIMEOUT_NS (UINT64_C(300) * 1000000000)
 
 /* --- notes --- */
 
@@ -229,33 +227,6 @@ int fs_snapshot_upload_run(struct fs_snapshot_upload *upload, const char *name, 
 
 /* --- giving one up --- */
 
-static int delete_snapshot(const struct fs_target *target, const struct ic_snapshot_id *id,
-                           struct fs_job *job, struct ic_error *err)
-{
-    const struct ic_part parts[] = {{"snapshot_id", ic_blob(id->bytes, id->len)}};
-    const struct fs_change change = {
-        .method = "delete_canister_snapshot",
-        .parts = parts,
-        .n_parts = 1,
-        .proof = IC_UPDATE_ANSWERED, /* a snapshot is deleted once only */
-    };
-    const struct ic_io io = fs_job_io(job, DELETE_TIMEOUT_NS);
-    return fs_change_do(target, &change, &io, err);
-}
-
-/* Delete what the note tells of. Gone is what the canister does not list any more. */
-static int delete_noted(const struct snapshot_session *session, struct ic_error *err)
-{
-    struct ic_error ignored = {0};
-    bool is_there = true;
-    int result =
-        delete_snapshot(session->upload->config.target, &session->note.id, session->job, err);
-    if (result == 0 || (err->code != IC_E_NOT_FOUND && err->code != IC_E_UNKNOWN_OUTCOME))
-        return result;
-    int listed = snapshot_session_is_there(session, &session->note.id, &is_there, &ignored);
-    return listed == 0 && !is_there ? 0 : result;
-}
-
 int fs_snapshot_upload_drop(struct fs_snapshot_upload *upload, const char *name, struct fs_job *job,
                             struct ic_error *err)
 {
@@ -268,7 +239,8 @@ int fs_snapshot_upload_drop(struct fs_snapshot_upload *upload, const char *name,
     int made = 1;
     if (session.note.state == FS_SNAPSHOT_DECLARING)
         made = snapshot_session_settle(&session, err);
-    result = made > 0 ? delete_noted(&session, err) : made;
+    result =
+        made > 0 ? fs_snapshot_delete(upload->config.target, job, &session.note.id, err) : made;
     if (result == 0)
         result = snapshot_session_forget(&session, err);
     if (result == 0)

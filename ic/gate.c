@@ -179,10 +179,10 @@ static void grow_locked(struct ic_gate *gate, const struct ic_gate_pass *pass)
 }
 
 /* A line that all share. What is large and comes in slowly is in the way of others: eight times as
- * many (pace.c) must still come within the 30 s that a reader waits (-o timeout). Where
- * the other end sends one answer after the other the whole time tells; but no fewer are sent for
- * that alone, because a busy subnet, too, takes ten seconds for an update. What is sent is waited
- * for longer. */
+ * many (pace.c) must still come within the 30 s that a reader waits (-o timeout). Where the other
+ * end sends one answer after the other the whole time tells; but no fewer are sent for that alone,
+ * because a busy subnet, too, takes ten seconds for an update. What is sent is waited for longer.
+ */
 #define FULL            ((size_t)2 << 20) /* what is shorter would take longer if it were so long */
 #define RECEIVE_MORE_NS (2500 * IC_NS_PER_MS)
 #define RECEIVE_LESS_NS (10 * IC_NS_PER_SEC)
